@@ -1,0 +1,95 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a network offers to adapt (`Sites`) and what an adaptation may do with it (`Adaptation`, `Seams`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Adaptation", "Seams", "Sites", "Tower"]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """One transformer encoder, seen from outside.
+
+    Args:
+        width: size of its hidden states.
+        attentions: the self-attention module of each layer, first to last.
+        mlps: the MLP module of each layer, first to last.
+    """
+
+    width: int
+    attentions: Sequence[nn.Module]
+    mlps: Sequence[nn.Module]
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The places of a network where adapters can sit.
+
+    Args:
+        vision: the vision encoder.
+        text: the text encoder.
+        extract_layers: zero-based vision layers whose outputs the decoder reads.
+        condition_width: size of the text embedding that conditions the decoder.
+    """
+
+    vision: Tower
+    text: Tower
+    extract_layers: tuple[int, ...]
+    condition_width: int
+
+
+class Seams(nn.Module):
+    """The two places between the stages of a network where an adaptation can act; here it leaves both as they are."""
+
+    def skips(self, skips: list[Tensor]) -> list[Tensor]:
+        """Adapt what the decoder reads from the vision encoder.
+
+        Args:
+            skips: one tensor ``(B, N, C)`` for each extracted layer.
+
+        Returns:
+            The same number of tensors of the same shapes.
+        """
+        return skips
+
+    def condition(self, embedding: Tensor) -> Tensor:
+        """Adapt the text embedding.
+
+        Args:
+            embedding: ``(B, D)``.
+
+        Returns:
+            ``(B, D)``.
+        """
+        return embedding
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """No adapters: the frozen network as it is.
+
+    An adaptation is a value: it holds settings, not weights, so one can be compared, printed and written to a file.
+    A new kind of adapter is a subclass that overrides `install`.
+    """
+
+    def install(self, sites: Sites) -> Seams:
+        """Put adapters on a network.
+
+        Args:
+            sites: the places that the network offers.
+
+        Returns:
+            The module that the network calls between its stages. It holds the adapters that sit there.
+        """
+        return Seams()
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values from which `monai_vlsm.adapters.build_adaptation` makes an equal adaptation."""
+        return {"type": type(self).__name__, **asdict(self)}

@@ -1,0 +1,75 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Dense adapters: behind the attention and the MLP of each adapted layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
+from monai_vlsm.adapters.attach import attach_adapter
+from monai_vlsm.adapters.block import BottleneckAdapter
+
+__all__ = ["DenseAdaptation"]
+
+_TOWERS = ("v", "vl")
+
+
+@dataclass(frozen=True)
+class DenseAdaptation(Adaptation):
+    """Dense adapters of VLSM-Adapter (section 2.3.2): before both residual additions of the adapted layers.
+
+    Adapted are the first ``max(extract_layers)`` layers of each tower. For CLIPSeg these are the layers 0 to 8: layer 9
+    is the deepest that the decoder reads, and the authors leave it bare. The paper's variants are V
+    (``towers="v"``), VL (``towers="vl"``) and VLC (``towers="vl", condition_width=256``).
+
+    Args:
+        towers: ``"v"`` adapts the vision encoder, ``"vl"`` the vision and the text encoder.
+        width: bottleneck of the adapters in the towers.
+        condition_width: bottleneck of the adapter on the text embedding, or None for no such adapter. The authors
+            use 256.
+
+    Raises:
+        ValueError: when ``towers`` is unknown or a width is not positive.
+    """
+
+    towers: str = "vl"
+    width: int = 64
+    condition_width: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.towers not in _TOWERS:
+            raise ValueError(f"towers must be one of {', '.join(map(repr, _TOWERS))}, got {self.towers!r}")
+        for name in ("width", "condition_width"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+
+    def install(self, sites: Sites) -> Seams:
+        """Attach the adapters of the towers and return the seams with the one on the text embedding.
+
+        Args:
+            sites: the places that the network offers.
+
+        Returns:
+            Seams that adapt the condition ``(B, D)`` when ``condition_width`` is set.
+        """
+        depth = max(sites.extract_layers)
+        for tower in (sites.vision, sites.text)[: len(self.towers)]:
+            self._adapt(tower, depth)
+        return _DenseSeams(sites.condition_width, self.condition_width)
+
+    def _adapt(self, tower: Tower, depth: int) -> None:
+        for module in (*tower.attentions[:depth], *tower.mlps[:depth]):
+            attach_adapter(module, BottleneckAdapter(tower.width, self.width))
+
+
+class _DenseSeams(Seams):
+    def __init__(self, width: int, bottleneck: int | None) -> None:
+        super().__init__()
+        self.condition_adapter = None if bottleneck is None else BottleneckAdapter(width, bottleneck)
+
+    def condition(self, embedding: Tensor) -> Tensor:
+        return embedding if self.condition_adapter is None else self.condition_adapter(embedding)

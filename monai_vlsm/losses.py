@@ -1,0 +1,56 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss of the paper, and the two that its code computed instead."""
+
+from __future__ import annotations
+
+from monai.losses import DiceCELoss, DiceLoss
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+__all__ = ["PromptedSegmentationLoss"]
+
+_KINDS = ("paper", "double_sigmoid", "dice")
+
+
+class PromptedSegmentationLoss(nn.Module):
+    """``1.5 * Dice + 1.0 * BCE`` on logits: equation 2 of VLSM-Adapter (Dhakal et al., MICCAI 2024).
+
+    Dice is taken per image and mask and averaged (MONAI's ``DiceCELoss`` with ``batch=False``).
+
+    Args:
+        kind: ``"paper"`` is the equation. For comparison with published numbers there are two more:
+            ``"double_sigmoid"`` is what the authors' code computes with MONAI 1.3.2, cross entropy on probabilities
+            that are taken for logits, and ``"dice"`` what it computes with MONAI 1.1.0, where the cross entropy of
+            one channel is zero.
+
+    Raises:
+        ValueError: when ``kind`` is unknown.
+    """
+
+    def __init__(self, kind: str = "paper") -> None:
+        super().__init__()
+        if kind not in _KINDS:
+            raise ValueError(f"loss must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
+        self.kind = kind
+        self.dice = DiceLoss(sigmoid=True)
+        self.dice_ce = DiceCELoss(sigmoid=True, lambda_dice=1.5, lambda_ce=1.0)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: ``(B, K, H, W)``.
+            target: masks of the same shape, 0 or 1.
+
+        Returns:
+            A scalar.
+        """
+        # K prompts of an image are K separate masks, not classes that exclude each other
+        logits, target = logits.flatten(0, 1).unsqueeze(1), target.flatten(0, 1).unsqueeze(1)
+        if self.kind == "paper":
+            return self.dice_ce(logits, target)
+        loss = 1.5 * self.dice(logits, target)
+        if self.kind == "double_sigmoid":
+            loss = loss + binary_cross_entropy_with_logits(logits.sigmoid(), target)
+        return loss

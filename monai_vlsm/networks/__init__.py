@@ -1,0 +1,8 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Networks."""
+
+from monai_vlsm.networks.clipseg import CLIPSegNet
+from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
+
+__all__ = ["BackboneWeightsError", "CLIPSegNet", "load_base"]

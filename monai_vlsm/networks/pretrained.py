@@ -1,0 +1,63 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The frozen CLIPSeg that adapters are put on: from a folder, the Hugging Face cache or the Hub, or without weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CLIPSegForImageSegmentation
+
+from monai_vlsm.backbones.catalogue import backbone_source, load_config, not_available
+
+__all__ = ["BackboneWeightsError", "load_base"]
+
+
+class BackboneWeightsError(ValueError):
+    """A weight file was found and does not fit CLIPSeg."""
+
+
+def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImageSegmentation:
+    """Build CLIPSeg in float32, in evaluation mode.
+
+    Args:
+        backbone: a known name or a local folder in Hugging Face layout (one file or sharded).
+        load_weights: False builds the architecture with random weights, without reading any weight file.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown or its weights cannot be had. Other weights are never
+            taken in their place.
+        BackboneWeightsError: when a weight is missing, has another name or another shape.
+    """
+    config = load_config(backbone)
+    if not load_weights:
+        return CLIPSegForImageSegmentation(config).eval()
+    source = backbone_source(backbone)
+    try:
+        base, report = CLIPSegForImageSegmentation.from_pretrained(
+            source,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=Path(source).is_dir(),
+            ignore_mismatched_sizes=True,  # reported below, with the name of the folder
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise not_available("weights", source) from error
+    _check(report, source)
+    return base.eval()
+
+
+def _check(report: dict[str, Any], source: str) -> None:
+    missing = sorted(report["missing_keys"])
+    # checkpoints written by transformers < 4.31 carry the position indices, which are no weights
+    unexpected = sorted(key for key in report["unexpected_keys"] if not key.endswith("position_ids"))
+    mismatched = sorted(str(key) for key in report["mismatched_keys"])
+    if missing or unexpected or mismatched:
+        raise BackboneWeightsError(
+            f"{source}: the weights are not those of its config.json: {len(missing)} missing {missing[:3]}, "
+            f"{len(unexpected)} unexpected {unexpected[:3]}, {len(mismatched)} of another shape {mismatched[:3]}. "
+            "Get the model again, or give the folder of a CLIPSeg model"
+        )

@@ -1,0 +1,73 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers computed with the classes of the VLSM-Adapter authors, and how their names map to ours.
+
+Made with their repository at d5b5a5e, transformers 4.41.1, monai 1.3.2, torch 2.13.0 on a CPU in float32, tiny
+architectures and random weights. ``da_vlc`` lies beside this file; the others are read from ``../shared/golden``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+from monai_vlsm.adapters import Adaptation
+from monai_vlsm.networks import CLIPSegNet
+
+HERE = Path(__file__).parent
+FOLDERS = (HERE, HERE.parents[2] / "shared" / "golden")
+
+LAYER = "base.clip.{tower}.encoder.layers.{index}.{place}.adapter.{part}"
+TOWERS = {"v": "vision_model", "l": "text_model"}
+PLACES = {"attn": "self_attn", "out": "mlp"}
+PARTS = {"fc1": "down", "fc2": "up"}
+
+
+def our_name(official: str) -> str:
+    """Translate a parameter name of the authors' CLIPSeg classes to ours."""
+    if match := re.fullmatch(r"(v|l)_(attn|out)_adapters\.(\d+)\.(fc1|fc2)\.(weight|bias)", official):
+        tower, place, index, part, kind = match.groups()
+        name = LAYER.format(tower=TOWERS[tower], index=index, place=PLACES[place], part=PARTS[part])
+        return f"{name}.{kind}"
+    if match := re.fullmatch(r"cond_adapter\.(fc1|fc2)\.(weight|bias)", official):
+        return f"seams.condition_adapter.{PARTS[match[1]]}.{match[2]}"
+    return re.sub(r"^clipseg\.", "base.", official)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One file of golden numbers."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors below ``prefix/``, under our names."""
+        start = prefix + "/"
+        return {our_name(key[len(start) :]): value for key, value in self.tensors.items() if key.startswith(start)}
+
+    def network(self, adaptation: Adaptation | None, folder: Path) -> CLIPSegNet:
+        """A network with the weights of the file; ``folder`` receives its architecture."""
+        config = CLIPSegConfig(**self.facts["config"])
+        CLIPSegForImageSegmentation(config).save_pretrained(folder)
+        network = CLIPSegNet(folder, adaptation=adaptation, image_size=64)
+        state = {name: value for name, value in self.group("state").items() if not name.endswith("position_ids")}
+        network.load_state_dict(state, strict=True)
+        return network
+
+
+def load(name: str) -> Golden:
+    """Read golden numbers, or skip where the file is not at hand."""
+    for folder in FOLDERS:
+        if (folder / f"{name}.safetensors").is_file():
+            facts = json.loads((folder / f"{name}.json").read_text())
+            return Golden(facts, load_file(folder / f"{name}.safetensors"))
+    pytest.skip(f"golden numbers {name} are not at hand")
