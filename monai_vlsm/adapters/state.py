@@ -76,7 +76,7 @@ def read_adapter_settings(path: str | Path) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds; each means that this is not one of our files
         raise AdapterMismatchError(
             f"{path} is not an adapter file of monai_vlsm: expected tensors and the entry {SETTINGS_KEY!r}, "
-            f"got {type(error).__name__}: {str(error).splitlines()[0]}. Train adapters again or give another file"
+            f"got {type(error).__name__}: {str(error).partition("\n")[0]}. Train adapters again or give another file"
         ) from error
     return settings
 

@@ -82,9 +82,13 @@ def load_tokenizer(backbone: str | Path) -> CLIPTokenizer:
     """
     source = backbone_source(backbone)
     try:
-        return CLIPTokenizer.from_pretrained(source, local_files_only=Path(source).is_dir())
-    except (OSError, TypeError, ValueError) as error:  # TypeError: transformers, when vocab.json is missing
+        tokenizer = CLIPTokenizer.from_pretrained(source, local_files_only=Path(source).is_dir())
+    except (OSError, ValueError) as error:
         raise not_available("tokenizer", source) from error
+    if len(tokenizer) != load_config(backbone).text_config.vocab_size:
+        # transformers 5 returns a tokenizer without words when vocab.json and merges.txt are missing
+        raise not_available("tokenizer", source)
+    return tokenizer
 
 
 def not_available(what: str, source: str) -> BackboneNotFoundError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.backbones.catalogue import backbone_source, load_config, not_available
@@ -29,7 +30,7 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
     Raises:
         BackboneNotFoundError: when the backbone is unknown or its weights cannot be had. Other weights are never
             taken in their place.
-        BackboneWeightsError: when a weight is missing, has another name or another shape.
+        BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape.
     """
     config = load_config(backbone)
     if not load_weights:
@@ -44,6 +45,8 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
             ignore_mismatched_sizes=True,  # reported below, with the name of the folder
             output_loading_info=True,
         )
+    except SafetensorError as error:
+        raise BackboneWeightsError(f"{source}: a weight file cannot be read: {error}. Copy the model again") from error
     except OSError as error:
         raise not_available("weights", source) from error
     _check(report, source)

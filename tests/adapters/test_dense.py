@@ -1,0 +1,60 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from monai_vlsm.adapters import DenseAdaptation, Sites, Tower, build_adaptation
+
+
+def sites(layers: int = 5) -> Sites:
+    def tower(width: int) -> Tower:
+        return Tower(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
+
+    return Sites(tower(8), tower(6), extract_layers=(1, 3), condition_width=6)
+
+
+def adapted(tower: Tower) -> list[int]:
+    """Layers whose attention and MLP carry an adapter of the tower's width."""
+    return [
+        index
+        for index, (attention, mlp) in enumerate(zip(tower.attentions, tower.mlps, strict=True))
+        if all(hasattr(module, "adapter") and module.adapter.down.in_features == tower.width for module in (attention, mlp))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "vision", "text", "condition"),
+    [
+        ({"towers": "v"}, [0, 1, 2], [], False),
+        ({"towers": "vl"}, [0, 1, 2], [0, 1, 2], False),
+        ({"towers": "vl", "condition_width": 4}, [0, 1, 2], [0, 1, 2], True),
+    ],
+)
+def test_placement(arguments: dict[str, Any], vision: list[int], text: list[int], condition: bool) -> None:
+    """The first max(extract_layers) layers; the deepest extracted one stays bare."""
+    places = sites()
+    seams = DenseAdaptation(width=2, **arguments).install(places)
+    assert (adapted(places.vision), adapted(places.text)) == (vision, text)
+    assert bool(list(seams.parameters())) == condition
+
+
+def test_settings_make_an_equal_value() -> None:
+    adaptation = DenseAdaptation("v", width=3, condition_width=5)
+    assert build_adaptation(adaptation.settings()) == adaptation
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"towers": "l"}, "towers must be one of 'v', 'vl', got 'l'"),
+        ({"width": 0}, "width must be positive, got 0"),
+        ({"condition_width": -1}, "condition_width must be positive, got -1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DenseAdaptation(**arguments)

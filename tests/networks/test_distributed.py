@@ -1,0 +1,37 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The network under DistributedDataParallel, two processes on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_vlsm.adapters import AdapterState, DenseAdaptation, adapter_names
+from monai_vlsm.networks import CLIPSegNet
+from tests import tiny
+
+
+def _train_step(rank: int, folder: str, backbone: str) -> None:
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    torch.manual_seed(rank)  # different adapters before wrapping, different images after
+    network = CLIPSegNet(backbone, adaptation=DenseAdaptation("vl", width=4))
+    wrapped = DistributedDataParallel(network)
+    wrapped(torch.randn(2, 3, tiny.SIZE, tiny.SIZE)).square().mean().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    torch.save({"gradients": gradients, "state": AdapterState(wrapped).state_dict()}, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_gradients_are_shared(tmp_path: Path, backbone: Path) -> None:
+    mp.spawn(_train_step, (str(tmp_path), str(backbone)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert set(first["gradients"]) == {name for name in first["state"] if name != "monai_vlsm"}
+    for name in adapter_names(CLIPSegNet(backbone, adaptation=DenseAdaptation("vl", width=4))):
+        assert torch.equal(first["gradients"][name], second["gradients"][name])
+        assert torch.equal(first["state"][name], second["state"][name])
