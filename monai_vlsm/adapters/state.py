@@ -74,9 +74,10 @@ def read_adapter_settings(path: str | Path) -> dict[str, Any] | None:
     try:
         settings = torch.load(path, map_location="cpu", weights_only=True)[SETTINGS_KEY]
     except Exception as error:  # torch raises many kinds; each means that this is not one of our files
+        reason = str(error).partition("\n")[0]
         raise AdapterMismatchError(
             f"{path} is not an adapter file of monai_vlsm: expected tensors and the entry {SETTINGS_KEY!r}, "
-            f"got {type(error).__name__}: {str(error).partition("\n")[0]}. Train adapters again or give another file"
+            f"got {type(error).__name__}: {reason}. Train adapters again or give another file"
         ) from error
     return settings
 
