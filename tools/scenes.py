@@ -274,7 +274,7 @@ def _objects(size: int, grey: bool, rng: np.random.Generator) -> Scene:
     canvas = _Canvas(size, background, rng)
     colours = list(rng.choice(colours, min(len(colours), int(rng.integers(2, 5))), replace=False))
     shapes = list(rng.choice(SHAPES, int(rng.integers(2, 5)), replace=False))
-    words = list(rng.choice(list(SIZES), int(rng.integers(1, 7))))
+    words = list(rng.choice(list(SIZES), int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.04, 0.16, 0.25, 0.25, 0.2, 0.1]))))
     taken: list[tuple[float, float, float]] = []
     for word in sorted(words, key=list(SIZES).index, reverse=True):
         area = rng.uniform(*SIZES[word])

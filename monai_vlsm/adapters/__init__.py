@@ -13,6 +13,7 @@ from monai_vlsm.adapters.state import (
     AdapterMismatchError,
     AdapterState,
     build_adaptation,
+    load_adapters,
     read_adapter_settings,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "build_adaptation",
     "count_parameters",
     "freeze_base",
+    "load_adapters",
     "read_adapter_settings",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "AdapterMismatchError",
     "AdapterState",
     "build_adaptation",
+    "load_adapters",
     "read_adapter_settings",
 ]
 
@@ -153,3 +154,23 @@ class AdapterState:
                 raise AdapterMismatchError(
                     f"{name} must be {tuple(own[name].shape)}, the adapter file has {tuple(value.shape)}"
                 )
+
+
+def load_adapters(network: nn.Module, path: str | Path) -> None:
+    """Load an adapter file into the network that it belongs to.
+
+    Args:
+        network: a network with adapters, or its DistributedDataParallel wrapper.
+        path: a ``model.pt``.
+
+    Raises:
+        FileNotFoundError: when there is no such file; the error says how to make it.
+        AdapterMismatchError: when the file belongs to another network.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"no trained adapters at {path}. Train them:\n"
+            "  python -m monai.bundle run --config_file bundles/vlsm_dense/configs/train.json\n"
+            "or run the base without adapters (zero-shot): add  --zero_shot True"
+        )
+    AdapterState(network).load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -14,10 +14,10 @@ from transformers import CLIPSegConfig
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_vlsm.adapters import SETTINGS_KEY, Adaptation, AdapterState, Sites, Tower, freeze_base
-from monai_vlsm.backbones import load_tokenizer
+from monai_vlsm.backbones import load_config, load_tokenizer
 from monai_vlsm.networks.pretrained import load_base
 
-__all__ = ["CLIPSegNet"]
+__all__ = ["CLIPSegNet", "default_image_size"]
 
 
 class CLIPSegNet(nn.Module):
@@ -30,8 +30,7 @@ class CLIPSegNet(nn.Module):
         backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder in Hugging Face layout.
         adaptation: which adapters to add, for example ``DenseAdaptation(towers="vl")``. None adds none.
         image_size: side of the square input in pixels, a multiple of the patch size. Images of other sizes work too;
-            it is the size that a bundle resizes to and that adapter files record. None takes 352 px, the size of
-            the released CLIPSeg, or the backbone's own size where that is smaller than 224 px.
+            it is the size that a bundle resizes to and that adapter files record. None takes `default_image_size`.
         default_prompt: the text used when ``forward`` gets no tokens.
         dropout: probability of dropping an activation on its way to the decoder, in training mode.
         load_weights: False builds the network with random weights and without network access.
@@ -58,7 +57,7 @@ class CLIPSegNet(nn.Module):
         self.adaptation = adaptation or Adaptation()
         self.base = load_base(backbone, load_weights)
         self.config: CLIPSegConfig = self.base.config
-        self.image_size = image_size or _default_size(self.config)
+        self.image_size = image_size or default_image_size(backbone)
         self._check_size(self.image_size)
         self.default_prompt = default_prompt
         self.register_buffer("default_input_ids", self._default_tokens(), persistent=False)
@@ -215,6 +214,11 @@ def _tower(layers: nn.ModuleList, width: int) -> Tower:
     return Tower(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])
 
 
-def _default_size(config: CLIPSegConfig) -> int:
-    own: int = config.vision_config.image_size
+def default_image_size(backbone: str | Path) -> int:
+    """Side of the square input that a backbone is used with, in pixels.
+
+    The released CLIPSeg has positions for 224 px and runs on 352 px (Lüddecke and Ecker, CVPR 2022); smaller backbones
+    run on their own size.
+    """
+    own: int = load_config(backbone).vision_config.image_size
     return own if own < 224 else 352

@@ -1,0 +1,25 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Data: files to records, the reader of every format, and the check before training."""
+
+from __future__ import annotations
+
+from monai_vlsm.data.check import check_records, require_sound
+from monai_vlsm.data.datalist import load_datalist, load_images
+from monai_vlsm.data.masks import binary_fault, mask_channel
+from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
+
+__all__ = [
+    "SUPPORTED_SUFFIXES",
+    "DatasetProblems",
+    "PictureReader",
+    "Problem",
+    "binary_fault",
+    "check_records",
+    "is_supported",
+    "load_datalist",
+    "load_images",
+    "mask_channel",
+    "require_sound",
+]

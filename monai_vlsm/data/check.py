@@ -1,0 +1,129 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Find every fault of a dataset before training starts."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.utils import MetaKeys
+from tqdm import tqdm
+
+from monai_vlsm.data.masks import binary_fault
+from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.reader import PictureReader
+
+__all__ = ["DatasetProblems", "Problem", "check_records", "require_sound"]
+
+BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
+CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one decoded file is. ``size`` is None if it cannot be read; then ``problem`` says why."""
+
+    size: tuple[int, ...] | None = None
+    channels: int = 1
+    mask_fault: str | None = None
+    problem: Problem | None = None
+
+
+def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Decode every file of the records once and list what is wrong.
+
+    Found are: missing, empty, truncated and unreadable files; images with a number of channels other than 1 or 3 after
+    loading (pictures and DICOM always have 1 or 3, so this is about NIfTI); volumes where there is a mask, since
+    training takes 2D pictures; masks that are not binary (:func:`monai_vlsm.data.binary_fault`); masks whose size is
+    not that of their image. Sizes are compared after EXIF orientation. More than 200 files show a progress bar.
+
+    Args:
+        records: with a path at ``image`` and, for training and evaluation, a path or a list of paths at ``label``.
+
+    Returns:
+        the problems in the order of the records, each file and fault once; empty if all is well.
+    """
+    roles: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        roles[record["image"]].add("image")
+        for mask in _masks(record):
+            roles[mask].add("mask")
+    facts = _examine_all(roles)
+    found = (problem for record in records for problem in _record_problems(record, facts))
+    return list(dict.fromkeys(found))
+
+
+def _masks(record: Mapping[str, Any]) -> list[str]:
+    label = record.get("label", [])
+    return [label] if isinstance(label, str) else list(label)
+
+
+def _examine_all(roles: Mapping[str, set[str]]) -> dict[str, _Facts]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done = pool.map(_examine, roles, roles.values())
+        bar = tqdm(done, "checking files", len(roles), unit="file", disable=len(roles) <= BAR_FROM)
+        return dict(zip(roles, bar, strict=True))
+
+
+def _examine(file: str, roles: set[str]) -> _Facts:
+    """Decode one file in all its roles; keep the facts and let the pixels go."""
+    if not Path(file).is_file():
+        return _Facts(problem=Problem(file, "a file", "a folder" if Path(file).is_dir() else "nothing at this path"))
+    try:
+        reader = PictureReader()
+        array, meta = reader.get_data(reader.read(file))
+    except DatasetProblems as error:
+        return _Facts(problem=error.problems[0])
+    grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
+    size = array.shape if grey else array.shape[:-1]
+    fault = binary_fault(array) if "mask" in roles and len(size) == 2 else None
+    return _Facts(size, 1 if grey else array.shape[-1], fault)
+
+
+def _record_problems(record: Mapping[str, Any], facts: Mapping[str, _Facts]) -> Iterator[Problem]:
+    image, masks = record["image"], _masks(record)
+    fact = facts[image]
+    if fact.problem:
+        yield fact.problem
+    elif fact.channels not in CHANNELS:
+        yield Problem(image, "1 (grey) or 3 (colour) channels", f"{fact.channels} channels")
+    elif fact.size is not None and len(fact.size) != 2 and masks:
+        yield Problem(image, "a 2D picture, since it has masks", f"a volume of {_text(fact.size)}")
+    for mask in masks:
+        yield from _mask_problems(mask, facts[mask], fact.size, Path(image).name)
+
+
+def _mask_problems(file: str, mask: _Facts, size: tuple[int, ...] | None, image: str) -> Iterator[Problem]:
+    if mask.problem:
+        yield mask.problem
+        return
+    if mask.mask_fault:
+        yield Problem(file, "a binary mask (0 and 1, or 0 and 255)", mask.mask_fault)
+    if size is not None and mask.size is not None and mask.size != size:
+        yield Problem(file, f"the size of its image {image}, {_text(size)}", _text(mask.size))
+
+
+def _text(size: tuple[int, ...]) -> str:
+    names = ("rows", "columns", "slices") if len(size) == 3 else ("rows", "columns")
+    return " x ".join(f"{n} {name}" for n, name in zip(size, names, strict=False)) or "no pixels"
+
+
+def require_sound(*datalists: Sequence[Mapping[str, Any]]) -> None:
+    """Stop before anything is written when a file of any of the lists is missing or faulty.
+
+    Args:
+        datalists: records as from :func:`load_datalist`, for example those of training and validation.
+
+    Raises:
+        DatasetProblems: (a ValueError) all faults of all files.
+    """
+    problems = check_records([record for records in datalists for record in records])
+    if problems:
+        raise DatasetProblems(problems)

@@ -1,0 +1,166 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From files on disk to records: ``load_datalist`` for training and evaluation, ``load_images`` for inference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.config import PathLike
+from monai.utils import ensure_tuple
+
+from monai_vlsm.data.check import check_records
+from monai_vlsm.data.problems import DatasetProblems
+from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, is_supported
+from monai_vlsm.data.rows import Row, read_rows
+from monai_vlsm.data.sources import find_source
+
+__all__ = ["load_datalist", "load_images"]
+
+STRUCTURES = ("separate", "together")
+Record = dict[str, Any]
+
+
+def load_datalist(
+    dataset_dir: PathLike, split: str, dataset: str | None = None, structures: str = "separate", check: bool = True
+) -> list[Record]:
+    """Records of one split, from the official annotation layout or a plain JSON or CSV (see ``docs/data.md``).
+
+    Args:
+        dataset_dir: folder with ``anns/{split}.json``, ``images/`` and ``masks/``; or with ``{split}.json`` or
+            ``{split}.csv``.
+        split: train, val or test.
+        dataset: name of a dataset if ``dataset_dir`` holds several.
+        structures: ``"separate"``: one record for each structure of each image; ``"together"``: one record for each
+            image, with lists of K masks and K prompts, K being the same for all.
+        check: decode all files first and refuse the list if anything is wrong.
+
+    Returns:
+        records ``{"image", "label", "prompt", "dataset", "name"}`` in the order of the list: a path, a path or K paths,
+        a table of styles or K tables, the name of the dataset, and a unique name that can be part of a file name.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: unknown dataset, split or ``structures``; different numbers of structures with ``"together"``.
+        DatasetProblems: (a ValueError) all faults of the list, or all faults of the files.
+    """
+    if structures not in STRUCTURES:
+        raise ValueError(f"unknown structures {structures!r}, known: {', '.join(STRUCTURES)}")
+    source = find_source(dataset_dir, split, dataset)
+    rows = read_rows(source)
+    records = _separate(rows) if structures == "separate" else _together(rows)
+    for record in records:
+        record["dataset"] = source.dataset
+    return _checked(records) if check else records
+
+
+def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True) -> list[Record]:
+    """Records for inference on one file, or on all pictures, DICOM and NIfTI files of a folder.
+
+    Hidden files and sub-folders are left out; DICOM files may lack a suffix.
+
+    Args:
+        path: a file or a folder.
+        prompt: one text, or a list of K texts for K structures.
+        check: decode all files first and refuse them if anything is wrong.
+
+    Returns:
+        records ``{"image": path, "prompt": text or list of texts, "name": unique name}``, sorted by file name.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        ValueError: no file that can be read; a prompt that is empty or not text.
+        DatasetProblems: (a ValueError) all faults of the files.
+    """
+    texts = prompt if isinstance(prompt, str) else list(ensure_tuple(prompt))
+    if not texts or not all(isinstance(text, str) and text.strip() for text in ensure_tuple(texts)):
+        raise ValueError(f"prompt must be a text or a list of texts, got {prompt!r}")
+    files = _image_files(Path(path).expanduser())
+    names = _unique([_stem(file) for file in files])
+    records = [
+        {"image": str(file), "prompt": texts if isinstance(texts, str) else list(texts), "name": name}
+        for file, name in zip(files, names, strict=True)
+    ]
+    return _checked(records) if check else records
+
+
+def _checked(records: list[Record]) -> list[Record]:
+    problems = check_records(records)
+    if problems:
+        raise DatasetProblems(problems)
+    return records
+
+
+def _separate(rows: Sequence[Row]) -> list[Record]:
+    images = _image_names(rows)
+    count = Counter(row.image for row in rows)
+    names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
+    return [
+        {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "name": name}
+        for row, name in zip(rows, _unique(names), strict=True)
+    ]
+
+
+def _together(rows: Sequence[Row]) -> list[Record]:
+    names = _image_names(rows)
+    records: dict[Path, Record] = {}
+    for row in rows:
+        empty = {"image": str(row.image), "label": [], "prompt": [], "name": names[row.image]}
+        record = records.setdefault(row.image, empty)
+        record["label"].append(str(row.mask))
+        record["prompt"].append(row.prompt)
+    numbers = Counter(len(record["label"]) for record in records.values())
+    if len(numbers) > 1:
+        found = ", ".join(f"{count} images with {k}" for k, count in sorted(numbers.items()))
+        raise ValueError(
+            'structures="together" needs the same number of structures in every image, '
+            f'found {found}: use structures="separate"'
+        )
+    return list(records.values())
+
+
+def _image_names(rows: Sequence[Row]) -> Mapping[Path, str]:
+    images = list(dict.fromkeys(row.image for row in rows))
+    return dict(zip(images, _unique([_stem(image) for image in images]), strict=True))
+
+
+def _structure_name(row: Row, image: str) -> str:
+    """The image and the structure's own name; without one, the mask's, which mostly begins with the image's."""
+    structure = (row.structure or _stem(row.mask)).replace(" ", "_").replace("/", "_")
+    return structure if structure.startswith(image) else f"{image}_{structure}"
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".gz").rpartition(".")[0] or file.name
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, with -2, -3, ... behind those that came before."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        number, free = 1, name
+        while free in taken:
+            number += 1
+            free = f"{name}-{number}"
+        taken.add(free)
+        result.append(free)
+    return result
+
+
+def _image_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise FileNotFoundError(f"no such file or folder: {path}")
+    if path.is_file():
+        return [path]
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    readable = [file for file in files if is_supported(file)]
+    if not readable:
+        raise ValueError(
+            f"no image among the {len(files)} files of {path}; supported are {' '.join(SUPPORTED_SUFFIXES)} "
+            "and DICOM files without a suffix"
+        )
+    return readable

@@ -1,0 +1,110 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What counts as a binary mask: one channel from any picture, and the rule that refuses everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+__all__ = ["binary_fault", "mask_channel"]
+
+# As `monai_vlsm.transforms.BinarizeMask` has it: a largest value in this range is noise of an empty JPEG mask.
+NOISE_MIN, NOISE_MAX = 2, 20
+OTHER_HUE = 0.005  # share of the inside of all structures
+EDGE = 7  # pixels, side of the window in which an edge pixel must see both background and structure
+TOLERATED = 0.002  # share of the picture that may have values in between without being an edge
+FLAT = 38  # of 255, span of 5 x 5 pixels below which they are an area and not an edge
+MOST_BETWEEN = 0.15  # share of the picture in between from which on it is no mask, edges or not
+HUE_SPREAD = 0.3  # of the brightest channel; JPEG keeps one hue of a flat area well inside this
+
+
+def mask_channel(array: np.ndarray) -> np.ndarray:
+    """One channel of a mask picture: the brightest of the colour channels at each pixel.
+
+    The background of a mask is black, so any colour that is brighter counts as the structure, whatever its hue.
+
+    Args:
+        array: ``(rows, columns)`` or ``(rows, columns, channels)``.
+
+    Returns:
+        ``(rows, columns)``, same type.
+
+    Raises:
+        ValueError: the colours differ but are all equally bright (such as red on white), so that the rule cannot tell
+            the structure from the background.
+    """
+    if array.ndim == 2:
+        return array
+    brightest = array.max(axis=-1)
+    if brightest.min() == brightest.max() and (array != array[:1, :1]).any():
+        raise ValueError("colours that are all equally bright, such as red on white; save the mask as black and white")
+    return brightest
+
+
+def binary_fault(array: np.ndarray) -> str | None:
+    """Say why a picture is no binary mask; None if it is one.
+
+    Binary are: masks of one value (empty or full), and masks of two values, near 0 and near the largest value, where
+    "near" is the lowest and highest quarter of the range from 0 to the largest value. Values in between are allowed on
+    edges only (JPEG, smooth or resampled edges: not flat, or both sides within 3 pixels), apart from 0.2 % of the
+    picture, and for at most 15 % of it. A largest value from 2 to 20 is read as noise and must cover less than 0.2 %.
+    Coloured structures must have one hue.
+
+    Args:
+        array: ``(rows, columns)`` or ``(rows, columns, 3)``.
+
+    Returns:
+        a description of what was found, or None.
+    """
+    try:
+        values = mask_channel(array).astype(np.float32)
+    except ValueError as error:
+        return str(error)
+    if not np.isfinite(values).all() or values.min() < 0:
+        return "negative values or values that are not numbers"
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return None
+    if low > high / 4:
+        return f"no dark background: values from {low:g} to {high:g}"
+    if NOISE_MIN <= high <= NOISE_MAX:
+        return f"a label map, {_populated(values)}" if (values > high / 2).mean() > TOLERATED else None
+    if _between(values, high).mean() > TOLERATED:
+        return f"more than two values, {_populated(values)}"
+    if array.ndim == 3 and _several_hues(array, values > high / 2):
+        return "structures of several colours; write one mask for each"
+    return None
+
+
+def _between(values: np.ndarray, high: float) -> np.ndarray:
+    """Pixels between dark and bright that no edge explains, bool of the same shape."""
+    dark, bright = values <= high / 4, values >= high * 3 / 4
+    between = ~(dark | bright)
+    if not between.any() or between.mean() > MOST_BETWEEN:
+        return between
+    grey = Image.fromarray((values * (255 / high)).astype(np.uint8))
+    span = np.asarray(ImageChops.subtract(grey.filter(ImageFilter.MaxFilter(5)), grey.filter(ImageFilter.MinFilter(5))))
+    return between & (span < FLAT) & ~(_near(dark) & _near(bright))
+
+
+def _near(mask: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(EDGE))) > 0
+
+
+def _several_hues(array: np.ndarray, structure: np.ndarray) -> bool:
+    """Whether the inside of the structure (edges mix colours) has pixels far from its median hue."""
+    inside = structure & ~_near(~structure)
+    colours = array[inside].astype(np.float32)
+    if not len(colours):
+        return False
+    hues = colours / colours.max(axis=-1, keepdims=True)
+    return bool((np.abs(hues - np.median(hues, axis=0)).max(axis=-1) > HUE_SPREAD).mean() > OTHER_HUE)
+
+
+def _populated(values: np.ndarray) -> str:
+    """The most frequent values and their share of the picture."""
+    unique, counts = np.unique(values, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:4]
+    shares = ", ".join(f"{unique[i]:g} ({counts[i] / values.size:.1%})" for i in order)
+    return f"{len(unique)} values: {shares}{', ...' if len(unique) > 4 else ''}"

@@ -1,0 +1,44 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Event handlers for MONAI's trainer and evaluator.
+
+Order in ``train_handlers``: :class:`InterruptExit`, :class:`EpochSeed`, :class:`NaNGuard`, :class:`ClipGradNorm`,
+``ValidationHandler``, :class:`PlateauSchedule`, :class:`EarlyStop`, :class:`ModelSaver`, :class:`ProgressBar`,
+:class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last).
+
+Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers.
+"""
+
+from __future__ import annotations
+
+from monai_vlsm.handlers.clip_grad import ClipGradNorm
+from monai_vlsm.handlers.curves import CurvePlot
+from monai_vlsm.handlers.early_stop import EarlyStop
+from monai_vlsm.handlers.engine_state import per_structure
+from monai_vlsm.handlers.epoch_seed import EpochSeed
+from monai_vlsm.handlers.interrupt import InterruptExit
+from monai_vlsm.handlers.model_saver import ModelSaver
+from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
+from monai_vlsm.handlers.overlays import OverlayWriter
+from monai_vlsm.handlers.plateau import PlateauSchedule
+from monai_vlsm.handlers.progress import ProgressBar
+from monai_vlsm.handlers.scores import ScoreWriter
+from monai_vlsm.handlers.training_state import ResumeError, TrainingState
+
+__all__ = [
+    "ClipGradNorm",
+    "CurvePlot",
+    "EarlyStop",
+    "EpochSeed",
+    "InterruptExit",
+    "ModelSaver",
+    "NaNGuard",
+    "NonFiniteError",
+    "OverlayWriter",
+    "PlateauSchedule",
+    "ProgressBar",
+    "ResumeError",
+    "ScoreWriter",
+    "TrainingState",
+    "per_structure",
+]

@@ -1,0 +1,104 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What several handlers ask of a MONAI engine: was it validated, is it the best epoch, which images are these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.engines import Workflow
+
+__all__ = ["EpochLoss", "batch_names", "is_best_epoch", "per_structure", "scalar_metrics", "validated_in"]
+
+
+def validated_in(evaluator: Workflow | None, epoch: int) -> bool:
+    """Whether ``evaluator`` ran in this ``epoch`` of the training (``ValidationHandler`` hands it the epoch)."""
+    return evaluator is not None and evaluator.state.epoch == epoch and bool(evaluator.state.metrics)
+
+
+def scalar_metrics(evaluator: Workflow) -> dict[str, float]:
+    """The metrics of the evaluator's last run that are single numbers, by name."""
+    return {name: float(value) for name, value in evaluator.state.metrics.items() if isinstance(value, (int, float))}
+
+
+def is_best_epoch(evaluator: Workflow) -> bool:
+    """Whether the epoch that ``evaluator`` has just scored is the best so far by its key metric.
+
+    MONAI keeps the best value in ``evaluator.state.best_metric`` before any handler of EPOCH_COMPLETED runs. Without
+    a key metric every epoch counts as best. NaN never does: MONAI takes a NaN of the first validation for the best
+    value and then nothing compares greater, so it is forgotten here.
+    """
+    state = evaluator.state
+    if state.key_metric_name is None:
+        return True
+    if state.best_metric_epoch != state.epoch:
+        return False
+    if not math.isfinite(state.metrics[state.key_metric_name]):
+        state.best_metric, state.best_metric_epoch = -1, -1
+        return False
+    return True
+
+
+def per_structure(keys: Sequence[str]) -> Callable[[list[dict[str, torch.Tensor]]], tuple[list[torch.Tensor], ...]]:
+    """An ``output_transform`` for ``IgniteMetricHandler`` that makes one item of each structure.
+
+    MONAI's metrics join the scores of all images into one tensor, which fails when images differ in their number of
+    structures K. With this, each (K, H, W) becomes K items of (1, H, W); means are then over structures.
+
+    Args:
+        keys: what to take of each item of the engine's output, for example ``["pred", "label"]``.
+    """
+
+    def split(output: list[dict[str, torch.Tensor]]) -> tuple[list[torch.Tensor], ...]:
+        return tuple([mask[None] for item in output for mask in item[key]] for key in keys)
+
+    return split
+
+
+def batch_names(batch: Any) -> list[str]:
+    """Names of the images of a batch, for messages and file names.
+
+    Args:
+        batch: a collated dict or the decollated list of dicts of an engine; the name is the entry ``name``, else the
+            ``filename_or_obj`` of the image's meta data.
+    """
+    if isinstance(batch, (list, tuple)):
+        return [name for item in batch for name in batch_names(item)]
+    if not isinstance(batch, Mapping):
+        return []
+    names = batch.get("name")
+    if names is None:
+        names = getattr(batch.get("image"), "meta", {}).get("filename_or_obj", [])
+    return [str(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+class EpochLoss:
+    """Mean training loss over the iterations of the current epoch, in ``mean`` (NaN before the first one)."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    @property
+    def mean(self) -> float:
+        """Mean of the losses seen in this epoch."""
+        return self._sum / self._count if self._count else math.nan
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a trainer whose output holds ``loss``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+
+    def _reset(self, engine: Workflow) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def _add(self, engine: Workflow) -> None:
+        output = engine.state.output
+        if isinstance(output, list):
+            output = output[0]
+        if isinstance(output, Mapping) and "loss" in output:
+            self._sum += float(torch.as_tensor(output["loss"]).detach())
+            self._count += 1

@@ -1,0 +1,56 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Seeds every epoch anew, so that a resumed run sees what an uninterrupted one sees."""
+
+from __future__ import annotations
+
+import random
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+
+__all__ = ["EpochSeed", "epoch_seed"]
+
+
+def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
+    """A 32-bit seed that is a function of the run's seed, the epoch and the process."""
+    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
+
+
+class EpochSeed:
+    """Makes the randomness of an epoch a function of ``(seed, epoch)``.
+
+    At EPOCH_STARTED it seeds torch, numpy and Python and the random transforms of the trainer's data set. Ignite makes
+    the loader's iterator (order of the images, seeds of the workers) after that event, in the first epoch as in later
+    ones, so that all of it follows. Attach to the trainer, anywhere.
+
+    Args:
+        seed: seed of the run, at least 0.
+
+    Raises:
+        ValueError: for a negative seed; and when training starts with persistent workers, which keep their random
+            state from epoch to epoch and cannot be seeded from outside.
+    """
+
+    def __init__(self, seed: int) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        """Seed the epochs of ``engine``, the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed the epoch that begins."""
+        loader = engine.state.dataloader
+        if getattr(loader, "persistent_workers", False):
+            raise ValueError("EpochSeed cannot seed persistent workers: set persistent_workers=False in the DataLoader")
+        seed = epoch_seed(self.seed, engine.state.epoch, idist.get_rank())
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        set_rnd(getattr(loader, "dataset", None), seed)

@@ -1,0 +1,176 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of some images with the true and the predicted outline and the prompt."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Events
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from monai.engines import Workflow
+from monai.metrics import compute_dice
+from monai.transforms import Resize
+from torch import Tensor
+
+from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
+from monai_vlsm.handlers.files import replacing
+from monai_vlsm.handlers.scores import prompts_of
+
+__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
+
+# Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
+TRUTH, PREDICTION = "#56B4E9", "#E69F00"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the images were normalised with
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One image to draw: RGB (H, W, 3) within 0..1, masks (K, H, W) bool, K prompts and Dice scores."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    pred: np.ndarray
+    prompts: list[str]
+    dice: list[float]
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
+        """From a decollated batch entry (``image`` normalised, ``prompt``) and output entry (``label``, ``pred``)."""
+        truth, pred = (torch.as_tensor(output[key]).detach().cpu().float() for key in ("label", "pred"))
+        dice = compute_dice(pred[None], truth[None], ignore_empty=False)[0]
+        return cls(
+            name=next(iter(batch_names(item)), "image"),
+            image=_display_image(item["image"], truth.shape[1:]),
+            truth=truth.numpy() > 0.5,
+            pred=pred.numpy() > 0.5,
+            prompts=prompts_of(item, len(truth)),
+            dice=dice.tolist(),
+        )
+
+
+def _display_image(image: Tensor, size: Sequence[int]) -> np.ndarray:
+    """Undo the normalisation of a network input (3, S, S) and give it back its shape: (H, W, 3) within 0..1."""
+    pixels = torch.as_tensor(image).detach().cpu().float()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    resized = Resize(tuple(size), mode="bilinear")(pixels * std + mean)
+    return np.asarray(resized).transpose(1, 2, 0).clip(0, 1)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most ``count`` indices from 0 to ``length - 1``, evenly spaced, with both ends."""
+    return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})
+
+
+def draw_overlay(overlay: Overlay) -> Figure:
+    """Draw an image: one structure as image, truth, prediction side by side; K structures as columns of two rows."""
+    count, (height, width) = len(overlay.truth), overlay.image.shape[:2]
+    rows, columns, panel = (1, 3, 3.6) if count == 1 else (2, count, 2.4)
+    figure = Figure(figsize=(panel * columns, panel * height / width * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.imshow(overlay.image)
+        axes.set_axis_off()
+    if count == 1:
+        figure.suptitle(_title(overlay, 0, width=90), fontsize=11)
+        for axes, name in zip(grid[0], ("image", "truth", "prediction"), strict=True):
+            axes.set_title(name, fontsize=9, color="0.35")
+    for index, (above, below) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
+        if count > 1:
+            above.set_title(_title(overlay, index, width=26), fontsize=10)
+        _outline(above, overlay.truth[index], TRUTH)
+        _fill(below, overlay.pred[index])
+        _outline(below, overlay.truth[index], TRUTH)
+        _outline(below, overlay.pred[index], PREDICTION)
+    lines = [
+        Line2D([], [], color=TRUTH, lw=2, label="truth"),
+        Line2D([], [], color=PREDICTION, lw=2, label="prediction"),
+    ]
+    figure.legend(handles=lines, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    return figure
+
+
+def _title(overlay: Overlay, index: int, width: int) -> str:
+    prompt = textwrap.fill(overlay.prompts[index] or "(no prompt)", width)
+    empty = "" if overlay.truth[index].any() else ", no truth"
+    return f"{prompt}\nDice {overlay.dice[index]:.3f}{empty}"
+
+
+def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    padded = np.pad(mask, 1).astype(float)  # so that the outline closes where the mask touches the border
+    if mask.any():
+        rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
+        limits = axes.axis()
+        axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.6)
+        axes.axis(limits)
+
+
+def _fill(axes: Axes, mask: np.ndarray) -> None:
+    layer = np.zeros((*mask.shape, 4))
+    layer[mask] = to_rgba(PREDICTION, 0.3)
+    axes.imshow(layer)
+
+
+class OverlayWriter:
+    """Writes ``<name>.png`` for some validation images of the best epoch, the one whose model is kept.
+
+    The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
+    prediction filled and outlined, prompt and Dice, in the proportions of the original. Volumes are left out. Attach
+    to the *evaluator*, on all processes (process 0 writes).
+
+    Args:
+        output_dir: folder of the pictures, made if needed.
+        count: number of pictures, at least 1.
+
+    Raises:
+        ValueError: when ``count`` is less than 1.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], count: int = 6) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
+        self.output_dir = Path(output_dir)
+        self.count = count
+        self._overlays: list[Overlay] = []
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
+        if idist.get_rank() != 0:
+            return
+        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _clear(self, engine: Workflow) -> None:
+        self._overlays = []
+
+    def _collect(self, engine: Workflow) -> None:
+        item, output = engine.state.batch[0], engine.state.output[0]
+        chosen = evenly_spaced(engine.state.epoch_length, self.count)
+        if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
+            self._overlays.append(Overlay.of(item, output))
+
+    def _write(self, engine: Workflow) -> None:
+        overlays, self._overlays = self._overlays, []
+        if not is_best_epoch(engine):
+            return
+        names: set[str] = set()
+        for index, overlay in enumerate(overlays):
+            name = re.sub(r"[^\w.-]+", "_", overlay.name)
+            name = f"{name}_{index}" if name in names else name
+            names.add(name)
+            with replacing(self.output_dir / f"{name}.png") as path:
+                draw_overlay(overlay).savefig(path, format="png", dpi=120)

@@ -1,0 +1,153 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of each image and structure as CSV, their means as JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Events
+from monai.engines import Workflow
+
+from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
+from monai_vlsm.handlers.files import replacing
+
+__all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary"]
+
+Row = dict[str, Any]
+GROUPS = ("dataset", "prompt", "structure")
+
+
+def prompts_of(item: Mapping[str, Any], count: int) -> list[str]:
+    """The ``count`` prompts of a decollated item: its ``prompt`` is one text or a list; empty texts without one."""
+    prompt = item.get("prompt", "")
+    prompts = [prompt] * count if isinstance(prompt, str) else [str(text) for text in prompt]
+    if len(prompts) != count:
+        raise ValueError(f"{batch_names(item)} has {count} masks but {len(prompts)} prompts: {prompts}")
+    return prompts
+
+
+def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
+    """One row for each structure of an image, without its scores.
+
+    Args:
+        item: decollated batch entry with ``name``, ``dataset`` and ``prompt`` (all optional).
+        output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W).
+    """
+    truth, pred = (torch.as_tensor(output[key]).flatten(1).sum(dim=1).long().tolist() for key in ("label", "pred"))
+    name = next(iter(batch_names(item)), "")
+    rows = []
+    for index, prompt in enumerate(prompts_of(item, len(truth))):
+        row = {"name": name, "dataset": item.get("dataset", ""), "structure": index, "prompt": prompt}
+        pixels = {"truth_pixels": truth[index], "pred_pixels": pred[index]}
+        empty = {"truth_empty": int(truth[index] == 0), "pred_empty": int(pred[index] == 0)}
+        rows.append(row | pixels | empty)
+    return rows
+
+
+def score_summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """Counts, and the mean of each metric for each data set, prompt and structure index."""
+    return {
+        "images": len({(row["dataset"], row["name"]) for row in rows}),
+        "masks": len(rows),
+        "empty_truths": sum(row["truth_empty"] for row in rows),
+        "empty_predictions": sum(row["pred_empty"] for row in rows),
+        **{f"by_{group}": _group_means(rows, metrics, group) for group in GROUPS},
+    }
+
+
+def _group_means(rows: Sequence[Row], metrics: Sequence[str], group: str) -> dict[str, dict[str, float | None]]:
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        members.setdefault(str(row[group]), []).append(row)
+    return {
+        key: {"masks": len(found), **{name: _mean([row[name] for row in found]) for name in metrics}}
+        for key, found in sorted(members.items())
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else None
+
+
+class ScoreWriter:
+    """Writes ``metrics.csv`` and ``metrics.json`` of the best epoch, the one whose model is kept.
+
+    ``metrics.csv`` has a row for each image and structure: name, dataset, structure (index), prompt, truth_pixels,
+    pred_pixels, truth_empty, pred_empty and one column per metric. ``metrics.json`` has the epoch, the mean of all
+    metrics of the engine, counts (images, masks, empty truths, empty predictions) and means by dataset, prompt and
+    structure. Both are replaced when the key metric improves, so a lone evaluation always writes. Masks are counted as
+    the metrics saw them, at original resolution when the postprocessing inverts the resize.
+
+    Attach to the *evaluator*, on all processes. Its metrics must keep details (``IgniteMetricHandler`` does).
+
+    Args:
+        output_dir: folder of the two files.
+        metrics: names of per-mask metrics of the evaluator, for example ``["val_dice", "val_iou", "val_hd95"]``.
+
+    Raises:
+        KeyError: when the evaluator has no details for one of ``metrics``.
+        ValueError: when the details of a metric do not number one per mask.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], metrics: Sequence[str]) -> None:
+        self.output_dir = Path(output_dir)
+        self.metrics = list(metrics)
+        self._rows: list[Row] = []
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _clear(self, engine: Workflow) -> None:
+        self._rows = []
+
+    def _collect(self, engine: Workflow) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._rows += image_rows(item, output)
+
+    def _write(self, engine: Workflow) -> None:
+        rows = _gather(self._rows)
+        if not is_best_epoch(engine) or idist.get_rank() != 0:
+            return
+        for name in self.metrics:
+            for row, score in zip(rows, _details(engine, name, len(rows)), strict=True):
+                row[name] = score
+        means = {name: value if math.isfinite(value) else None for name, value in scalar_metrics(engine).items()}
+        summary = {"epoch": engine.state.epoch, "mean": means, **score_summary(rows, self.metrics)}
+        with replacing(self.output_dir / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        with replacing(self.output_dir / "metrics.json") as path:
+            path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _details(engine: Workflow, name: str, count: int) -> list[float]:
+    details = engine.state.metric_details
+    if name not in details:
+        raise KeyError(f"the evaluator keeps no details of {name!r}, only of {sorted(details)}")
+    scores = [round(score, 6) for score in details[name].flatten().tolist()]
+    if len(scores) != count:
+        raise ValueError(f"metric {name!r} has {len(scores)} scores for {count} masks; it must score each mask")
+    return scores
+
+
+def _gather(rows: list[Row]) -> list[Row]:
+    """Rows of all processes, in the order of their ranks, which is that of MONAI's metric details."""
+    if idist.get_world_size() == 1:
+        return rows
+    gathered: list[Any] = [None] * idist.get_world_size()
+    torch.distributed.all_gather_object(gathered, rows)
+    return [row for part in gathered for row in part]

@@ -1,0 +1,143 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Inference with a text-prompted network: each image with its own tokens, volumes slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from torch import Tensor
+
+__all__ = ["PromptInferer"]
+
+# names in torch.cpu.get_capabilities(); without one of them bfloat16 is emulated and slower than float32
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU calculates in bfloat16."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
+
+
+def tokens_in_meta(inputs: Tensor) -> dict[str, Tensor]:
+    """``input_ids`` and ``attention_mask`` that ``TokenizePromptd`` left in the meta of a batch, ``(B, [K,] L)``.
+
+    MONAI Label makes its batch by adding an axis to one image, which leaves the meta unbatched; ``is_batch`` tells.
+    """
+    meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
+    tokens = {key: meta[key] for key in ("input_ids", "attention_mask") if isinstance(meta.get(key), Tensor)}
+    if "input_ids" not in tokens:
+        return {}
+    batched = isinstance(inputs, MetaTensor) and inputs.is_batch
+    return tokens if batched else {key: value[None] for key, value in tokens.items()}
+
+
+def own_tokens(tokens: dict[str, Tensor], index: int, batch: int) -> dict[str, Tensor]:
+    """The tokens of image ``index`` in a batch, as ``(1, [K,] L)``; tokens for one image serve all.
+
+    Raises:
+        ValueError: tokens for another number of images.
+    """
+    for key, value in tokens.items():
+        if value.shape[0] not in (1, batch):
+            raise ValueError(f"{key} must be (1, ...) or ({batch}, ...) for {batch} images, got {tuple(value.shape)}")
+    return {key: value if value.shape[0] == 1 else value[index : index + 1] for key, value in tokens.items()}
+
+
+def for_slices(tokens: dict[str, Tensor], slices: int) -> dict[str, Tensor]:
+    """``(1, [K,] L)`` repeated for a number of slices, without copying."""
+    return {key: value.expand(slices, *value.shape[1:]) for key, value in tokens.items()}
+
+
+def with_meta_of(inputs: Tensor, logits: Tensor) -> Tensor:
+    """``logits`` as a MetaTensor with the meta and operations of ``inputs`` (``Invertd`` needs them), if it is one."""
+    if not isinstance(inputs, MetaTensor):
+        return logits
+    return MetaTensor(logits).copy_meta_from(inputs)
+
+
+class PromptInferer(Inferer):
+    """Call ``network(image, input_ids=..., attention_mask=...)`` on pictures, and on volumes slice by slice.
+
+    MONAI's ``SlidingWindowInferer`` mixes the prompts of a batch and its ``SliceInferer`` drops them; this one binds
+    each image to its own tokens. Tokens that are not given are taken from the image's meta (MONAI Label passes nothing
+    but the image); with none there either, the network is called with the image only and uses its default prompt.
+
+    MONAI's engines run mixed precision on CUDA only (``amp=True`` is float32 on a CPU), so the bfloat16 autocast for
+    CPUs is done here. Gradients flow.
+
+    Args:
+        cpu_autocast: bfloat16 on a CPU: ``"auto"`` where the CPU has the instructions, True always, False never.
+        slice_batch: how many slices of a volume go through the network at a time.
+
+    Raises:
+        ValueError: another ``cpu_autocast``, or a ``slice_batch`` below 1.
+    """
+
+    def __init__(self, cpu_autocast: bool | str = "auto", slice_batch: int = 8) -> None:
+        super().__init__()
+        if cpu_autocast not in ("auto", True, False):
+            raise ValueError(f"cpu_autocast must be 'auto', True or False, got {cpu_autocast!r}")
+        if slice_batch < 1:
+            raise ValueError(f"slice_batch must be at least 1, got {slice_batch}")
+        self.cpu_autocast = cpu_has_bf16() if cpu_autocast == "auto" else bool(cpu_autocast)
+        self.slice_batch = slice_batch
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        network: Callable[..., Tensor],
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Predict.
+
+        Args:
+            inputs: pictures ``(B, 3, S, S)`` or volumes ``(B, 3, S, S, D)``.
+            network: called with plain tensors.
+            input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
+            attention_mask: the same shape.
+            kwargs: further keyword arguments of the network.
+
+        Returns:
+            logits ``(B, K, S, S)`` or ``(B, K, S, S, D)``, float32; with the meta of ``inputs`` if it has any.
+
+        Raises:
+            ValueError: ``inputs`` of another rank, or tokens for another number of images.
+        """
+        if inputs.ndim not in (4, 5):
+            raise ValueError(f"inputs must be (B, 3, S, S) or (B, 3, S, S, D), got shape {tuple(inputs.shape)}")
+        image = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        given = {"input_ids": input_ids, "attention_mask": attention_mask}
+        found = given if input_ids is not None else tokens_in_meta(inputs)
+        tokens = {key: value.to(image.device) for key, value in found.items() if value is not None}
+        predict = self._pictures if image.ndim == 4 else self._volumes
+        bf16 = self.cpu_autocast and image.device.type == "cpu"
+        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+            logits = predict(image, network, tokens, kwargs)
+        return with_meta_of(inputs, logits.float())
+
+    def _pictures(
+        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
+    ) -> Tensor:
+        """One call for the whole batch ``(B, 3, S, S)``."""
+        return network(image, **tokens, **kwargs)
+
+    def _volumes(
+        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
+    ) -> Tensor:
+        """Calls for a few slices at a time of each volume in ``(B, 3, S, S, D)``."""
+        volumes = []
+        for index, volume in enumerate(image):
+            own = own_tokens(tokens, index, image.shape[0])
+            chunks = volume.movedim(-1, 0).split(self.slice_batch)
+            logits = [network(part, **for_slices(own, part.shape[0]), **kwargs) for part in chunks]
+            volumes.append(torch.cat(logits).movedim(0, -1))
+        return torch.stack(volumes)

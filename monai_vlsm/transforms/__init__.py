@@ -1,0 +1,52 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""MONAI transforms of this package, each as array class and as dictionary class (``d``, ``D``, ``Dict``)."""
+
+from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
+from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
+from monai_vlsm.transforms.resize import ResizePicture, ResizePictureD, ResizePictured, ResizePictureDict
+from monai_vlsm.transforms.rgb import ToRGB, ToRGBD, ToRGBd, ToRGBDict
+from monai_vlsm.transforms.save import SavePromptMasksd
+from monai_vlsm.transforms.select import (
+    RandSelectPrompt,
+    RandSelectPromptD,
+    RandSelectPromptd,
+    RandSelectPromptDict,
+    SelectPrompt,
+    SelectPromptD,
+    SelectPromptd,
+    SelectPromptDict,
+)
+from monai_vlsm.transforms.tokens import TokenizePrompt, TokenizePromptD, TokenizePromptd, TokenizePromptDict
+
+__all__ = [
+    "BinarizeMask",
+    "BinarizeMaskD",
+    "BinarizeMaskDict",
+    "BinarizeMaskd",
+    "OrientVolume",
+    "OrientVolumeD",
+    "OrientVolumeDict",
+    "OrientVolumed",
+    "RandSelectPrompt",
+    "RandSelectPromptD",
+    "RandSelectPromptDict",
+    "RandSelectPromptd",
+    "ResizePicture",
+    "ResizePictureD",
+    "ResizePictureDict",
+    "ResizePictured",
+    "SavePromptMasksd",
+    "SelectPrompt",
+    "SelectPromptD",
+    "SelectPromptDict",
+    "SelectPromptd",
+    "ToRGB",
+    "ToRGBD",
+    "ToRGBDict",
+    "ToRGBd",
+    "TokenizePrompt",
+    "TokenizePromptD",
+    "TokenizePromptDict",
+    "TokenizePromptd",
+]

@@ -1,0 +1,27 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a datum is called in an error: by its record, or by the file that it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.data import MetaTensor
+
+__all__ = ["file_name", "record_name"]
+
+
+def file_name(image: Any, default: str = "image") -> str:
+    """The path that an image was read from (``filename_or_obj`` in its meta), or ``default`` when it has none."""
+    path = image.meta.get("filename_or_obj") if isinstance(image, MetaTensor) else None
+    return str(path) if path else default
+
+
+def record_name(data: Mapping[Hashable, Any], name_key: Hashable = "name", image_key: Hashable = "image") -> str:
+    """The name of a record: ``data[name_key]``, else the path of its image (loaded or not yet), else ``"record"``."""
+    name = data.get(name_key)
+    if isinstance(name, str) and name:
+        return name
+    image = data.get(image_key)
+    return image if isinstance(image, str) else file_name(image, default="record")

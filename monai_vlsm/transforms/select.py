@@ -1,0 +1,222 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Choice of one prompt from a record's prompt table: at random in training, a fixed style otherwise.
+
+A prompt table maps a style to a text or to alternative texts: ``{"p0": "", "p1": "polyp", "p7": ["...", "..."]}``.
+A list of tables stands for several structures of one image; a text is a choice already made and passes unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable, Transform
+
+from monai_vlsm.transforms.naming import record_name
+
+__all__ = [
+    "RandSelectPrompt",
+    "RandSelectPromptD",
+    "RandSelectPromptDict",
+    "RandSelectPromptd",
+    "SelectPrompt",
+    "SelectPromptD",
+    "SelectPromptDict",
+    "SelectPromptd",
+]
+
+EMPTY_STYLE = "p0"
+
+
+def texts_of_style(table: Mapping[str, Any], style: str, name: str) -> list[str]:
+    """The alternative texts of one style of a prompt table, always as a list.
+
+    Raises:
+        ValueError: unknown style (the styles that the table has are listed), or a style without any text.
+        TypeError: a value that is neither a text nor a list of texts.
+    """
+    if style not in table:
+        raise ValueError(
+            f"record {name!r}: no prompt of style {style!r}; it has {', '.join(map(str, table)) or 'none'}"
+        )
+    texts = [table[style]] if isinstance(table[style], str) else table[style]
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(
+            f"record {name!r}: prompts of style {style!r} must be a text or a list of texts, got {short(table[style])}"
+        )
+    if not texts:
+        raise ValueError(f"record {name!r}: the list of prompts of style {style!r} is empty")
+    return list(texts)
+
+
+def select(prompt: Any, pick: Callable[[Mapping[str, Any], str], str], name: str) -> str | list[str]:
+    """Apply ``pick(table, name)`` to a table or to each of a list of tables; texts pass unchanged.
+
+    Raises:
+        TypeError: ``prompt`` is neither a text, nor a table, nor a list of those.
+    """
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(prompt, Mapping):
+        return pick(prompt, name)
+    if not isinstance(prompt, list | tuple) or not all(isinstance(one, str | Mapping) for one in prompt):
+        raise TypeError(
+            f"record {name!r}: prompt must be a text, a table of styles or a list of those, "
+            f"got {type(prompt).__name__} ({short(prompt)})"
+        )
+    return [one if isinstance(one, str) else pick(one, name) for one in prompt]
+
+
+class SelectPrompt(Transform):
+    """Take the prompt of one fixed style; of several alternatives the first.
+
+    Args:
+        style: style to take, for example ``"p1"`` (the name of the class alone).
+    """
+
+    def __init__(self, style: str = "p1") -> None:
+        self.style = style
+
+    def __call__(self, prompt: Any, name: str = "record") -> str | list[str]:
+        """Choose.
+
+        Args:
+            prompt: a table, a list of K tables, or texts, which pass unchanged.
+            name: name of the record, for errors.
+
+        Returns:
+            a text, or a list of K texts.
+
+        Raises:
+            ValueError: the record has no such style; the message lists those that it has.
+            TypeError: not a prompt table.
+        """
+        return select(prompt, self._pick, name)
+
+    def _pick(self, table: Mapping[str, Any], name: str) -> str:
+        return texts_of_style(table, self.style, name)[0]
+
+
+class RandSelectPrompt(Randomizable, Transform):
+    """Draw a prompt: uniform over all styles but the empty p0, then uniform within the style's alternatives.
+
+    This is how VLSM-Adapter (Dhakal et al., MICCAI 2024) draws its training prompts p1..p9. All draws come from
+    ``self.R``, so the same seed gives the same prompts, in worker processes too.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def randomize(self, data: Mapping[str, Any], name: str = "record") -> None:
+        """Draw one text from one prompt table.
+
+        Raises:
+            ValueError: the table has no style besides p0, or an empty list.
+            TypeError: a style holds something other than texts.
+        """
+        styles = [style for style in data if style != EMPTY_STYLE]
+        if not styles:
+            raise ValueError(
+                f"record {name!r}: no prompt to draw from besides the empty style {EMPTY_STYLE!r}; "
+                f"add one, for example 'p1', or select {EMPTY_STYLE!r} with SelectPrompt"
+            )
+        texts = texts_of_style(data, styles[self.R.randint(len(styles))], name)
+        self._text = texts[self.R.randint(len(texts))]
+
+    def __call__(self, prompt: Any, name: str = "record") -> str | list[str]:
+        """Draw for a table, or independently for each of K tables.
+
+        Args:
+            prompt: a table, a list of K tables, or texts, which pass unchanged.
+            name: name of the record, for errors.
+
+        Returns:
+            a text, or a list of K texts.
+
+        Raises:
+            ValueError: nothing to draw from besides p0.
+            TypeError: not a prompt table.
+        """
+        return select(prompt, self._pick, name)
+
+    def _pick(self, table: Mapping[str, Any], name: str) -> str:
+        self.randomize(table, name)
+        return self._text
+
+
+class SelectPromptd(MapTransform):
+    """Dictionary version of :class:`SelectPrompt`.
+
+    Args:
+        keys: keys of the prompts.
+        style: style to take.
+        image_key: image whose file names the record when it has no name.
+        name_key: key of the record's name.
+        allow_missing_keys: leave records without a prompt as they are.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "prompt",
+        style: str = "p1",
+        image_key: Hashable = "image",
+        name_key: Hashable = "name",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.selector = SelectPrompt(style)
+        self.image_key, self.name_key = image_key, name_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the table at each key by the chosen text; errors as in :class:`SelectPrompt`."""
+        d = dict(data)
+        name = record_name(d, self.name_key, self.image_key)
+        for key in self.key_iterator(d):
+            d[key] = self.selector(d[key], name)
+        return d
+
+
+class RandSelectPromptd(Randomizable, MapTransform):
+    """Dictionary version of :class:`RandSelectPrompt`.
+
+    Args:
+        keys: keys of the prompts.
+        image_key: image whose file names the record when it has no name.
+        name_key: key of the record's name.
+        allow_missing_keys: leave records without a prompt as they are.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "prompt",
+        image_key: Hashable = "image",
+        name_key: Hashable = "name",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.selector = RandSelectPrompt()
+        self.image_key, self.name_key = image_key, name_key
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandSelectPromptd:
+        """Seed this transform and the array transform that draws for it."""
+        super().set_random_state(seed, state)
+        self.selector.set_random_state(state=self.R)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the table at each key by the drawn text; errors as in :class:`RandSelectPrompt`."""
+        d = dict(data)
+        name = record_name(d, self.name_key, self.image_key)
+        for key in self.key_iterator(d):
+            d[key] = self.selector(d[key], name)
+        return d
+
+
+SelectPromptD = SelectPromptDict = SelectPromptd
+RandSelectPromptD = RandSelectPromptDict = RandSelectPromptd

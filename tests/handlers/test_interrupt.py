@@ -1,0 +1,73 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from monai_vlsm.handlers import InterruptExit
+from monai_vlsm.handlers.interrupt import resume_command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("wait", "whole_group"), [(0.1, False), (0.75, True)], ids=["training", "validation"])
+def test_ctrl_c(tmp_path: Path, wait: float, whole_group: bool) -> None:
+    """In the third of four epochs: 0.6 s of training, then 0.6 s of validation."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.handlers.toy", str(tmp_path), "--resume", "False"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != "epoch 3":
+        assert process.poll() is None
+    time.sleep(wait)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert f"\nInterrupted. Resume with: {sys.executable} " in errors
+    assert errors.count("Interrupted.") == 1
+    assert f"{tmp_path} --resume True\n" in errors
+    assert "Traceback" not in out + errors
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("python -m monai.bundle run", "python -m monai.bundle run --resume True"),
+        ("python run.py --resume True --epochs 3", "python run.py --epochs 3 --resume True"),
+        ("python run.py --resume=False --epochs 3", "python run.py --epochs 3 --resume True"),
+        ("python run.py --resume_from x", "python run.py --resume_from x --resume True"),
+    ],
+)
+def test_resume_command(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
+    monkeypatch.setattr(sys, "orig_argv", given.split())
+    assert resume_command() == expected
+
+
+def test_resume_command_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "my run.py", "['a','b']"])
+    assert resume_command() == """python 'my run.py' '['"'"'a'"'"','"'"'b'"'"']' --resume True"""
+
+
+def test_other_exceptions_pass_and_a_given_command_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for error, expected in ((ValueError, ValueError), (KeyboardInterrupt, SystemExit)):
+
+        def fail(*_: object, error: type[BaseException] = error) -> None:
+            raise error
+
+        engine = Engine(fail)
+        InterruptExit("train again").attach(engine)
+        with pytest.raises(expected):
+            engine.run([0])
+    assert capsys.readouterr().err == "\nInterrupted. Resume with: train again\n"

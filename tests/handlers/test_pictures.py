@@ -1,0 +1,171 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""CurvePlot and OverlayWriter."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import NormalizeIntensity
+from PIL import Image
+
+from monai_vlsm.handlers import CurvePlot, OverlayWriter
+from monai_vlsm.handlers.curves import draw_curves
+from monai_vlsm.handlers.overlays import IMAGENET_MEAN, IMAGENET_STD, Overlay, draw_overlay, evenly_spaced
+from tests.handlers import toy
+
+
+def _lines(figure: Any) -> list[dict[str, list[float]]]:
+    """The named curves of each panel."""
+    panels = []
+    for axes in figure.axes:
+        found = [line for line in axes.lines if not line.get_label().startswith("_")]
+        panels.append({line.get_label(): list(line.get_ydata()) for line in found})
+    return panels
+
+
+def test_curves_show_their_values_and_the_best_epoch() -> None:
+    curves = {
+        "train_loss": [(1, 0.9), (2, 0.5), (3, 0.4)],
+        "val_loss": [(2, 0.7)],
+        "val_dice": [(1, 0.2), (2, 0.6), (3, 0.6)],
+    }
+    figure = draw_curves(curves, ["train_loss", "val_loss", "other"], ["val_dice"])
+    assert _lines(figure) == [{"train_loss": [0.9, 0.5, 0.4], "val_loss": [0.7]}, {"val_dice": [0.2, 0.6, 0.6]}]
+    assert figure.get_suptitle() == "best val_dice 0.600 after epoch 2"
+
+
+@pytest.mark.parametrize("scores", [[], ["val_dice"]])
+def test_curves_without_scores_or_with_nan_only(scores: list[str], tmp_path: Path) -> None:
+    figure = draw_curves({"train_loss": [(1, 0.5)], "val_dice": [(1, math.nan)]}, ["train_loss"], scores)
+    figure.savefig(tmp_path / "x.png")
+    assert figure.get_suptitle() == ""
+
+
+def test_curve_plot_keeps_its_values_across_a_resume(tmp_path: Path) -> None:
+    toy.trainer(tmp_path, epochs=2, interval=2).run()
+    toy.trainer(tmp_path, epochs=3, interval=2, resume=True).run()
+    curves = torch.load(tmp_path / "last.pt", weights_only=True)["objects"]["curves"]
+    assert {name: [epoch for epoch, _ in curve] for name, curve in curves.items()} == {
+        "train_loss": [1, 2, 3],
+        "val_loss": [2],
+        "val_dice": [2],
+    }
+    assert all(isinstance(value, float) for curve in curves.values() for _, value in curve)
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (840, 720)
+
+
+def test_curve_plot_state_is_a_copy(tmp_path: Path) -> None:
+    plot = CurvePlot(tmp_path / "x.png")
+    plot.load_state_dict({"train_loss": [[1, 0.5]]})
+    state = plot.state_dict()
+    plot.curves["train_loss"].append((2, 0.4))
+    assert state == {"train_loss": [(1, 0.5)]}
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "expected"),
+    [(100, 3, [0, 50, 99]), (3, 6, [0, 1, 2]), (6, 6, [0, 1, 2, 3, 4, 5]), (1, 4, [0]), (10, 1, [0])],
+)
+def test_evenly_spaced(length: int, count: int, expected: list[int]) -> None:
+    assert evenly_spaced(length, count) == expected
+
+
+def _item(structures: int, height: int = 40, width: int = 60) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A red image seen by the network at 32 x 32; truth in its upper left, prediction in its lower right."""
+    red = torch.zeros(3, 32, 32)
+    red[0] = 1.0
+    normalised = NormalizeIntensity(subtrahend=IMAGENET_MEAN, divisor=IMAGENET_STD, channel_wise=True)(red)
+    truth, pred = torch.zeros(2, structures, height, width)
+    truth[:, :20, :30], pred[:, 10:, 20:] = 1, 1
+    prompt = [f"structure {k}" for k in range(structures)] if structures > 1 else "the polyp"
+    return {"image": normalised, "prompt": prompt, "name": "case"}, {"label": truth, "pred": pred}
+
+
+@pytest.mark.parametrize("structures", [1, 2, 5])
+def test_overlay_shows_image_truth_prediction_prompt_and_dice(structures: int) -> None:
+    overlay = Overlay.of(*_item(structures))
+    figure = draw_overlay(overlay)
+    panels = figure.axes
+    assert len(panels) == (3 if structures == 1 else 2 * structures)
+    for axes in panels:
+        shown = axes.images[0].get_array()
+        assert shown.shape == (40, 60, 3)
+        assert np.allclose(shown, [1, 0, 0], atol=1e-5)
+        assert axes.axis() == (-0.5, 59.5, 39.5, -0.5)
+    filled = panels[-1].images[1].get_array()[..., 3] > 0
+    assert np.array_equal(filled, overlay.pred[-1])
+    dice = 2 * 100 / (600 + 1200)
+    titles = [figure.get_suptitle()] if structures == 1 else [axes.get_title() for axes in panels[:structures]]
+    expected = ["the polyp"] if structures == 1 else [f"structure {k}" for k in range(structures)]
+    assert titles == [f"{prompt}\nDice {dice:.3f}" for prompt in expected]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["truth", "prediction"]
+
+
+def test_outlines_lie_where_the_masks_are() -> None:
+    figure = draw_overlay(Overlay.of(*_item(1)))
+    boxes = [[c.get_paths()[0].get_extents().bounds for c in axes.collections] for axes in figure.axes]
+    assert boxes == [[], [(-0.5, -0.5, 30.0, 20.0)], [(-0.5, -0.5, 30.0, 20.0), (19.5, 9.5, 40.0, 30.0)]]
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred", "title"), [(0, 0, "Dice 1.000, no truth"), (0, 1, "Dice 0.000, no truth"), (1, 0, "Dice 0.000")]
+)
+def test_empty_and_full_masks(tmp_path: Path, truth: int, pred: int, title: str) -> None:
+    item, output = _item(1)
+    output["label"].fill_(truth)
+    output["pred"].fill_(pred)
+    figure = draw_overlay(Overlay.of(item, output))
+    figure.savefig(tmp_path / "x.png")
+    assert figure.get_suptitle().endswith(title)
+    assert len(figure.axes[2].collections) == truth + pred
+
+
+def test_long_and_missing_prompts() -> None:
+    item, output = _item(1)
+    item["prompt"] = "one large polyp " * 12
+    assert max(len(line) for line in draw_overlay(Overlay.of(item, output)).get_suptitle().splitlines()) <= 90
+    item["prompt"] = ""
+    assert draw_overlay(Overlay.of(item, output)).get_suptitle().startswith("(no prompt)\n")
+
+
+def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(3, 1, 1)
+    network.weight.data.fill_(1.0)
+    network.bias.data.fill_(-1.0)
+    data = toy.records(5, size=(16, 24))
+    data[2]["name"] = "busi/benign (3).png"
+    engine = toy.evaluator(network, data, [OverlayWriter(tmp_path / "overlays", count=3)])
+    engine.run(1)
+    names = ["busi_benign_3_.png.png", "case0.png", "case4.png"]
+    files = sorted((tmp_path / "overlays").iterdir())
+    assert [path.name for path in files] == names
+    before = [path.read_bytes() for path in files]
+    network.bias.data.fill_(-50.0)  # worse: predicts nothing
+    engine.run(2)
+    assert [path.read_bytes() for path in files] == before
+    with Image.open(files[0]) as picture:
+        assert picture.width > picture.height
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    data = [dict(item, name="same") for item in toy.records(2)]
+    toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=2)]).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["same.png", "same_1.png"]
+
+
+def test_volumes_are_left_out(tmp_path: Path) -> None:
+    data = [{"image": torch.zeros(3, 8, 8, 4), "label": torch.zeros(1, 8, 8, 4), "name": "volume"}]
+    toy.evaluator(torch.nn.Conv3d(3, 1, 1), data, [OverlayWriter(tmp_path / "overlays")]).run()
+    assert not (tmp_path / "overlays").exists()
+
+
+def test_count_must_be_positive(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        OverlayWriter(tmp_path, count=0)

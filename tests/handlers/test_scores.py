@@ -1,0 +1,176 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from monai_vlsm.handlers import ScoreWriter
+from monai_vlsm.handlers.scores import image_rows, prompts_of, score_summary
+from tests.handlers import toy
+
+METRICS = ["val_dice", "val_hd95"]
+
+
+class _Above(torch.nn.Module):
+    """Segments by brightness of the first channel: logit 10 above the threshold, -10 below."""
+
+    def __init__(self, structures: int = 1) -> None:
+        super().__init__()
+        self.threshold = torch.nn.Parameter(torch.zeros(structures))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image[:, :1] > self.threshold[None, :, None, None]).float() * 20 - 10
+
+
+def _squares(structures: int = 1) -> list[dict[str, Any]]:
+    """Three images that are their own mask, the last one empty."""
+    data = toy.records(3, structures)
+    data[2]["label"] = torch.zeros_like(data[2]["label"])
+    for item in data:
+        item["image"] = item["label"][:1].repeat(3, 1, 1)
+    data[2]["dataset"] = "other"
+    return data
+
+
+def _read(folder: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file)), json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_one_row_for_each_image(tmp_path: Path) -> None:
+    toy.evaluator(_Above(), _squares(), [ScoreWriter(tmp_path / "out", METRICS)]).run()
+    rows, summary = _read(tmp_path / "out")
+    assert rows[0] == {
+        "name": "case0",
+        "dataset": "toy",
+        "structure": "0",
+        "prompt": "square",
+        "truth_pixels": "56",
+        "pred_pixels": "56",
+        "truth_empty": "0",
+        "pred_empty": "0",
+        "val_dice": "1.0",
+        "val_hd95": "0.0",
+    }
+    assert [row["name"] for row in rows] == ["case0", "case1", "case2"]
+    assert [row["truth_empty"] + row["pred_empty"] for row in rows] == ["00", "00", "11"]
+    assert summary["mean"].keys() == {"val_dice", "val_hd95", "val_loss"}
+    assert (summary["epoch"], summary["images"], summary["masks"]) == (1, 3, 3)
+    assert (summary["empty_truths"], summary["empty_predictions"]) == (1, 1)
+    assert summary["by_dataset"]["other"] == {"masks": 1, "val_dice": 1.0, "val_hd95": 0.0}
+
+
+def test_one_row_for_each_structure(tmp_path: Path) -> None:
+    network = _Above(structures=3)
+    network.threshold.data[1] = 2.0  # nothing is that bright
+    toy.evaluator(network, _squares(structures=3), [ScoreWriter(tmp_path, METRICS)]).run()
+    rows, summary = _read(tmp_path)
+    assert [(row["name"], row["structure"], row["prompt"]) for row in rows[:4]] == [
+        ("case0", "0", "square 0"),
+        ("case0", "1", "square 1"),
+        ("case0", "2", "square 2"),
+        ("case1", "0", "square 0"),
+    ]
+    assert [float(row["val_dice"]) for row in rows] == [1, 0, 1, 1, 0, 1, 1, 1, 1]
+    assert float(rows[1]["val_hd95"]) == pytest.approx(math.hypot(16, 16), abs=1e-5)
+    assert (summary["images"], summary["masks"], summary["empty_predictions"]) == (3, 9, 5)
+    assert summary["by_prompt"]["square 1"]["val_dice"] == pytest.approx(1 / 3)
+    assert summary["by_structure"]["0"]["val_dice"] == 1.0
+    assert summary["mean"]["val_dice"] == pytest.approx(7 / 9)
+
+
+def test_the_files_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    network = _Above()
+    engine = toy.evaluator(network, _squares(), [ScoreWriter(tmp_path, METRICS)])
+    epochs = []
+    for epoch, threshold in enumerate([2.0, 0.5, 2.0, 0.5], 1):
+        network.threshold.data.fill_(threshold)
+        engine.run(epoch)
+        epochs.append(_read(tmp_path)[1]["epoch"])
+    assert epochs == [1, 2, 2, 2]
+    assert len(_read(tmp_path)[0]) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", "metrics.json"]
+
+
+def test_nan_becomes_null(tmp_path: Path) -> None:
+    writer = ScoreWriter(tmp_path, METRICS)
+    engine = toy.evaluator(_Above(), _squares(), [])
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e: e.state.metrics.update(val_loss=math.nan))
+    writer.attach(engine)
+    engine.run()
+    assert _read(tmp_path)[1]["mean"]["val_loss"] is None
+
+
+@pytest.mark.parametrize("text", ["Läsion, „groß“", 'a "quoted"\nprompt', ""])
+def test_any_text_survives(tmp_path: Path, text: str) -> None:
+    data = _squares()[:1]
+    data[0]["prompt"] = text
+    toy.evaluator(_Above(), data, [ScoreWriter(tmp_path, METRICS)]).run()
+    rows, summary = _read(tmp_path)
+    assert rows[0]["prompt"] == text
+    assert list(summary["by_prompt"]) == [text]
+
+
+def test_records_without_name_and_prompt() -> None:
+    masks = {"label": torch.zeros(1, 2, 2), "pred": torch.ones(1, 2, 2)}
+    (row,) = image_rows({}, masks)
+    assert (row["name"], row["dataset"], row["prompt"], row["pred_pixels"]) == ("", "", "", 4)
+
+
+def test_means_leave_out_what_is_not_finite() -> None:
+    row = {"name": "a", "dataset": "d", "prompt": "p", "structure": 0, "truth_empty": 0, "pred_empty": 0}
+    rows = [row | {"dice": 0.5}, row | {"dice": math.nan}, row | {"dice": math.nan, "prompt": "q"}]
+    summary = score_summary(rows, ["dice"])
+    assert summary["by_prompt"] == {"p": {"masks": 2, "dice": 0.5}, "q": {"masks": 1, "dice": None}}
+    assert (summary["images"], summary["masks"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("metric", "details", "error", "message"),
+    [
+        ("val_iou", None, KeyError, r"no details of 'val_iou', only of \['val_dice', 'val_hd95', 'val_loss'\]"),
+        ("val_dice", torch.zeros(2, 1), ValueError, "'val_dice' has 2 scores for 3 masks"),
+    ],
+)
+def test_metrics_without_a_score_for_each_mask(
+    tmp_path: Path, metric: str, details: Any, error: type[Exception], message: str
+) -> None:
+    engine = toy.evaluator(_Above(), _squares(), [])
+    if details is not None:
+        engine.add_event_handler(
+            Events.EPOCH_COMPLETED, lambda engine: engine.state.metric_details.update({metric: details})
+        )
+    ScoreWriter(tmp_path, [metric]).attach(engine)
+    with pytest.raises(error, match=message):
+        engine.run()
+
+
+def test_prompts_that_do_not_fit_the_masks() -> None:
+    assert prompts_of({"prompt": "one for all"}, 2) == ["one for all"] * 2
+    with pytest.raises(ValueError, match=r"\['x'\] has 3 masks but 2 prompts: \['a', 'b'\]"):
+        prompts_of({"prompt": ["a", "b"], "name": "x"}, 3)
+
+
+def _evaluate_part(rank: int, folder: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    data = _squares()[rank::2]  # images 0 and 2, image 1
+    if rank == 1:
+        data[0]["image"] = data[0]["image"] * 0  # not found
+    toy.evaluator(_Above(), data, [ScoreWriter(folder / f"rank{rank}", METRICS)]).run()
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_make_one_table(tmp_path: Path) -> None:
+    torch.multiprocessing.start_processes(_evaluate_part, args=(tmp_path,), nprocs=2, start_method="fork")
+    rows, summary = _read(tmp_path / "rank0")
+    assert [(row["name"], row["val_dice"]) for row in rows] == [("case0", "1.0"), ("case2", "1.0"), ("case1", "0.0")]
+    assert (summary["images"], summary["empty_predictions"]) == (3, 2)
+    assert not (tmp_path / "rank1").exists()

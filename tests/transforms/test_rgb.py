@@ -1,0 +1,154 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Values of pictures for every kind of file, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from monai_vlsm.transforms import (
+    ToRGB,
+    ToRGBD,
+    ToRGBd,
+    ToRGBDict,
+)
+
+META = {"filename_or_obj": "dir/a.png"}
+NAN, INF = float("nan"), float("inf")
+
+
+def image(values: Any, dtype: torch.dtype, channels: int = 1) -> MetaTensor:
+    """One row of values, the same in each channel."""
+    row = torch.tensor(values).to(dtype)
+    return MetaTensor(row.expand(channels, 1, len(values)).clone(), meta=dict(META))
+
+
+SCALING = [  # dtype, window, values, expected
+    (torch.uint8, None, [0, 51, 255], [0, 0.2, 1]),
+    (torch.uint8, None, [10, 10, 10], [10 / 255] * 3),
+    (torch.uint8, (0.0, 100.0), [0, 51, 255], [0, 0.2, 1]),
+    (torch.bool, None, [0, 1, 1], [0, 1, 1]),
+    (torch.uint16, None, [100, 300, 500], [0, 0.5, 1]),
+    (torch.uint16, None, [0, 65535, 0], [0, 1, 0]),
+    (torch.int16, None, [-1024, 0, 1024], [0, 0.5, 1]),
+    (torch.int16, (-100.0, 100.0), [-1000, 0, 50], [0, 0.5, 0.75]),
+    (torch.int64, (0.0, 4.0), [1, 8, -8], [0.25, 1, 0]),
+    (torch.float64, None, [0.5, 1.5, 2.5], [0, 0.5, 1]),
+    (torch.float32, None, [7, 7, 7], [0, 0, 0]),
+    (torch.float32, (0.0, 10.0), [7, 7, 7], [0.7, 0.7, 0.7]),
+    (torch.float32, None, [NAN, 2, 4], [0, 0, 1]),
+    (torch.float32, None, [INF, 2, 4], [1, 0, 1]),
+    (torch.float32, None, [-INF, 2, 4], [0, 0, 1]),
+    (torch.float32, (0.0, 8.0), [NAN, 2, INF], [0, 0.25, 1]),
+    (torch.float16, None, [1, 2, 3], [0, 0.5, 1]),
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("dtype", "window", "values", "expected"), SCALING)
+def test_values(dtype: torch.dtype, window: Any, values: Any, expected: Any, channels: int) -> None:
+    out = ToRGB(window)(image(values, dtype, channels))
+    assert out.dtype == torch.float32
+    assert out.shape == (3, 1, 3)
+    assert out.meta["filename_or_obj"] == "dir/a.png"
+    for row in out.as_tensor()[:, 0]:
+        assert row.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, MetaTensor])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64, bool])
+def test_any_array(kind: Any, dtype: Any) -> None:
+    out = ToRGB()(kind(np.arange(4).reshape(1, 2, 2).astype(dtype)))
+    assert isinstance(out, torch.Tensor)
+    assert out.dtype == torch.float32
+    assert out.shape == (3, 2, 2)
+    assert out.min() >= 0 and 0 < out.max() <= 1
+
+
+CHANNELS = [  # rows of (1, 1) channels, expected RGB
+    ([51], [0.2, 0.2, 0.2]),
+    ([51, 255], [0.2, 0.2, 0.2]),
+    ([0, 51, 255], [0, 0.2, 1]),
+    ([0, 51, 255, 102], [0, 0.2, 1]),
+]
+
+
+@pytest.mark.parametrize("spatial", [(1, 1), (5, 2), (2, 3, 4), (2, 3, 1)])
+@pytest.mark.parametrize(("channels", "expected"), CHANNELS)
+def test_channels(channels: list[int], expected: list[float], spatial: tuple[int, ...]) -> None:
+    picture = torch.tensor(channels, dtype=torch.uint8).reshape(-1, *[1] * len(spatial)).expand(-1, *spatial)
+    out = ToRGB()(picture)
+    assert out.shape == (3, *spatial)
+    assert out.flatten(1).unique(dim=1).flatten().tolist() == pytest.approx(expected)
+
+
+def test_alpha_does_not_count_for_the_range() -> None:
+    picture = torch.tensor([[100, 300], [65535, 65535]], dtype=torch.int32).reshape(2, 1, 2)
+    assert ToRGB()(picture)[0, 0].tolist() == [0, 1]
+
+
+def test_channels_share_one_range() -> None:
+    picture = torch.tensor([[0.0, 1], [2, 3], [4, 5]]).reshape(3, 1, 2)
+    assert ToRGB()(picture).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+
+
+def test_meta_and_operations_stay() -> None:
+    affine = torch.diag(torch.tensor([2.0, 3, 4, 1])).double()
+    source = MetaTensor(torch.rand(1, 2, 3, 4), affine=affine, meta=dict(META), applied_operations=[{"class": "X"}])
+    out = ToRGB()(source)
+    assert torch.equal(out.affine, affine)
+    assert [operation["class"] for operation in out.applied_operations] == ["X"]
+    assert source.shape == (1, 2, 3, 4)
+
+
+REFUSED = [  # shape, message
+    ((5, 4, 4), r"dir/a.png: expected 1 \(grey\), 2 .*, got 5 in shape \(5, 4, 4\)"),
+    ((0, 4, 4), r"dir/a.png: the image is empty, got shape \(0, 4, 4\)"),
+    ((1, 0, 4), r"dir/a.png: the image is empty, got shape \(1, 0, 4\)"),
+    ((4, 4), r"dir/a.png: expected \(channels, rows, columns.*got shape \(4, 4\)"),
+    ((1, 2, 2, 2, 2), r"dir/a.png: expected \(channels, rows, columns.*got shape \(1, 2, 2, 2, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("shape", "message"), REFUSED)
+def test_refused_shapes(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ToRGB()(MetaTensor(torch.zeros(shape), meta=dict(META)))
+
+
+def test_no_finite_value() -> None:
+    with pytest.raises(ValueError, match=r"dir/a.png: the image has no finite value"):
+        ToRGB()(image([NAN, NAN], torch.float32))
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 1), (1,)])
+def test_wrong_window(window: Any) -> None:
+    with pytest.raises(ValueError, match=r"window must be \(low, high\)"):
+        ToRGB(window)
+
+
+def test_dictionary_version() -> None:
+    transform = pickle.loads(pickle.dumps(ToRGBd(["a", "b"])))
+    value = torch.rand(1, 3, 3)
+    out = transform({"a": value, "b": value * 2, "c": 1})
+    assert torch.equal(out["a"], ToRGB()(value))
+    assert torch.equal(out["b"], ToRGB()(value * 2))
+    assert out["c"] == 1
+    with pytest.raises(KeyError, match="b"):
+        transform({"a": value})
+    assert "b" not in ToRGBd(["a", "b"], allow_missing_keys=True)({"a": value})
+
+
+def test_window_reaches_the_array_transform() -> None:
+    out = ToRGBd("a", window=(0, 2))({"a": torch.ones(1, 2, 2)})
+    assert (out["a"] == 0.5).all()
+
+
+def test_aliases() -> None:
+    assert ToRGBD is ToRGBDict is ToRGBd
