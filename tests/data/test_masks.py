@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from monai_vlsm.data import binary_fault, mask_channel, masks
-from monai_vlsm.transforms import intensity
+from monai_vlsm.transforms import mask as mask_transform
 from tests.data.files import square
 
 MASK = square()
@@ -105,11 +105,11 @@ def test_real_masks_pass_and_real_images_do_not(shared: Path) -> None:
 
 
 def test_noise_is_what_the_transform_takes_for_noise() -> None:
-    assert (masks.NOISE_MIN, masks.NOISE_MAX) == (intensity.NOISE_MIN, intensity.NOISE_MAX)
+    assert (masks.NOISE_MIN, masks.NOISE_MAX) == (mask_transform.NOISE_MIN, mask_transform.NOISE_MAX)
 
 
 @pytest.mark.parametrize("top", [1, 21, 200, 255, 65535])
 def test_accepted_masks_binarize_to_their_structure(top: int) -> None:
     mask = np.where(MASK, top, top // 5)
     assert binary_fault(mask) is None
-    np.testing.assert_array_equal(intensity.BinarizeMask()(mask[None])[0].numpy(), MASK > 0)
+    np.testing.assert_array_equal(mask_transform.BinarizeMask()(mask[None])[0].numpy(), MASK > 0)

@@ -1,0 +1,135 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Does training help, and does the text decide? Three evaluations of a model trained on the embedded sample.
+
+Run it after the first command of the README::
+
+    python tools/sample_scores.py
+
+It prints the validation Dice of each structure (1) with its own prompt, (2) before training, and (3) with the prompt of
+each other structure of the same image, and the three numbers that are promised of the sample: a mean Dice of at least
+0.75, at least 0.30 above the start, and at least 0.30 lost with another structure's prompt. It exits with 1 when one
+of them does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+
+from monai_vlsm.adapters import AdapterState, build_adaptation, read_adapter_settings
+from monai_vlsm.data import load_datalist
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.samples import sample_dir
+
+BUNDLE = Path(__file__).parents[1] / "bundles" / "vlsm_dense"
+Scores = dict[str, list[float]]
+
+
+def evaluate(records: list[dict[str, Any]], model_file: Path) -> list[float]:
+    """Run the bundle's evaluation.
+
+    Args:
+        records: validation records.
+        model_file: adapters.
+
+    Returns:
+        The Dice of each record.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        workflow = ConfigWorkflow(
+            [str(BUNDLE / "configs" / name) for name in ("train.json", "evaluate.json")],
+            workflow_type="train",
+            logging_file=False,
+            bundle_root=str(BUNDLE),
+            output_dir=folder,
+            model_file=str(model_file),
+            **{"validate#dataset#data": records},
+        )
+        workflow.initialize()
+        workflow.run()
+        with Path(folder, "metrics.csv").open(encoding="utf-8") as file:
+            return [float(row["val_dice"]) for row in csv.DictReader(file)]
+
+
+def structure(record: dict[str, Any]) -> str:
+    """The class prompt of a record, which names its structure."""
+    return str(record["prompt"]["p1"])
+
+
+def with_other_prompts(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each record once with the prompt of each other structure of its image; the masks stay."""
+    of_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        of_image[record["image"]].append(record)
+    return [
+        {**record, "prompt": other["prompt"], "name": f"{record['name']} as {structure(other)}"}
+        for record in records
+        for other in of_image[record["image"]]
+        if other is not record
+    ]
+
+
+def untrained(model_file: Path, path: Path, seed: int) -> None:
+    """Write the adapters that the network of ``model_file`` starts training with."""
+    settings = read_adapter_settings(model_file)
+    if settings is None:
+        raise SystemExit(f"no model at {model_file}; run the first command of the README")
+    torch.manual_seed(seed)
+    network = CLIPSegNet(settings["backbone"], build_adaptation(settings["adaptation"]), settings["image_size"])
+    torch.save(AdapterState(network).state_dict(), path)
+
+
+def by_structure(records: list[dict[str, Any]], values: list[float], truth: dict[str, str]) -> Scores:
+    """Group values by the structure whose mask was scored; ``truth`` maps mask files to structures."""
+    groups: Scores = defaultdict(list)
+    for record, value in zip(records, values, strict=True):
+        groups[truth[record["label"]]].append(value)
+    return groups
+
+
+def report(trained: Scores, before: Scores, wrong: Scores) -> bool:
+    """Print the table and the verdicts; True when all three hold."""
+    print(f"\n{'structure':20}{'masks':>6}{'trained':>10}{'before':>10}{'other prompt':>14}")
+    for name in trained:
+        columns = fmean(trained[name]), fmean(before[name]), fmean(wrong[name])
+        print(f"{name:20}{len(trained[name]):6}{columns[0]:10.3f}{columns[1]:10.3f}{columns[2]:14.3f}")
+    means = [fmean(fmean(values) for values in scores.values()) for scores in (trained, before, wrong)]
+    print(f"{'mean of structures':26}{means[0]:10.3f}{means[1]:10.3f}{means[2]:14.3f}\n")
+    verdicts = [
+        ("Dice of the trained model", means[0], 0.75),
+        ("gain over the start", means[0] - means[1], 0.30),
+        ("loss with another structure's prompt", means[0] - means[2], 0.30),
+    ]
+    for name, value, least in verdicts:
+        print(f"{'holds' if value >= least else 'FAILS'}  {name}: {value:.3f} (at least {least:.2f})")
+    return all(value >= least for _, value, least in verdicts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model-file", type=Path, default=BUNDLE / "models" / "model.pt")
+    parser.add_argument("--seed", type=int, default=41, help="seed of the training, for the adapters at its start")
+    arguments = parser.parse_args()
+    records = load_datalist(sample_dir(), "val")
+    truth = {record["label"]: structure(record) for record in records}
+    others = with_other_prompts(records)
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder, "model.pt")
+        untrained(arguments.model_file, start, arguments.seed)
+        before = by_structure(records, evaluate(records, start), truth)
+    trained = by_structure(records, evaluate(records, arguments.model_file), truth)
+    wrong = by_structure(others, evaluate(others, arguments.model_file), truth)
+    raise SystemExit(0 if report(trained, before, wrong) else 1)
+
+
+if __name__ == "__main__":
+    main()
