@@ -12,7 +12,7 @@ __all__ = ["binary_fault", "mask_channel"]
 # As `monai_vlsm.transforms.BinarizeMask` has it: a largest value in this range is noise of an empty JPEG mask.
 NOISE_MIN, NOISE_MAX = 2, 20
 OTHER_HUE = 0.005  # share of the inside of all structures
-EDGE = 7  # pixels, side of the window in which an edge pixel must see both background and structure
+RIM = 7  # pixels, side of the window that must lie in the structure for its middle to be inside
 TOLERATED = 0.002  # share of the picture that may have values in between without being an edge
 FLAT = 38  # of 255, span of 5 x 5 pixels below which they are an area and not an edge
 MOST_BETWEEN = 0.15  # share of the picture in between from which on it is no mask, edges or not
@@ -47,8 +47,8 @@ def binary_fault(array: np.ndarray) -> str | None:
 
     Binary are: masks of one value (empty or full), and masks of two values, near 0 and near the largest value, where
     "near" is the lowest and highest quarter of the range from 0 to the largest value. Values in between are allowed on
-    edges only (JPEG, smooth or resampled edges: not flat, or both sides within 3 pixels), apart from 0.2 % of the
-    picture, and for at most 15 % of it. A largest value from 2 to 20 is read as noise and must cover less than 0.2 %.
+    edges only (JPEG, smooth or resampled edges; they are not flat), apart from 0.2 % of the picture, and for at most
+    15 % of it. A largest value from 2 to 20 is read as noise and must cover less than 0.2 %.
     Coloured structures must have one hue.
 
     Args:
@@ -78,23 +78,18 @@ def binary_fault(array: np.ndarray) -> str | None:
 
 
 def _between(values: np.ndarray, high: float) -> np.ndarray:
-    """Pixels between dark and bright that no edge explains, bool of the same shape."""
-    dark, bright = values <= high / 4, values >= high * 3 / 4
-    between = ~(dark | bright)
+    """Pixels between dark and bright that are no edge but part of a flat area, bool of the same shape."""
+    between = (values > high / 4) & (values < high * 3 / 4)
     if not between.any() or between.mean() > MOST_BETWEEN:
         return between
     grey = Image.fromarray((values * (255 / high)).astype(np.uint8))
     span = np.asarray(ImageChops.subtract(grey.filter(ImageFilter.MaxFilter(5)), grey.filter(ImageFilter.MinFilter(5))))
-    return between & (span < FLAT) & ~(_near(dark) & _near(bright))
-
-
-def _near(mask: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(EDGE))) > 0
+    return between & (span < FLAT)
 
 
 def _several_hues(array: np.ndarray, structure: np.ndarray) -> bool:
     """Whether the inside of the structure (edges mix colours) has pixels far from its median hue."""
-    inside = structure & ~_near(~structure)
+    inside = np.asarray(Image.fromarray(structure.astype(np.uint8)).filter(ImageFilter.MinFilter(RIM))) > 0
     colours = array[inside].astype(np.float32)
     if not len(colours):
         return False

@@ -6,8 +6,8 @@ Order in ``train_handlers``: :class:`InterruptExit`, :class:`EpochSeed`, :class:
 ``ValidationHandler``, :class:`PlateauSchedule`, :class:`EarlyStop`, :class:`ModelSaver`, :class:`ProgressBar`,
 :class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last).
 
-Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers (give its
-StatsHandler ``iteration_log=False``: an evaluator has no loss to print).
+Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers
+(give its StatsHandler ``iteration_log=False``: an evaluator has no loss to print).
 """
 
 from __future__ import annotations

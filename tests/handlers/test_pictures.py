@@ -19,6 +19,8 @@ from monai_vlsm.handlers.curves import draw_curves
 from monai_vlsm.handlers.overlays import IMAGENET_MEAN, IMAGENET_STD, Overlay, draw_overlay, evenly_spaced
 from tests.handlers import toy
 
+COLOUR = (0.8, 0.3, 0.4)
+
 
 def _lines(figure: Any) -> list[dict[str, list[float]]]:
     """The named curves of each panel."""
@@ -78,10 +80,9 @@ def test_evenly_spaced(length: int, count: int, expected: list[int]) -> None:
 
 
 def _item(structures: int, height: int = 40, width: int = 60) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A red image seen by the network at 32 x 32; truth in its upper left, prediction in its lower right."""
-    red = torch.zeros(3, 32, 32)
-    red[0] = 1.0
-    normalised = NormalizeIntensity(subtrahend=IMAGENET_MEAN, divisor=IMAGENET_STD, channel_wise=True)(red)
+    """An image of one colour as the network sees it; truth in its upper left, prediction in its lower right."""
+    pixels = torch.tensor(COLOUR)[:, None, None].repeat(1, 32, 32)
+    normalised = NormalizeIntensity(subtrahend=IMAGENET_MEAN, divisor=IMAGENET_STD, channel_wise=True)(pixels)
     truth, pred = torch.zeros(2, structures, height, width)
     truth[:, :20, :30], pred[:, 10:, 20:] = 1, 1
     prompt = [f"structure {k}" for k in range(structures)] if structures > 1 else "the polyp"
@@ -97,7 +98,7 @@ def test_overlay_shows_image_truth_prediction_prompt_and_dice(structures: int) -
     for axes in panels:
         shown = axes.images[0].get_array()
         assert shown.shape == (40, 60, 3)
-        assert np.allclose(shown, [1, 0, 0], atol=1e-5)
+        assert np.allclose(shown, COLOUR, atol=1e-5)
         assert axes.axis() == (-0.5, 59.5, 39.5, -0.5)
     filled = panels[-1].images[1].get_array()[..., 3] > 0
     assert np.array_equal(filled, overlay.pred[-1])

@@ -120,6 +120,20 @@ def test_the_run_that_is_compared_exercises_what_it_should(whole: Callable[..., 
     assert not torch.equal(content["objects"]["model"]["0.weight"], start["0.weight"])
 
 
+def test_best_score_and_patience_survive(tmp_path: Path) -> None:
+    """The run before had a better epoch, and had lost all but one of its 20 epochs of patience since."""
+    _stopped(tmp_path)
+    content = _load(tmp_path / "last.pt")
+    content["objects"]["best"].update(best_metric=2.0, best_metric_epoch=1)
+    content["objects"]["early_stop"].update(best_score=2.0, counter=19)
+    torch.save(content, tmp_path / "last.pt")
+    kept = {name: (tmp_path / name).read_bytes() for name in ("model.pt", "metrics.csv", "metrics.json")}
+    toy.trainer(tmp_path, resume=True).run()
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    content = _load(tmp_path / "last.pt")
+    assert (content["epoch"], content["finished"]) == (3, True)
+
+
 def test_the_file_after_each_epoch(tmp_path: Path) -> None:
     seen: list[tuple[int, int, bool]] = []
     engine = toy.trainer(tmp_path, epochs=2)
