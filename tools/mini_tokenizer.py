@@ -67,10 +67,22 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     symbols = byte_symbols()
     tokens = symbols + [s + "</w>" for s in symbols] + ["".join(pair) for pair in merges]
     tokens = list(dict.fromkeys(tokens)) + [START, END]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}, ensure_ascii=False), "utf-8")
+    (folder / "vocab.json").write_text(
+        json.dumps({token: place for place, token in enumerate(tokens)}, ensure_ascii=False), "utf-8"
+    )
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "CLIPTokenizer", "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END, "model_max_length": 77}, indent=1)
+        json.dumps(
+            {
+                "tokenizer_class": "CLIPTokenizer",
+                "bos_token": START,
+                "eos_token": END,
+                "unk_token": END,
+                "pad_token": END,
+                "model_max_length": 77,
+            },
+            indent=1,
+        )
     )
     return CLIPTokenizer.from_pretrained(folder)

@@ -49,11 +49,11 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # (share of the training at which the stage begins, families in use with their weights): one attribute at a time.
 _STAGES: tuple[tuple[float, dict[str, float]], ...] = (
     (0.0, {"colour": 1}),
-    (0.07, {"colour": 1, "shape": 0.7, "location": 1.3, "region": 0.3}),
-    (0.17, {"colour": 1, "shape": 1.5, "location": 1, "region": 0.3, "size": 1, "half": 0.3}),
-    (0.28, {"colour": 1, "shape": 1.5, "location": 1, "size": 0.7, "relation": 0.5, "colour+shape": 1, "half": 0.6}
-     | {"colour+size": 0.7, "shape+size": 0.7, "colour+location": 0.7, "shape+location": 0.7, "region": 0.3}),
-    (0.40, {name: 1.0 for name in FAMILIES} | {"region": 0.3, "relation": 0.5, "shape": 1.5}),
+    (0.05, {"colour": 1, "location": 0.5, "shape": 0.3}),
+    (0.10, {"colour": 1, "location": 0.8, "shape": 1, "region": 0.2}),
+    (0.16, {"colour": 1, "location": 1, "shape": 1.2, "region": 0.2, "size": 0.6, "colour+shape": 0.5, "half": 0.3}),
+    (0.25, {name: 1.0 for name in FAMILIES} | {"region": 0.3, "relation": 0.4, "size": 0.6, "colour": 1.5, "shape": 1.5}),
+    (0.40, {name: 1.0 for name in FAMILIES} | {"region": 0.3, "relation": 0.4, "size": 0.6, "shape": 1.5}),
 )
 
 
@@ -127,8 +127,14 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
+        # Nearly closed branches: words and patches reach the decoder unmixed at first.
+        for layer in tower.encoder.layers:
+            nn.init.normal_(layer.self_attn.out_proj.weight, std=0.02)
+            nn.init.normal_(layer.mlp.fc2.weight, std=0.02)
     nn.init.kaiming_normal_(model.clip.vision_model.embeddings.patch_embedding.weight, nonlinearity="linear")
-    nn.init.normal_(model.clip.text_model.embeddings.token_embedding.weight, std=0.1)
+    nn.init.normal_(model.clip.text_model.embeddings.token_embedding.weight, std=0.3)
+    nn.init.normal_(model.clip.text_model.embeddings.position_embedding.weight, std=0.1)
+    nn.init.normal_(model.clip.text_projection.weight, std=128**-0.5)
     nn.init.normal_(model.clip.vision_model.embeddings.position_embedding.weight, std=0.1)
     nn.init.ones_(model.decoder.film_mul.bias)
     nn.init.zeros_(model.decoder.film_add.bias)
@@ -190,7 +196,7 @@ def family_weights(share: float) -> tuple[list[str], list[float]]:
 
 def _tokens(tokenizer: CLIPTokenizer, prompts: Sequence[Sequence[Prompt]]) -> tuple[Tensor, Tensor]:
     texts = [prompt.text for group in prompts for prompt in group]
-    encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    encoded = tokenizer(texts, padding=True, truncation=True, pad_to_multiple_of=8, return_tensors="pt")
     return encoded["input_ids"], encoded["attention_mask"]
 
 
@@ -210,7 +216,9 @@ def _loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def quick_score(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, store: SceneStore, size: int, families: list[str]) -> dict[str, float]:
+def quick_score(
+    model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, store: SceneStore, size: int, families: list[str]
+) -> dict[str, float]:
     """Mean IoU with the right mask and with the mask of another prompt of the scene, and IoU per family."""
     model.eval()
     right: dict[str, list[float]] = {}
@@ -222,7 +230,9 @@ def quick_score(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, st
         if size != SIZE:
             target = (F.interpolate(target, size=(size, size), mode="area") > 0.5).float()
         with torch.autocast("cpu", torch.bfloat16):
-            logits = logits_of(model, to_pixels(torch.from_numpy(store.images[places]), size), *_tokens(tokenizer, prompts))
+            logits = logits_of(
+                model, to_pixels(torch.from_numpy(store.images[places]), size), *_tokens(tokenizer, prompts)
+            )
         found = (logits.float() > 0).float()
         union = found[:, :, None] + target[:, None] - found[:, :, None] * target[:, None]
         iou = (found[:, :, None] * target[:, None]).sum((-1, -2)) / union.sum((-1, -2)).clamp(min=1)
@@ -297,7 +307,9 @@ def train(args: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = _rate(share, step, args)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = logits_of(model, to_pixels(torch.from_numpy(store.images[places]), size), *_tokens(tokenizer, prompts))
+            logits = logits_of(
+                model, to_pixels(torch.from_numpy(store.images[places]), size), *_tokens(tokenizer, prompts)
+            )
         loss = _loss(logits, target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -317,8 +329,24 @@ def train(args: argparse.Namespace) -> None:
                 log.write(json.dumps(row) + "\n")
         if now - saved > 180:
             saved = now
-            _replace(work / "state.pt", {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "used": used + now - began})
-    _replace(work / "state.pt", {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "used": used + time.time() - began})
+            _replace(
+                work / "state.pt",
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
+                    "used": used + now - began,
+                },
+            )
+    _replace(
+        work / "state.pt",
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "used": used + time.time() - began,
+        },
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -330,7 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=4)

@@ -45,15 +45,10 @@ def evaluate(records: list[dict[str, Any]], model_file: Path) -> list[float]:
         The Dice of each record.
     """
     with tempfile.TemporaryDirectory() as folder:
-        workflow = ConfigWorkflow(
-            [str(BUNDLE / "configs" / name) for name in ("train.json", "evaluate.json")],
-            workflow_type="train",
-            logging_file=False,
-            bundle_root=str(BUNDLE),
-            output_dir=folder,
-            model_file=str(model_file),
-            **{"validate#dataset#data": records},
-        )
+        override: dict[str, Any] = {"bundle_root": str(BUNDLE), "output_dir": folder, "model_file": str(model_file)}
+        override["validate#dataset#data"] = records
+        configs = [str(BUNDLE / "configs" / name) for name in ("train.json", "evaluate.json")]
+        workflow = ConfigWorkflow(configs, workflow_type="train", logging_file=False, **override)
         workflow.initialize()
         workflow.run()
         with Path(folder, "metrics.csv").open(encoding="utf-8") as file:

@@ -180,7 +180,9 @@ def _cover(shape: str, area: float, centre: tuple[float, float], size: int, rng:
 def _clouds(size: int) -> np.ndarray:
     """Bank of smooth random fields with zero mean and unit deviation; shape (96, size, size)."""
     rng = np.random.default_rng(7)
-    fields = [ndimage.gaussian_filter(rng.normal(size=(size, size)), rng.uniform(1, 14), mode="wrap") for _ in range(96)]
+    fields = [
+        ndimage.gaussian_filter(rng.normal(size=(size, size)), rng.uniform(1, 14), mode="wrap") for _ in range(96)
+    ]
     return np.stack([(f - f.mean()) / f.std() for f in fields]).astype(np.float32)
 
 
@@ -258,7 +260,9 @@ def _palette(rng: np.random.Generator, grey: bool) -> tuple[str, list[str]]:
     return background, [n for n in names if n != background]
 
 
-def _place(taken: list[tuple[float, float, float]], radius: float, rng: np.random.Generator) -> tuple[float, float] | None:
+def _place(
+    taken: list[tuple[float, float, float]], radius: float, rng: np.random.Generator
+) -> tuple[float, float] | None:
     """A free centre for a disc of this radius (fractions), or None after 40 tries."""
     margin = min(0.85 * radius, 0.45)
     for _ in range(40):

@@ -69,7 +69,9 @@ def load_config(backbone: str | Path) -> CLIPSegConfig:
     path = _ARCHITECTURES.get(source, Path(source, "config.json"))
     values, _ = CLIPSegConfig.get_config_dict(str(path))
     if values.get("model_type") != "clipseg":
-        raise ValueError(f"{path}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model")
+        raise ValueError(
+            f"{path}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model"
+        )
     return CLIPSegConfig.from_dict(values)
 
 

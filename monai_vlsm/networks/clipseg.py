@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPSegConfig
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_vlsm.adapters import SETTINGS_KEY, Adaptation, AdapterState, Sites, Tower, freeze_base
@@ -56,7 +55,7 @@ class CLIPSegNet(nn.Module):
         self.backbone = str(backbone)
         self.adaptation = adaptation or Adaptation()
         self.base = load_base(backbone, load_weights)
-        self.config: CLIPSegConfig = self.base.config
+        self.config: Any = self.base.config  # transformers types its parts as "config, dict or None"
         self.image_size = image_size or default_image_size(backbone)
         self._check_size(self.image_size)
         self.default_prompt = default_prompt
@@ -65,9 +64,7 @@ class CLIPSegNet(nn.Module):
         self.seams = self.adaptation.install(self._sites())
         freeze_base(self)
 
-    def forward(
-        self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
 
         Args:
@@ -220,5 +217,6 @@ def default_image_size(backbone: str | Path) -> int:
     The released CLIPSeg has positions for 224 px and runs on 352 px (Lüddecke and Ecker, CVPR 2022); smaller backbones
     run on their own size.
     """
-    own: int = load_config(backbone).vision_config.image_size
+    config: Any = load_config(backbone)
+    own: int = config.vision_config.image_size
     return own if own < 224 else 352

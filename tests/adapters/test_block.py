@@ -8,7 +8,9 @@ import torch
 from monai_vlsm.adapters import BottleneckAdapter
 
 
-@pytest.mark.parametrize(("width", "bottleneck", "parameters"), [(768, 64, 99_136), (512, 64, 66_112), (512, 256, 262_912)])
+@pytest.mark.parametrize(
+    ("width", "bottleneck", "parameters"), [(768, 64, 99_136), (512, 64, 66_112), (512, 256, 262_912)]
+)
 def test_parameters(width: int, bottleneck: int, parameters: int) -> None:
     """Counts of the paper's dense adapters: vision, text, condition."""
     assert sum(p.numel() for p in BottleneckAdapter(width, bottleneck).parameters()) == parameters

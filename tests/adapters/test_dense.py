@@ -22,7 +22,9 @@ def adapted(tower: Tower) -> list[int]:
     return [
         index
         for index, (attention, mlp) in enumerate(zip(tower.attentions, tower.mlps, strict=True))
-        if all(hasattr(module, "adapter") and module.adapter.down.in_features == tower.width for module in (attention, mlp))
+        if all(
+            hasattr(module, "adapter") and module.adapter.down.in_features == tower.width for module in (attention, mlp)
+        )
     ]
 
 

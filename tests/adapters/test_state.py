@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from monai.handlers import CheckpointLoader
 from ignite.engine import Engine, Events
+from monai.handlers import CheckpointLoader
 
 from monai_vlsm.adapters import (
     SETTINGS_KEY,
@@ -96,7 +96,9 @@ def test_other_base(load: Any, network: CLIPSegNet, file: Path, tmp_path: Path) 
 def test_other_adaptation(load: Any, network: CLIPSegNet, file: Path, backbone: Path) -> None:
     other = make(backbone, DenseAdaptation("v", width=4))
     before, mark = predict(other), base_fingerprint(network)[:12]
-    with pytest.raises(AdapterMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"):
+    with pytest.raises(
+        AdapterMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"
+    ):
         load(other, file)
     assert torch.equal(predict(other), before)
 

@@ -75,6 +75,12 @@ def weights(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "models" / "model.pt", weights_only=True)
 
 
+def last(folder: Path) -> dict[str, Any]:
+    """The adapters at the end of a run, which need not be the best ones in model.pt."""
+    state: dict[str, Any] = torch.load(folder / "last.pt", weights_only=True)["objects"]["model"]
+    return state
+
+
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     assert set(first) == set(second)
     return all(torch.equal(first[name], second[name]) for name in first if name != SETTINGS_KEY)
@@ -99,25 +105,30 @@ def test_files_of_a_run(trained: Path, backbone: Path) -> None:
 
 def test_scores_are_at_original_size(trained: Path, data: Path) -> None:
     rows = list(csv.DictReader((trained / "metrics.csv").open(encoding="utf-8")))
-    truth = [structure["mask"] for row in json.loads((data / "val.json").read_text()) for structure in row["structures"]]
-    assert [int(row["truth_pixels"]) for row in rows] == [int((np.asarray(Image.open(data / m)) > 0).sum()) for m in truth]
+    truth = [
+        structure["mask"] for row in json.loads((data / "val.json").read_text()) for structure in row["structures"]
+    ]
+    assert [int(row["truth_pixels"]) for row in rows] == [
+        int((np.asarray(Image.open(data / m)) > 0).sum()) for m in truth
+    ]
     mean = json.loads((trained / "metrics.json").read_text())["mean"]
     assert mean["val_dice"] == pytest.approx(np.mean([float(row["val_dice"]) for row in rows]), abs=1e-5)
     assert set(mean) == {"val_dice", "val_iou", "val_hd95", "val_loss"}
 
 
 def test_same_seed_same_model(settings: dict[str, Any], trained: Path, tmp_path: Path) -> None:
-    assert same(weights(run([TRAIN], tmp_path / "again", **settings)), weights(trained))
-    assert not same(weights(run([TRAIN], tmp_path / "other", **{**settings, "seed": 42})), weights(trained))
+    assert same(last(run([TRAIN], tmp_path / "again", **settings)), last(trained))
+    assert not same(last(run([TRAIN], tmp_path / "other", **{**settings, "seed": 42})), last(trained))
 
 
 def test_resume_is_bit_exact(settings: dict[str, Any], tmp_path: Path) -> None:
     settings = {**settings, "epochs": 4, "learning_rate": 0.02}
     straight = run([TRAIN], tmp_path / "straight", **settings)
     stopped = run([TRAIN], tmp_path / "stopped", **{**settings, "epochs": 2})
-    assert not same(weights(stopped), weights(straight))
+    assert not same(last(stopped), last(straight))
     run([TRAIN], stopped, **settings, resume=True)
     assert same(weights(stopped), weights(straight))
+    assert same(last(stopped), last(straight))
 
 
 def test_structures_together(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -131,9 +142,16 @@ def test_batch_larger_than_the_dataset(settings: dict[str, Any], tmp_path: Path)
     assert torch.load(folder / "last.pt", weights_only=True)["epoch_length"] == 1
 
 
-def test_evaluate_builds_what_model_pt_says(settings: dict[str, Any], trained: Path, data: Path, tmp_path: Path) -> None:
+def test_evaluate_builds_what_model_pt_says(
+    settings: dict[str, Any], trained: Path, data: Path, tmp_path: Path
+) -> None:
     folder = run(
-        [TRAIN, EVALUATE], tmp_path, **without_data(settings), dataset_dir=str(data), num_workers=0, ckpt_dir=str(trained / "models")
+        [TRAIN, EVALUATE],
+        tmp_path,
+        **without_data(settings),
+        dataset_dir=str(data),
+        num_workers=0,
+        ckpt_dir=str(trained / "models"),
     )
     scores = [json.loads((path / "metrics.json").read_text())["mean"] for path in (folder, trained)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
@@ -206,7 +224,9 @@ def test_inference(settings: dict[str, Any], trained: Path, folder_of_images: Pa
     assert set(np.unique(np.asarray(mask.dataobj))) <= {0, 1, 2}
 
 
-def test_one_prompt_writes_one_file(settings: dict[str, Any], trained: Path, folder_of_images: Path, tmp_path: Path) -> None:
+def test_one_prompt_writes_one_file(
+    settings: dict[str, Any], trained: Path, folder_of_images: Path, tmp_path: Path
+) -> None:
     arguments = {**without_data(settings), "model_file": str(trained / "models" / "model.pt")}
     run([INFERENCE], tmp_path, **arguments, dataset_dir=str(folder_of_images / "wide.png"), prompt="polyp")
     assert [path.name for path in tmp_path.iterdir()] == ["wide_polyp.png"]
@@ -249,7 +269,7 @@ def test_unknown_style_lists_the_known(settings: dict[str, Any], tmp_path: Path)
 
 def test_nan_loss_stops(settings: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as raised:
-        run([TRAIN], tmp_path, **{**settings, "learning_rate": 1e38})
+        run([TRAIN], tmp_path, **{**settings, "learning_rate": 1e30})
     error = raised.value.__cause__
     assert isinstance(error, NonFiniteError)
     assert "epoch 1, batch 2" in str(error)
@@ -276,9 +296,13 @@ def test_ctrl_c_and_the_printed_command(settings: dict[str, Any], tmp_path: Path
     """SIGINT in the second epoch: exit status 130, ``last.pt``, and a command that finishes the run bit-exactly."""
     settings = {**settings, "epochs": 40, "early_stop": 100}
     process = subprocess.Popen(
-        command(str(TRAIN), settings, tmp_path / "stopped"), env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command(str(TRAIN), settings, tmp_path / "stopped"),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    _wait_for(tmp_path / "stopped" / "models" / "model.pt", process)
+    _wait_for_an_epoch(tmp_path / "stopped" / "last.pt", process)
     process.send_signal(signal.SIGINT)
     output = "".join(process.communicate(timeout=60))
     assert process.returncode == 130, output
@@ -290,11 +314,12 @@ def test_ctrl_c_and_the_printed_command(settings: dict[str, Any], tmp_path: Path
     subprocess.run([sys.executable, "-m", *more], env=environment(), check=True, capture_output=True, timeout=120)
     straight = run([TRAIN], tmp_path / "straight", **{**settings, "epochs": epoch + 2})
     assert same(weights(tmp_path / "stopped"), weights(straight))
+    assert same(last(tmp_path / "stopped"), last(straight))
 
 
-def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+def _wait_for_an_epoch(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    while not path.is_file():
+    while not path.is_file() or torch.load(path, weights_only=True)["epoch"] < 1:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -320,7 +345,12 @@ def test_started_by_another_program(settings: dict[str, Any], tmp_path: Path) ->
     """A program such as MonaiAlgo takes the trainer from the config and runs it; the early stop must work there."""
     arguments = {**settings, "epochs": 50, "early_stop": 2, "learning_rate": 0.0}
     workflow = ConfigWorkflow(
-        str(TRAIN), logging_file=False, bundle_root=str(BUNDLE), output_dir=str(tmp_path), ckpt_dir=str(tmp_path), **arguments
+        str(TRAIN),
+        logging_file=False,
+        bundle_root=str(BUNDLE),
+        output_dir=str(tmp_path),
+        ckpt_dir=str(tmp_path),
+        **arguments,
     )
     workflow.initialize()
     trainer = workflow.parser.get_parsed_content("train#trainer")

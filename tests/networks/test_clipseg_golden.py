@@ -22,7 +22,7 @@ DENSE_CASES = {
     "da_vlc": DenseAdaptation("vl", width=6, condition_width=256),
 }
 CASES = {**DENSE_CASES, "e2e": None}
-# A constant added to all keys does not change softmax: the true gradient of a key bias is zero, its value rounding noise.
+# A constant added to all keys does not change softmax: the true gradient of a key bias is zero, its value noise.
 NOISE = "k_proj.bias"
 LOSSES = {"official_head": "double_sigmoid", "paper_eq2": "paper", "dice_only": "dice"}
 

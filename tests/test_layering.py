@@ -1,0 +1,63 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Imports between the parts of the package point one way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "monai_vlsm"
+ALLOWED: dict[str, set[str]] = {
+    "adapters": set(),
+    "backbones": set(),
+    "data": set(),
+    "handlers": set(),
+    "inferers": set(),
+    "losses": set(),
+    "metrics": set(),
+    "samples": set(),
+    "transforms": {"backbones"},
+    "networks": {"adapters", "backbones"},
+}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> list[tuple[int, str]]:
+    """Line and part of each import from the package, inside functions too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found += [(node.lineno, name.split(".")[1]) for name in names if name.startswith("monai_vlsm.")]
+    return found
+
+
+def test_all_parts_are_listed() -> None:
+    assert {part_of(path) for path in FILES} == set(ALLOWED)
+
+
+def test_arrows_form_no_circle() -> None:
+    order: list[str] = []
+    while len(order) < len(ALLOWED):
+        free = [part for part in ALLOWED if part not in order and ALLOWED[part] <= set(order)]
+        assert free, f"circle among {set(ALLOWED) - set(order)}"
+        order += free
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports(path: Path) -> None:
+    own = part_of(path)
+    wrong = [f"{path}:{line} imports {part}" for line, part in imported_parts(path) if part not in ALLOWED[own] | {own}]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_size(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

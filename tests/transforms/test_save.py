@@ -1,0 +1,72 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import SaveImaged
+from PIL import Image
+
+from monai_vlsm.transforms import SavePromptMasksd
+from monai_vlsm.transforms.save import file_stem, label_map
+
+AFFINE = np.array([[-2.0, 0, 0, 9], [0, 3, 0, 1], [0, 0, 4, 2], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("text", "stem"),
+    [
+        ("white matter", "white_matter"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("a/b\\c:*?", "a_b_c"),
+        ("größe 3,5", "größe_3_5"),
+        ("$@%", "prompt"),
+        ("", "prompt"),
+        ("x" * 500, "x" * 60),
+    ],
+)
+def test_file_stem(text: str, stem: str) -> None:
+    assert file_stem(text) == stem
+
+
+def test_label_map() -> None:
+    probabilities = torch.tensor([[0.9, 0.6, 0.2, 0.5], [0.1, 0.7, 0.4, 0.5]])[:, None]
+    assert label_map(probabilities).tolist() == [[[1, 2, 0, 1]]]
+
+
+def image(name: str, shape: tuple[int, ...]) -> MetaTensor:
+    return MetaTensor(torch.zeros(3, *shape), meta={"filename_or_obj": name, "original_affine": AFFINE})
+
+
+def test_picture(tmp_path: Path) -> None:
+    probabilities = torch.zeros(1, 4, 6)
+    probabilities[0, 1, 5] = 0.9
+    data = {"image": image("in/scan.jpg", (4, 6)), "pred": probabilities, "prompt": "one polyp", "name": "scan"}
+    result = SavePromptMasksd("pred", tmp_path)(data)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan_one_polyp.png"]
+    pixels = np.asarray(Image.open(tmp_path / "scan_one_polyp.png"))
+    assert pixels.shape == (4, 6)
+    assert (pixels[1, 5], pixels.sum()) == (255, 255)
+    assert result["pred"].sum() == 1
+
+
+def test_volume_with_two_prompts(tmp_path: Path) -> None:
+    probabilities = torch.zeros(2, 3, 4, 5)
+    probabilities[0, 0, 1, 2], probabilities[1, 2, 3, 4] = 0.8, 0.7
+    data = {"image": image("v.nii.gz", (3, 4, 5)), "pred": probabilities, "prompt": ["brain", "brain"], "name": "v"}
+    SavePromptMasksd("pred", tmp_path)(data)
+    assert {path.name for path in tmp_path.iterdir()} == {"v_brain_1.nii.gz", "v_brain_2.nii.gz", "v_labels.nii.gz"}
+    labels = nibabel.load(tmp_path / "v_labels.nii.gz")
+    assert np.array_equal(labels.affine, AFFINE)
+    values = np.asarray(labels.dataobj)
+    assert (values[0, 1, 2], values[2, 3, 4], values.sum(), values.dtype) == (1, 2, 3, np.uint8)
+
+
+def test_programs_that_leave_out_savers_find_it(tmp_path: Path) -> None:
+    """MONAI Label removes ``SaveImaged`` from the postprocessing of a bundle."""
+    assert isinstance(SavePromptMasksd("pred", tmp_path), SaveImaged)
