@@ -196,7 +196,7 @@ def family_weights(share: float) -> tuple[list[str], list[float]]:
 
 def _tokens(tokenizer: CLIPTokenizer, prompts: Sequence[Sequence[Prompt]]) -> tuple[Tensor, Tensor]:
     texts = [prompt.text for group in prompts for prompt in group]
-    encoded = tokenizer(texts, padding=True, truncation=True, pad_to_multiple_of=8, return_tensors="pt")
+    encoded = tokenizer(texts, padding=True, pad_to_multiple_of=8, return_tensors="pt")
     return encoded["input_ids"], encoded["attention_mask"]
 
 
