@@ -5,7 +5,19 @@
 Importing the package imports its kinds, so that MONAI bundles find the classes by short name too.
 """
 
-from monai_vlsm import adapters, backbones, data, handlers, inferers, losses, metrics, networks, samples, transforms
+from monai_vlsm import (
+    adapters,
+    backbones,
+    data,
+    errors,
+    handlers,
+    inferers,
+    losses,
+    metrics,
+    networks,
+    samples,
+    transforms,
+)
 
 __version__ = "0.1.0"
 
@@ -13,6 +25,7 @@ __all__ = [
     "adapters",
     "backbones",
     "data",
+    "errors",
     "handlers",
     "inferers",
     "losses",

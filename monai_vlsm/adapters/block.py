@@ -14,7 +14,7 @@ class BottleneckAdapter(nn.Module):
     """``x + relu(up(relu(down(x))))``: two linear layers around a bottleneck, the width is kept.
 
     Equation 1 of VLSM-Adapter (Dhakal et al., MICCAI 2024), with biases as in the authors' code. Layers keep
-    torch's default initialisation: with ``up`` at zero, the derivative of the last ReLU is zero and nothing would train.
+    torch's initialisation: with ``up`` at zero, the derivative of the last ReLU is zero and nothing would train.
 
     Args:
         width: size of the last dimension of the input and output.

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from monai_vlsm.adapters.adaptation import Adaptation
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.parameters import adapter_names, base_fingerprint
+from monai_vlsm.errors import UserError
 
 __all__ = [
     "SETTINGS_KEY",
     "AdaptedNetwork",
     "AdapterMismatchError",
     "AdapterState",
+    "AdaptersNotFoundError",
     "build_adaptation",
     "load_adapters",
     "read_adapter_settings",
@@ -32,8 +34,12 @@ SETTINGS_KEY = "monai_vlsm"
 _ADAPTATIONS: dict[str, type[Adaptation]] = {kind.__name__: kind for kind in (Adaptation, DenseAdaptation)}
 
 
-class AdapterMismatchError(ValueError):
+class AdapterMismatchError(UserError, ValueError):
     """An adapter file does not belong to the network that it is loaded into."""
+
+
+class AdaptersNotFoundError(UserError, FileNotFoundError):
+    """There is no adapter file where one is expected."""
 
 
 class AdaptedNetwork(Protocol):
@@ -164,11 +170,11 @@ def load_adapters(network: nn.Module, path: str | Path) -> None:
         path: a ``model.pt``.
 
     Raises:
-        FileNotFoundError: when there is no such file; the error says how to make it.
+        AdaptersNotFoundError: when there is no such file; the error says how to make it.
         AdapterMismatchError: when the file belongs to another network.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise AdaptersNotFoundError(
             f"no trained adapters at {path}. Train them:\n"
             "  python -m monai.bundle run --config_file bundles/vlsm_dense/configs/train.json\n"
             "or run the base without adapters (zero-shot): add  --zero_shot True"

@@ -11,6 +11,8 @@ from pathlib import Path
 from huggingface_hub.constants import HF_HUB_CACHE
 from transformers import CLIPSegConfig, CLIPTokenizer
 
+from monai_vlsm.errors import UserError
+
 __all__ = [
     "MINI",
     "BackboneNotFoundError",
@@ -27,7 +29,7 @@ _FOLDER = Path(str(files("monai_vlsm.backbones")))
 _ARCHITECTURES = {"CIDAS/clipseg-rd64-refined": _FOLDER / "clipseg-rd64-refined.json"}
 
 
-class BackboneNotFoundError(FileNotFoundError):
+class BackboneNotFoundError(UserError, FileNotFoundError):
     """A backbone is not known, or known and not to be had."""
 
 

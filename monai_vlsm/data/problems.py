@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monai_vlsm.errors import UserError
+
 __all__ = ["DatasetProblems", "Problem"]
 
 
@@ -29,7 +31,7 @@ class Problem:
         return f"{self.file}: expected {self.expected}, found {self.found}"
 
 
-class DatasetProblems(ValueError):  # noqa: N818 - it lists problems, the count makes the name
+class DatasetProblems(UserError, ValueError):  # noqa: N818 - it lists problems, the count makes the name
     """Everything that is wrong with the data: a count, then one line for each problem.
 
     Args:

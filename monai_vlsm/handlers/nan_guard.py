@@ -8,12 +8,13 @@ import math
 
 from monai.engines import IterationEvents, Workflow
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.handlers.engine_state import batch_names
 
 __all__ = ["NaNGuard", "NonFiniteError", "non_finite_error"]
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(UserError, ArithmeticError):
     """Loss or gradients are NaN or infinite."""
 
 

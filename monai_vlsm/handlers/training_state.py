@@ -16,6 +16,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.handlers.files import save_atomically
 from monai_vlsm.handlers.random_state import get_random_state, set_random_state
 
@@ -24,7 +25,7 @@ __all__ = ["ResumeError", "TrainingState"]
 logger = logging.getLogger(__name__)
 
 
-class ResumeError(ValueError):
+class ResumeError(UserError, ValueError):
     """A run cannot go on from the file it was given."""
 
 

@@ -12,11 +12,12 @@ from safetensors import SafetensorError
 from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.backbones.catalogue import backbone_source, load_config, not_available
+from monai_vlsm.errors import UserError
 
 __all__ = ["BackboneWeightsError", "load_base"]
 
 
-class BackboneWeightsError(ValueError):
+class BackboneWeightsError(UserError, ValueError):
     """A weight file was found and does not fit CLIPSeg."""
 
 
