@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import CLIPSegForImageSegmentation
 from tqdm import tqdm
+from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.adapters import DenseAdaptation, count_parameters
 from monai_vlsm.backbones import load_config
@@ -101,6 +101,7 @@ def _processor() -> str:
 
 
 def main() -> None:
+    """Measure both precisions, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch", type=int, default=2)

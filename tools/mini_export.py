@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -76,5 +75,5 @@ def export(model: CLIPSegForImageSegmentation, tokenizer: Path, folder: Path) ->
             raise ValueError(f"{size} bytes exceed the {LIMIT} that the package allows; use a smaller network.")
         for file in sorted(temporary.iterdir()):
             shutil.copymode(__file__, file)
-            os.replace(file, folder / file.name)
+            file.replace(folder / file.name)
     return size

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
 __all__ = ["SIZE", "build_config", "build_model", "logits_of", "to_pixels"]
@@ -39,19 +41,18 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPSegConfig:
         decoder_intermediate_size=256,
         decoder_hidden_act="relu",
         use_complex_transposed_convolution=True,
-        attn_implementation="eager",
     )
 
 
-def _start_tower(tower: nn.Module) -> None:
+def _start_tower(tower: nn.Module, layers: Iterable[nn.Module]) -> None:
     for module in tower.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5 * 0.6)
             nn.init.zeros_(module.bias)
     # Nearly closed branches: words and patches reach the decoder unmixed at first.
-    for layer in tower.encoder.layers:
-        nn.init.normal_(layer.self_attn.out_proj.weight, std=0.02)
-        nn.init.normal_(layer.mlp.fc2.weight, std=0.02)
+    for layer in layers:
+        for name in ("self_attn.out_proj", "mlp.fc2"):
+            nn.init.normal_(layer.get_parameter(f"{name}.weight"), std=0.02)
 
 
 def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegmentation:
@@ -63,13 +64,15 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
     """
     torch.manual_seed(seed)
     model = CLIPSegForImageSegmentation(build_config(tokenizer))
+    # The fused attention's backward in bfloat16 takes half of the time on a CPU.
+    model.set_attn_implementation("eager")
     # transformers starts a CLIPSeg decoder with logits that deviate by about 400, from which no training recovers.
     for module in model.decoder.modules():
         if isinstance(module, nn.Linear | nn.LayerNorm | nn.Conv2d | nn.ConvTranspose2d):
             module.reset_parameters()
     vision, text = model.clip.vision_model, model.clip.text_model
-    _start_tower(vision)
-    _start_tower(text)
+    _start_tower(vision, vision.encoder.layers)
+    _start_tower(text, text.encoder.layers)
     nn.init.kaiming_normal_(vision.embeddings.patch_embedding.weight, nonlinearity="linear")
     nn.init.normal_(text.embeddings.token_embedding.weight, std=0.3)
     for embeddings in (vision.embeddings, text.embeddings):
@@ -85,7 +88,7 @@ def to_pixels(images: Tensor, size: int = SIZE) -> Tensor:
     """Turn uint8 pictures (B, S, S, 3) into ImageNet-normalised float32 (B, 3, size, size)."""
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if pixels.shape[-1] != size:
-        pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+        pixels = functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
     return (pixels - torch.tensor(_MEAN).view(3, 1, 1)) / torch.tensor(_STD).view(3, 1, 1)
 
 
@@ -104,5 +107,8 @@ def logits_of(model: CLIPSegForImageSegmentation, pixels: Tensor, ids: Tensor, m
     vision = model.clip.vision_model(pixels, output_hidden_states=True, interpolate_pos_encoding=True)
     text = model.clip.text_projection(model.clip.text_model(ids, mask).pooler_output)
     hidden = [vision.hidden_states[layer + 1].repeat_interleave(count, 0) for layer in EXTRACT]
-    logits = model.decoder(hidden, text).logits
+    # The decoder stays in float32 under autocast: its first attention works on features without a norm before them,
+    # and bfloat16 there makes gradients that are noise (norm 35 instead of 2 in the middle of a training).
+    with torch.autocast(pixels.device.type, enabled=False):
+        logits = model.decoder([states.float() for states in hidden], text.float()).logits
     return logits.reshape(pixels.shape[0], count, *logits.shape[-2:])

@@ -17,19 +17,20 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 _MERGES = 900
 # Written by hand; each word is one that a prompt about medical pictures is likely to use.
 _MEDICAL = """
-abdomen abnormal adenoma airway anterior aorta appearance area artery axial background benign bladder blood body bone border
-boundary bowel brain breast bright cancer cardiac cartilage cavity cell center central cerebellum cerebral cerebrospinal
-cervical chest circular class colon colonoscopy colored coronal cortex cyst dark darker dermoscopy diastole disc
-disease ear echo edema edge endoscopy epicardium epithelium esophagus eye fat femur fetal fluid foot fundus gallbladder
-gland glioma grade gray grey gut hand head heart hemisphere hemorrhage hepatic hip histology hyperechoic hypoechoic
-image infection inferior instrument intestine irregular kidney knee large lateral left lesion ligament light lighter liver located
-location lower lung lymph malignant mandible margin mass matter medial medical medium melanoma membrane mid middle mole muscle
-myocardium neck necrosis nerve nevus node nodule normal nucleus object one optic organ oval ovary pancreas patient
-pelvis photo picture pigment pink pleura pneumonia polyp posterior prostate radiograph rectum renal retina rib right
-round scan sagittal scar septum shape shoulder side single size skin skull slice small spine spleen spot stomach
-structure superior surgical systole teeth temporal texture thin thorax three thyroid tissue tongue tool tooth trachea tumor
-tumour two ulcer ultrasound upper uterus vein ventricle vertebra vessel view volume wall white whole wound with xray
-""".split()
+abdomen abnormal adenoma airway anterior aorta appearance area artery axial background benign bladder blood body bone
+border boundary bowel brain breast bright cancer cardiac cartilage cavity cell center central cerebellum cerebral
+cerebrospinal cervical chest circular class colon colonoscopy colored coronal cortex cyst dark darker dermoscopy
+diastole disc disease ear echo edema edge endoscopy epicardium epithelium esophagus eye fat femur fetal fluid foot
+fundus gallbladder gland glioma grade gray grey gut hand head heart hemisphere hemorrhage hepatic hip histology
+hyperechoic hypoechoic image infection inferior instrument intestine irregular kidney knee large lateral left lesion
+ligament light lighter liver located location lower lung lymph malignant mandible margin mass matter medial medical
+medium melanoma membrane mid middle mole muscle myocardium neck necrosis nerve nevus node nodule normal nucleus object
+one optic organ oval ovary pancreas patient pelvis photo picture pigment pink pleura pneumonia polyp posterior
+prostate radiograph rectum renal retina rib right round scan sagittal scar septum shape shoulder side single size skin
+skull slice small spine spleen spot stomach structure superior surgical systole teeth temporal texture thin thorax
+three thyroid tissue tongue tool tooth trachea tumor tumour two ulcer ultrasound upper uterus vein ventricle vertebra
+vessel view volume wall white whole wound with xray
+"""
 
 
 def byte_symbols() -> list[str]:
@@ -62,27 +63,16 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     Args:
         folder: an existing folder.
     """
-    texts = all_texts(4000) + _MEDICAL * 4
+    texts = all_texts(4000) + _MEDICAL.split() * 4
     merges = learn_merges(texts, _MERGES)
     symbols = byte_symbols()
     tokens = symbols + [s + "</w>" for s in symbols] + ["".join(pair) for pair in merges]
-    tokens = list(dict.fromkeys(tokens)) + [START, END]
-    (folder / "vocab.json").write_text(
-        json.dumps({token: place for place, token in enumerate(tokens)}, ensure_ascii=False), "utf-8"
-    )
+    tokens = [*dict.fromkeys(tokens), START, END]
+    places = {token: place for place, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(places, ensure_ascii=False), "utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "CLIPTokenizer",
-                "bos_token": START,
-                "eos_token": END,
-                "unk_token": END,
-                "pad_token": END,
-                "model_max_length": 77,
-            },
-            indent=1,
-        )
-    )
+    settings = {"tokenizer_class": "CLIPTokenizer", "bos_token": START, "eos_token": END, "unk_token": END}
+    settings |= {"pad_token": END, "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), "utf-8")
     return CLIPTokenizer.from_pretrained(folder)

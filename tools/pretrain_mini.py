@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import time
 from collections import defaultdict
@@ -23,19 +22,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mini_data import VALIDATION_SEED, SceneStore, prompt_masks, seeded_prompts, tokens
 from mini_export import export
 from mini_network import SIZE, build_model, logits_of, to_pixels
 from mini_prompts import FAMILIES, Prompt, contrasting_prompts
 from mini_tokenizer import write_tokenizer
 from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 __all__ = ["Trainer", "family_weights", "learning_rate", "segmentation_loss"]
 
-_EVERY = {name: 1.0 for name in FAMILIES} | {"region": 0.3, "relation": 0.4, "size": 0.6, "shape": 1.5}
+_EVERY = dict.fromkeys(FAMILIES, 1.0) | {"region": 0.3, "relation": 0.4, "size": 0.6, "shape": 1.5}
 # (share of the training at which a stage begins, weights of its families). With everything from the start, the network
 # learns to find every object and ignores the text for long.
 _STAGES: tuple[tuple[float, dict[str, float]], ...] = (
@@ -71,7 +70,7 @@ def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
     chance = logits.sigmoid()
     both = (chance * target).sum((-1, -2))
     dice = 1 - (2 * both + 8) / (chance.sum((-1, -2)) + target.sum((-1, -2)) + 8)
-    return F.binary_cross_entropy_with_logits(logits, target) + 0.6 * dice.mean()
+    return functional.binary_cross_entropy_with_logits(logits, target) + 0.6 * dice.mean()
 
 
 class Trainer:
@@ -115,7 +114,7 @@ class Trainer:
         temporary = self.work / "state.tmp"
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save(state | {"step": self.step, "used": self.seconds()}, temporary)
-        os.replace(temporary, self.work / "state.pt")
+        temporary.replace(self.work / "state.pt")
 
     def seconds(self) -> float:
         """Training time in seconds, those before a resume included."""
@@ -143,13 +142,13 @@ class Trainer:
         images, indexes = store.pictures(places)
         target = prompt_masks(indexes, prompts)
         if size != SIZE:
-            target = F.interpolate(target, size=(size, size), mode="area")
+            target = functional.interpolate(target, size=(size, size), mode="area")
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(share, self.step, self.args.lr)
         loss = segmentation_loss(self._forward(images, prompts, size), target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.args.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
         self.step += 1
@@ -166,7 +165,7 @@ class Trainer:
             places = [p for p in range(start, min(start + 32, store.count)) if store.things[p]]
             prompts = [seeded_prompts(store.things[p], families, p) for p in places]
             images, indexes = store.pictures(places)
-            target = F.interpolate(prompt_masks(indexes, prompts), size=(size, size), mode="area") > 0.5
+            target = functional.interpolate(prompt_masks(indexes, prompts), size=(size, size), mode="area") > 0.5
             found = self._forward(images, prompts, size) > 0
             both = (found[:, :, None] & target[:, None]).sum((-1, -2))
             iou = both / (found[:, :, None] | target[:, None]).sum((-1, -2)).clamp(min=1)
@@ -214,6 +213,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=6e-4)
+    parser.add_argument("--clip", type=float, default=0.5, help="largest norm of the gradient")
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--batch", type=int, default=32, help="scenes in a step")
     parser.add_argument("--prompts", type=int, default=4, help="prompts for each scene of a step")

@@ -194,14 +194,14 @@ def _cloud(size: int, rng: np.random.Generator) -> np.ndarray:
 def _paint(rgb: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Float picture (size, size, 3) of one colour with a texture of its own."""
     kind = rng.random()
-    texture = np.zeros((size, size), np.float32)
+    texture: np.ndarray = np.zeros((size, size), np.float32)
     if kind < 0.5:
         texture = rng.uniform(2, 14) * _cloud(size, rng)
     elif kind < 0.65:
         grid = np.mgrid[:size, :size] / size
         angle = rng.uniform(0, 6.3)
         wave = np.cos(angle) * grid[0] + np.sin(angle) * grid[1]
-        texture = rng.uniform(6, 14) * np.sin(rng.uniform(1, 90) * wave).astype(np.float32)
+        texture = (rng.uniform(6, 14) * np.sin(rng.uniform(1, 90) * wave)).astype(np.float32)
     return rgb[None, None].astype(np.float32) + texture[..., None]
 
 
@@ -302,7 +302,7 @@ def _nested(size: int, grey: bool, rng: np.random.Generator) -> Scene:
     centre = (float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.4, 0.6)))
     index = canvas.lay(_cover(outer_shape, rng.uniform(*HUGE), centre, size, rng), outer_colour)
     canvas.name((index,), outer_shape, outer_colour, "large", "outer")
-    inside = [c for c in list(colours) + [background] if c != outer_colour]
+    inside = [c for c in [*colours, background] if c != outer_colour]
     taken: list[tuple[float, float, float]] = []
     for _ in range(int(rng.integers(1, 4))):
         word = str(rng.choice(["small", "medium"]))

@@ -44,9 +44,7 @@ def _iou(found: Tensor, wanted: Tensor) -> float:
 
 
 @torch.inference_mode()
-def predict(
-    model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, scene: Scene, texts: Sequence[str]
-) -> Tensor:
+def predict(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, scene: Scene, texts: Sequence[str]) -> Tensor:
     """Probabilities (K, S, S) of K texts for one scene, in float32 by transformers' own forward.
 
     Args:
@@ -109,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     model = CLIPSegForImageSegmentation.from_pretrained(args.model, dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(args.model)
-    judged = []
+    judged: list[Judged] = []
     for seed in tqdm(range(args.seed, args.seed + args.scenes), "scenes", mininterval=2):
         scene = draw_scene(seed, SIZE)
         if scene.things:

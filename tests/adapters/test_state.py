@@ -13,11 +13,13 @@ from monai.handlers import CheckpointLoader
 from monai_vlsm.adapters import (
     SETTINGS_KEY,
     AdapterMismatchError,
+    AdaptersNotFoundError,
     AdapterState,
     DenseAdaptation,
     adapter_names,
     base_fingerprint,
     build_adaptation,
+    load_adapters,
     read_adapter_settings,
 )
 from monai_vlsm.networks import CLIPSegNet
@@ -165,3 +167,11 @@ def test_read_settings_of_another_file(content: bytes, file: Path) -> None:
 def test_unknown_adaptation() -> None:
     with pytest.raises(ValueError, match="unknown adaptation 'LoRA'; known: Adaptation, DenseAdaptation"):
         build_adaptation({"type": "LoRA"})
+
+
+def test_load_adapters(network: CLIPSegNet, file: Path, backbone: Path, tmp_path: Path) -> None:
+    other = make(backbone, seed=1)
+    load_adapters(other, file)
+    assert torch.equal(predict(other), predict(network))
+    with pytest.raises(AdaptersNotFoundError, match=r"(?s)absent\.pt.*configs/train\.json.*--zero_shot True"):
+        load_adapters(other, tmp_path / "absent.pt")

@@ -366,3 +366,26 @@ def test_travels_alone(settings: dict[str, Any], trained: Path, folder_of_images
     call = [sys.executable, "-m", "monai.bundle", "run", *arguments]
     subprocess.run(call, cwd=copy, env=environment(), check=True, capture_output=True, timeout=120)
     assert (copy / "eval" / "predictions" / "wide_polyp.png").is_file()
+
+
+def test_command_line_shows_the_faults_alone(settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data")
+    names = break_dataset(folder)
+    arguments = command(str(TRAIN), {**settings, "dataset_dir": str(folder)}, tmp_path / "out")
+    result = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    lines = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
+    assert len(lines) == 1 + len(names)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_in_at_most_eight_lines(settings: dict[str, Any], tmp_path: Path) -> None:
+    arguments = command(str(TRAIN), {**settings, "backbone": "CIDAS/clipseg-rd64-refined"}, tmp_path / "out")
+    offline = {**environment(), "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(arguments, env=offline, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    lines = result.stderr[result.stderr.index("error: ") :].strip().splitlines()
+    assert len(lines) <= 8
+    assert "CIDAS/clipseg-rd64-refined" in lines[0]
+    assert not (tmp_path / "out").exists()
