@@ -72,7 +72,12 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     (folder / "vocab.json").write_text(json.dumps(places, ensure_ascii=False), "utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    settings = {"tokenizer_class": "CLIPTokenizer", "bos_token": START, "eos_token": END, "unk_token": END}
+    settings: dict[str, object] = {
+        "tokenizer_class": "CLIPTokenizer",
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+    }
     settings |= {"pad_token": END, "model_max_length": 77}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), "utf-8")
     return CLIPTokenizer.from_pretrained(folder)

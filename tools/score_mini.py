@@ -25,9 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
-__all__ = ["Judged", "judge", "predict", "summary"]
+__all__ = ["FOLDER", "Judged", "judge", "predict", "summary"]
 
-_FOLDER = Path(__file__).resolve().parents[1] / "monai_vlsm" / "backbones" / "clipseg_mini"
+FOLDER = Path(__file__).resolve().parents[1] / "monai_vlsm" / "backbones" / "clipseg_mini"
 
 
 class Judged(NamedTuple):
@@ -100,7 +100,7 @@ def summary(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=_FOLDER, help="folder in Hugging Face layout")
+    parser.add_argument("--model", type=Path, default=FOLDER, help="folder in Hugging Face layout")
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=TEST_SEED, help="seed of the first scene")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
