@@ -35,16 +35,6 @@ RANGES = {  # mm; the atlas is symmetric, so the slices right of the middle are 
     "axial": (-46, 62),
 }
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
-PROMPTS: dict[str, dict[str, str | list[str]]] = {
-    "brain": {"p1": "brain", "p2": ["the whole brain", "all brain tissue"]},
-    "left hemisphere": {"p1": "left hemisphere", "p2": ["the left hemisphere of the brain", "left half of the brain"]},
-    "right hemisphere": {
-        "p1": "right hemisphere",
-        "p2": ["the right hemisphere of the brain", "right half of the brain"],
-    },
-    "grey matter": {"p1": "grey matter", "p2": ["the grey matter of the brain", "gray matter"]},
-    "white matter": {"p1": "white matter", "p2": ["the white matter of the brain", "white matter tracts"]},
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ def write_slice(atlas: Atlas, plane: str, position: int, out: Path) -> dict[str,
             continue
         file = f"masks/{name}_{structure.replace(' ', '_')}.png"
         save(mask.astype(np.uint8) * 255, out / file)
-        structures.append({"name": structure, "mask": file, "prompt": PROMPTS[structure]})
+        structures.append({"name": structure, "mask": file, "prompt": structure})
     return {"image": f"images/{name}.png", "structures": structures}
 
 

@@ -44,7 +44,6 @@ _STAGES: tuple[tuple[float, dict[str, float]], ...] = (
     (0.16, {"colour": 1, "location": 1, "shape": 1.2, "region": 0.2, "size": 0.6, "colour+shape": 0.5, "half": 0.3}),
     (0.25, _EVERY | {"colour": 1.5}),
     (0.40, _EVERY),
-    (0.80, _EVERY | {"half": 6, "location": 3, "region": 0.5}),  # sides of one large thing are learnt last and slowly
 )
 
 

@@ -139,7 +139,7 @@ class CLIPSegNet(nn.Module):
         """
         images = skips[0].shape[0]
         prompts = conditions.shape[0] // images
-        # In bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md); it is 1 % of the work
+        # in bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md)
         with torch.autocast(conditions.device.type, enabled=False):
             repeated = tuple(self.dropout(skip.float()).repeat_interleave(prompts, dim=0) for skip in skips)
             logits = self.base.decoder(repeated, conditions.float()).logits
