@@ -7,6 +7,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.constants import HF_HUB_CACHE
 from transformers import CLIPSegConfig, CLIPTokenizer
@@ -89,7 +90,8 @@ def load_tokenizer(backbone: str | Path) -> CLIPTokenizer:
         tokenizer = CLIPTokenizer.from_pretrained(source, local_files_only=Path(source).is_dir())
     except (OSError, ValueError) as error:
         raise not_available("tokenizer", source) from error
-    if len(tokenizer) != load_config(backbone).text_config.vocab_size:
+    config: Any = load_config(backbone)
+    if len(tokenizer) != config.text_config.vocab_size:
         # transformers 5 returns a tokenizer without words when vocab.json and merges.txt are missing
         raise not_available("tokenizer", source)
     return tokenizer

@@ -38,7 +38,7 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
         return CLIPSegForImageSegmentation(config).eval()
     source = backbone_source(backbone)
     try:
-        base, report = CLIPSegForImageSegmentation.from_pretrained(
+        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
             source,
             config=config,
             dtype=torch.float32,
@@ -50,6 +50,7 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
         raise BackboneWeightsError(f"{source}: a weight file cannot be read: {error}. Copy the model again") from error
     except OSError as error:
         raise not_available("weights", source) from error
+    base, report = loaded
     _check(report, source)
     return base.eval()
 
