@@ -7,8 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests import tiny
+
+torch.set_num_threads(1)  # a forked process hangs on the OpenMP threads of its parent, and the models are tiny
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -298,6 +298,7 @@ def test_ctrl_c_and_the_printed_command(settings: dict[str, Any], tmp_path: Path
     process = subprocess.Popen(
         command(str(TRAIN), settings, tmp_path / "stopped"),
         env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit SIG_IGN
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -24,7 +24,13 @@ def test_ctrl_c(tmp_path: Path, wait: float, whole_group: bool) -> None:
     """In the third of four epochs: 0.6 s of training, then 0.6 s of validation."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.handlers.toy", str(tmp_path), "--resume", "False"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit SIG_IGN
     )
     assert process.stdout is not None
     while process.stdout.readline().strip() != "epoch 3":
