@@ -9,7 +9,6 @@ from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.parameters import adapter_names, base_fingerprint, count_parameters, freeze_base
 from monai_vlsm.adapters.state import (
     SETTINGS_KEY,
-    AdaptedNetwork,
     AdapterMismatchError,
     AdaptersNotFoundError,
     AdapterState,
@@ -21,7 +20,6 @@ from monai_vlsm.adapters.state import (
 __all__ = [
     "SETTINGS_KEY",
     "Adaptation",
-    "AdaptedNetwork",
     "AdapterMismatchError",
     "AdapterState",
     "AdaptersNotFoundError",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from monai_vlsm.errors import UserError
 
 __all__ = [
     "SETTINGS_KEY",
-    "AdaptedNetwork",
     "AdapterMismatchError",
     "AdapterState",
     "AdaptersNotFoundError",
@@ -40,14 +39,6 @@ class AdapterMismatchError(UserError, ValueError):
 
 class AdaptersNotFoundError(UserError, FileNotFoundError):
     """There is no adapter file where one is expected."""
-
-
-class AdaptedNetwork(Protocol):
-    """A network whose adapters can be saved: an ``nn.Module`` that can say how it was built."""
-
-    def settings(self) -> dict[str, Any]:
-        """Plain values: at least ``backbone``, ``adaptation``, ``image_size`` and ``default_prompt``."""
-        ...
 
 
 def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
@@ -97,7 +88,8 @@ class AdapterState:
     ``torch.load(weights_only=True)`` and with MONAI's own loaders.
 
     Args:
-        network: a network with adapters, or its DistributedDataParallel wrapper.
+        network: a network with adapters and a method ``settings()`` that returns plain values, at least ``backbone``,
+            ``adaptation``, ``image_size`` and ``default_prompt``; or its DistributedDataParallel wrapper.
     """
 
     def __init__(self, network: nn.Module) -> None:
