@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_vlsm.adapters import AdapterState, build_adaptation, read_adapter_settings
+from monai_vlsm.adapters import TrainedState, build_adaptation, read_settings
 from monai_vlsm.data import load_datalist
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.samples import sample_dir
@@ -75,12 +75,12 @@ def with_other_prompts(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def untrained(model_file: Path, path: Path, seed: int) -> None:
     """Write the adapters that the network of ``model_file`` starts training with."""
-    settings = read_adapter_settings(model_file)
+    settings = read_settings(model_file)
     if settings is None:
         raise SystemExit(f"no model at {model_file}; run the first command of the README")
     torch.manual_seed(seed)
     network = CLIPSegNet(settings["backbone"], build_adaptation(settings["adaptation"]), settings["image_size"])
-    torch.save(AdapterState(network).state_dict(), path)
+    torch.save(TrainedState(network).state_dict(), path)
 
 
 def by_structure(records: list[dict[str, Any]], values: list[float], truth: dict[str, str]) -> Scores:

@@ -1,39 +1,50 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters: blocks, where they sit, and files that hold only them."""
+"""What of a network trains: adapters, where they sit, and files that hold only what was trained."""
 
 from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.dense import DenseAdaptation
-from monai_vlsm.adapters.parameters import adapter_names, base_fingerprint, count_parameters, freeze_base
+from monai_vlsm.adapters.finetuning import FineTuning
+from monai_vlsm.adapters.parameters import (
+    NothingTrainsError,
+    base_fingerprint,
+    count_parameters,
+    find_trained,
+    trainable_parameters,
+)
+from monai_vlsm.adapters.shallow import ShallowAdaptation
 from monai_vlsm.adapters.state import (
     SETTINGS_KEY,
-    AdapterMismatchError,
-    AdaptersNotFoundError,
-    AdapterState,
+    ModelMismatchError,
+    ModelNotFoundError,
+    TrainedState,
     build_adaptation,
-    load_adapters,
-    read_adapter_settings,
+    load_trained,
+    read_settings,
 )
 
 __all__ = [
     "SETTINGS_KEY",
     "Adaptation",
-    "AdapterMismatchError",
-    "AdapterState",
-    "AdaptersNotFoundError",
     "BottleneckAdapter",
     "DenseAdaptation",
+    "FineTuning",
+    "ModelMismatchError",
+    "ModelNotFoundError",
+    "NothingTrainsError",
     "Seams",
+    "ShallowAdaptation",
     "Sites",
     "Tower",
-    "adapter_names",
+    "TrainedState",
     "attach_adapter",
     "base_fingerprint",
     "build_adaptation",
     "count_parameters",
-    "freeze_base",
-    "load_adapters",
-    "read_adapter_settings",
+    "find_trained",
+    "load_trained",
+    "read_settings",
+    "trainable_parameters",
 ]

@@ -37,16 +37,25 @@ class Sites:
         text: the text encoder.
         extract_layers: zero-based vision layers whose outputs the decoder reads.
         condition_width: size of the text embedding that conditions the decoder.
+        decoder: the decoder.
+        used: all modules that the forward pass runs, the decoder among them.
     """
 
     vision: Tower
     text: Tower
     extract_layers: tuple[int, ...]
     condition_width: int
+    decoder: nn.Module
+    used: Sequence[nn.Module]
 
 
 class Seams(nn.Module):
-    """The two places between the stages of a network where an adaptation can act; here it leaves both as they are."""
+    """The two places between the stages of a network where an adaptation can act; here it leaves both as they are.
+
+    ``text_layers`` names the zero-based text layers whose states `condition` wants to see.
+    """
+
+    text_layers: tuple[int, ...] = ()
 
     def skips(self, skips: list[Tensor]) -> list[Tensor]:
         """Adapt what the decoder reads from the vision encoder.
@@ -59,11 +68,13 @@ class Seams(nn.Module):
         """
         return skips
 
-    def condition(self, embedding: Tensor) -> Tensor:
+    def condition(self, embedding: Tensor, states: list[Tensor]) -> Tensor:
         """Adapt the text embedding.
 
         Args:
             embedding: ``(B, D)``.
+            states: for each of ``text_layers`` its output at the end-of-text token, ``(B, C)``, before any final
+                normalisation or projection.
 
         Returns:
             ``(B, D)``.
@@ -73,14 +84,19 @@ class Seams(nn.Module):
 
 @dataclass(frozen=True)
 class Adaptation:
-    """No adapters: the frozen network as it is.
+    """What of a network trains; here nothing: the frozen network as it is.
 
     An adaptation is a value: it holds settings, not weights, so one can be compared, printed and written to a file.
     A new kind of adapter is a subclass that overrides `install`.
     """
 
+    @property
+    def saves_base(self) -> bool:
+        """Whether ``model.pt`` holds the whole network, because little of the base is left as it was."""
+        return False
+
     def install(self, sites: Sites) -> Seams:
-        """Put adapters on a network.
+        """Put adapters on a network whose parameters are all frozen, or let some of them train.
 
         Args:
             sites: the places that the network offers.

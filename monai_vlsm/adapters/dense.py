@@ -11,10 +11,9 @@ from torch import Tensor
 from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
+from monai_vlsm.adapters.placement import check_placement
 
 __all__ = ["DenseAdaptation"]
-
-_TOWERS = ("v", "vl")
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,7 @@ class DenseAdaptation(Adaptation):
     condition_width: int | None = None
 
     def __post_init__(self) -> None:
-        if self.towers not in _TOWERS:
-            raise ValueError(f"towers must be one of {', '.join(map(repr, _TOWERS))}, got {self.towers!r}")
-        for name in ("width", "condition_width"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be positive, got {value}")
+        check_placement(self.towers, self.width, self.condition_width)
 
     def install(self, sites: Sites) -> Seams:
         """Attach the adapters of the towers and return the seams with the one on the text embedding.
@@ -71,5 +65,5 @@ class _DenseSeams(Seams):
         super().__init__()
         self.condition_adapter = None if bottleneck is None else BottleneckAdapter(width, bottleneck)
 
-    def condition(self, embedding: Tensor) -> Tensor:
+    def condition(self, embedding: Tensor, states: list[Tensor]) -> Tensor:
         return embedding if self.condition_adapter is None else self.condition_adapter(embedding)

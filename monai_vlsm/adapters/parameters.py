@@ -1,38 +1,56 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Which parameters of a network are adapters, and what the rest of it is."""
+"""Which entries of a network's state train, and what the rest of it is."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from monai_vlsm.adapters.adaptation import Seams
-from monai_vlsm.adapters.block import BottleneckAdapter
+from monai_vlsm.errors import UserError
 
-__all__ = ["adapter_names", "base_fingerprint", "count_parameters", "freeze_base"]
+__all__ = ["NothingTrainsError", "base_fingerprint", "count_parameters", "find_trained", "trainable_parameters"]
 
 
-def adapter_names(network: nn.Module) -> list[str]:
-    """Names of the parameters that belong to adapters, in the order of ``network.named_parameters()``.
+class NothingTrainsError(UserError, ValueError):
+    """Training was asked of a network without a trainable parameter."""
 
-    This is the only answer to "is it an adapter?": freezing, saving and counting ask here.
+
+def find_trained(network: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters that require gradients, and of the buffers of the modules that hold one.
+
+    This is the only answer to "does it train?": saving, loading and the fingerprint of the base go by it.
+
+    Returns:
+        Names in the order of ``network.state_dict()``.
     """
     names: set[str] = set()
     for prefix, module in network.named_modules():
-        if isinstance(module, (BottleneckAdapter, Seams)):
-            names.update(f"{prefix}.{name}" for name, _ in module.named_parameters())
-    return [name for name, _ in network.named_parameters() if name in names]
+        own = [name for name, parameter in module.named_parameters(recurse=False) if parameter.requires_grad]
+        if own:
+            buffers = [name for name, _ in module.named_buffers(recurse=False)]
+            names.update(f"{prefix}.{name}".lstrip(".") for name in (*own, *buffers))
+    return tuple(name for name in network.state_dict() if name in names)
 
 
-def freeze_base(network: nn.Module) -> None:
-    """Let only the adapters of ``network`` train."""
-    adapters = set(adapter_names(network))
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in adapters)
+def trainable_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that an optimizer should get.
+
+    Raises:
+        NothingTrainsError: when there is none.
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise NothingTrainsError(
+            "no parameter of this network trains, so there is nothing to optimise. Choose adapters or a part to train, "
+            "or run the network as it is:  --config_file \"['configs/train.json','configs/evaluate.json']\" "
+            "--zero_shot True"
+        )
+    return parameters
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
@@ -45,24 +63,30 @@ def count_parameters(network: nn.Module) -> tuple[int, int]:
     return sum(size for trains, size in sizes if trains), sum(size for _, size in sizes)
 
 
-def base_fingerprint(network: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of all weights that are not adapters.
+def base_fingerprint(network: nn.Module, trained: Collection[str]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of all weights that do not train.
 
-    Two networks with the same fingerprint compute the same numbers before adaptation.
+    Two networks with the same fingerprint compute the same numbers before training.
+
+    Args:
+        network: any network.
+        trained: the names of its state that train.
+
+    Returns:
+        The digest in hexadecimal; an empty string when everything trains.
 
     Raises:
         ValueError: when the weights are on the ``meta`` device, where there is nothing to hash.
     """
-    adapters = set(adapter_names(network))
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if name not in adapters:
-            _update(digest, name, tensor)
-    return digest.hexdigest()
+    digest, left_out = hashlib.sha256(), set(trained)
+    base = [(name, tensor) for name, tensor in sorted(network.state_dict().items()) if name not in left_out]
+    for name, tensor in base:
+        _update(digest, name, tensor)
+    return digest.hexdigest() if base else ""
 
 
 def _update(digest: Any, name: str, tensor: Tensor) -> None:
     if tensor.is_meta:
-        raise ValueError(f"{name} is on the meta device and has no values; load weights before saving adapters")
+        raise ValueError(f"{name} is on the meta device and has no values; load weights before saving")
     digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
     digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

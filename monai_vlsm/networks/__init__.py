@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks."""
 
-from monai_vlsm.networks.clipseg import CLIPSegNet, default_image_size
+from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
+from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.unet import TargetUNet
 
-__all__ = ["BackboneWeightsError", "CLIPSegNet", "default_image_size", "load_base"]
+__all__ = ["BackboneWeightsError", "CLIPSegNet", "PromptedNet", "TargetUNet", "load_base"]

@@ -14,7 +14,7 @@ def sites(layers: int = 5) -> Sites:
     def tower(width: int) -> Tower:
         return Tower(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
 
-    return Sites(tower(8), tower(6), extract_layers=(1, 3), condition_width=6)
+    return Sites(tower(8), tower(6), (1, 3), condition_width=6, decoder=nn.Identity(), used=[])
 
 
 def adapted(tower: Tower) -> list[int]:

@@ -12,15 +12,16 @@ from monai.handlers import CheckpointLoader
 
 from monai_vlsm.adapters import (
     SETTINGS_KEY,
-    AdapterMismatchError,
-    AdaptersNotFoundError,
-    AdapterState,
+    Adaptation,
     DenseAdaptation,
-    adapter_names,
+    FineTuning,
+    ModelMismatchError,
+    ModelNotFoundError,
+    TrainedState,
     base_fingerprint,
     build_adaptation,
-    load_adapters,
-    read_adapter_settings,
+    load_trained,
+    read_settings,
 )
 from monai_vlsm.networks import CLIPSegNet
 from tests import tiny
@@ -35,11 +36,15 @@ def network(backbone: Path) -> CLIPSegNet:
 
 @pytest.fixture
 def file(network: CLIPSegNet, tmp_path: Path) -> Path:
-    torch.save(AdapterState(network).state_dict(), tmp_path / "model.pt")
+    torch.save(TrainedState(network).state_dict(), tmp_path / "model.pt")
     return tmp_path / "model.pt"
 
 
-def make(backbone: Path, adaptation: DenseAdaptation = ADAPTATION, seed: int = 0) -> CLIPSegNet:
+def fingerprint(network: CLIPSegNet) -> str:
+    return base_fingerprint(network, network.trained_names)
+
+
+def make(backbone: Path, adaptation: Adaptation = ADAPTATION, seed: int = 0) -> CLIPSegNet:
     torch.manual_seed(seed)
     return CLIPSegNet(backbone, adaptation=adaptation, default_prompt="one polyp").eval()
 
@@ -49,11 +54,12 @@ def predict(network: CLIPSegNet) -> torch.Tensor:
 
 
 def test_holds_adapters_and_settings_only(network: CLIPSegNet, backbone: Path) -> None:
-    state = AdapterState(network).state_dict()
-    assert set(state) == {SETTINGS_KEY, *adapter_names(network)}
+    state = TrainedState(network).state_dict()
+    assert set(state) == {SETTINGS_KEY, *network.trained_names}
     assert state[SETTINGS_KEY] == {
         "format": 1,
-        "base": base_fingerprint(network),
+        "base": fingerprint(network),
+        "network": "CLIPSegNet",
         "backbone": str(backbone),
         "adaptation": ADAPTATION.settings(),
         "image_size": tiny.SIZE,
@@ -62,7 +68,7 @@ def test_holds_adapters_and_settings_only(network: CLIPSegNet, backbone: Path) -
 
 
 def load_with_view(network: CLIPSegNet, path: Path) -> None:
-    AdapterState(network).load_state_dict(torch.load(path, weights_only=True))
+    TrainedState(network).load_state_dict(torch.load(path, weights_only=True))
 
 
 def load_into_network(network: CLIPSegNet, path: Path) -> None:
@@ -89,17 +95,17 @@ def test_round_trip(load: Any, network: CLIPSegNet, file: Path, backbone: Path) 
 @pytest.mark.parametrize("load", WAYS)
 def test_other_base(load: Any, network: CLIPSegNet, file: Path, tmp_path: Path) -> None:
     other = make(tiny.write_backbone(tmp_path / "other", seed=5))
-    fingerprints = f"{base_fingerprint(network)[:12]}.*{base_fingerprint(other)[:12]}"
-    with pytest.raises(AdapterMismatchError, match=f"another base.*{fingerprints}"):
+    fingerprints = f"{fingerprint(network)[:12]}.*{fingerprint(other)[:12]}"
+    with pytest.raises(ModelMismatchError, match=f"another base.*{fingerprints}"):
         load(other, file)
 
 
 @pytest.mark.parametrize("load", WAYS)
 def test_other_adaptation(load: Any, network: CLIPSegNet, file: Path, backbone: Path) -> None:
     other = make(backbone, DenseAdaptation("v", width=4))
-    before, mark = predict(other), base_fingerprint(network)[:12]
+    before, mark = predict(other), fingerprint(network)[:12]
     with pytest.raises(
-        AdapterMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"
+        ModelMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"
     ):
         load(other, file)
     assert torch.equal(predict(other), before)
@@ -123,55 +129,81 @@ def damage(state: dict[str, Any], kind: str) -> dict[str, Any]:
     [
         ("missing", "1 missing and 0 unexpected"),
         ("renamed", "1 missing and 1 unexpected.*other"),
-        ("shape", r"must be \(4, 8\), the adapter file has \(1, 8\)"),
-        ("no settings", "not an adapter file"),
+        ("shape", r"must be \(4, 8\), the model file has \(1, 8\)"),
+        ("no settings", "not a model file"),
     ],
 )
 def test_damaged(kind: str, message: str, network: CLIPSegNet) -> None:
-    state = damage(AdapterState(network).state_dict(), kind)
-    with pytest.raises(AdapterMismatchError, match=message):
-        AdapterState(network).load_state_dict(state)
+    state = damage(TrainedState(network).state_dict(), kind)
+    with pytest.raises(ModelMismatchError, match=message):
+        TrainedState(network).load_state_dict(state)
 
 
 def test_fingerprint_depends_on_the_base_alone(network: CLIPSegNet, backbone: Path, tmp_path: Path) -> None:
-    mark = base_fingerprint(network)
-    assert mark == base_fingerprint(make(backbone, DenseAdaptation("v", width=2), seed=3))
+    mark = fingerprint(network)
+    assert mark == fingerprint(make(backbone, DenseAdaptation("v", width=2), seed=3))
     copy = tiny.write_backbone(tmp_path / "copy")  # the same weights in another folder
-    assert mark == base_fingerprint(make(copy))
+    assert mark == fingerprint(make(copy))
     with torch.no_grad():
         network.base.decoder.film_mul.bias[0] += 1e-6
-    assert mark != base_fingerprint(network)
+    assert mark != fingerprint(network)
 
 
 def test_fingerprint_needs_values() -> None:
     with torch.device("meta"):
         network = CLIPSegNet(load_weights=False)
     with pytest.raises(ValueError, match="meta device"):
-        base_fingerprint(network)
+        fingerprint(network)
 
 
 def test_read_settings(file: Path, network: CLIPSegNet, tmp_path: Path) -> None:
-    settings = read_adapter_settings(file)
+    settings = read_settings(file)
     assert settings is not None
     assert build_adaptation(settings["adaptation"]) == ADAPTATION
-    assert read_adapter_settings(tmp_path / "absent.pt") is None
+    assert read_settings(tmp_path / "absent.pt") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"truncated"])
 def test_read_settings_of_another_file(content: bytes, file: Path) -> None:
     file.write_bytes(file.read_bytes()[:100] if content == b"truncated" else content)
-    with pytest.raises(AdapterMismatchError, match=r"model.pt is not an adapter file of monai_vlsm"):
-        read_adapter_settings(file)
+    with pytest.raises(ModelMismatchError, match=r"model.pt is not a model file of monai_vlsm"):
+        read_settings(file)
 
 
 def test_unknown_adaptation() -> None:
-    with pytest.raises(ValueError, match="unknown adaptation 'LoRA'; known: Adaptation, DenseAdaptation"):
+    with pytest.raises(ValueError, match="unknown adaptation 'LoRA'; known: Adaptation, DenseAdaptation, Fine"):
         build_adaptation({"type": "LoRA"})
 
 
-def test_load_adapters(network: CLIPSegNet, file: Path, backbone: Path, tmp_path: Path) -> None:
+def test_load_trained(network: CLIPSegNet, file: Path, backbone: Path, tmp_path: Path) -> None:
     other = make(backbone, seed=1)
-    load_adapters(other, file)
+    load_trained(other, file)
     assert torch.equal(predict(other), predict(network))
-    with pytest.raises(AdaptersNotFoundError, match=r"(?s)absent\.pt.*configs/train\.json.*--zero_shot True"):
-        load_adapters(other, tmp_path / "absent.pt")
+    with pytest.raises(ModelNotFoundError, match=r"(?s)absent\.pt.*configs/train\.json.*--zero_shot True"):
+        load_trained(other, tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize("part", ["decoder", "full"])
+def test_round_trip_without_adapters(part: str, backbone: Path, tmp_path: Path) -> None:
+    network, other = (make(backbone, FineTuning(part)) for _ in range(2))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01 * parameter.requires_grad)
+    assert not torch.equal(predict(other), predict(network))
+    TrainedState(other).load_state_dict(TrainedState(network).state_dict())
+    assert torch.equal(predict(other), predict(network))
+
+
+def test_a_whole_model_needs_no_base(backbone: Path, tmp_path: Path) -> None:
+    state = TrainedState(make(backbone, FineTuning("full"))).state_dict()
+    assert state[SETTINGS_KEY]["base"] == ""
+    other = make(tiny.write_backbone(tmp_path / "other", seed=5), FineTuning("full"))
+    TrainedState(other).load_state_dict(state)
+    assert torch.equal(predict(other), predict(make(backbone, FineTuning("full"))))
+
+
+def test_another_network(network: CLIPSegNet) -> None:
+    state = TrainedState(network).state_dict()
+    state[SETTINGS_KEY]["network"] = "CRISNet"
+    with pytest.raises(ModelMismatchError, match=r"another network: the file was trained with CRISNet.*CLIPSegNet"):
+        TrainedState(network).load_state_dict(state)

@@ -22,7 +22,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, AdapterMismatchError, DenseAdaptation
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, DenseAdaptation
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.handlers import NonFiniteError
 from tests import tiny
@@ -194,7 +194,7 @@ def test_model_of_another_network(
             num_workers=0,
             model_file=str(trained / "models" / "model.pt"),
         )
-    assert isinstance(raised.value.__cause__, AdapterMismatchError)
+    assert isinstance(raised.value.__cause__, ModelMismatchError)
     assert message in str(raised.value.__cause__)
 
 

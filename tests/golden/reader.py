@@ -3,7 +3,8 @@
 """Numbers computed with the classes of the VLSM-Adapter authors, and how their names map to ours.
 
 Made with their repository at d5b5a5e, transformers 4.41.1, monai 1.3.2, torch 2.13.0 on a CPU in float32, tiny
-architectures and random weights. ``da_vlc`` lies beside this file; the others are read from ``../shared/golden``.
+architectures and random weights. ``da_vlc`` and ``sa_vlc`` lie beside this file; the others are read from
+``../shared/golden``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ FOLDERS = (HERE, HERE.parents[2] / "shared" / "golden")
 LAYER = "base.clip.{tower}.encoder.layers.{index}.{place}.adapter.{part}"
 TOWERS = {"v": "vision_model", "l": "text_model"}
 PLACES = {"attn": "self_attn", "out": "mlp"}
+SEAMS = {"vision": "skip_adapters", "text": "text_adapters"}
 PARTS = {"fc1": "down", "fc2": "up"}
 
 
@@ -39,6 +41,9 @@ def our_name(official: str) -> str:
         return f"{name}.{kind}"
     if match := re.fullmatch(r"cond_adapter\.(fc1|fc2)\.(weight|bias)", official):
         return f"seams.condition_adapter.{PARTS[match[1]]}.{match[2]}"
+    if match := re.fullmatch(r"(vision|text)_extract_adapters\.(\d+)\.(fc1|fc2)\.(weight|bias)", official):
+        tower, index, part, kind = match.groups()
+        return f"seams.{SEAMS[tower]}.{index}.{PARTS[part]}.{kind}"
     return re.sub(r"^clipseg\.", "base.", official)
 
 
@@ -59,7 +64,9 @@ class Golden:
         config = CLIPSegConfig(**self.facts["config"])
         CLIPSegForImageSegmentation(config).save_pretrained(folder)
         network = CLIPSegNet(folder, adaptation=adaptation, image_size=64)
-        state = {name: value for name, value in self.group("state").items() if not name.endswith("position_ids")}
+        # position ids are no weights; the authors' shallow classes hold CLIP a second time, as ``clip.*``
+        names = [name for name in self.group("state") if not name.endswith("position_ids") and name[:5] != "clip."]
+        state = {name: self.group("state")[name] for name in names}
         network.load_state_dict(state, strict=True)
         return network
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, adapter_names, count_parameters
+from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, count_parameters
 from monai_vlsm.networks import CLIPSegNet, load_base
 from tests import tiny
 
@@ -24,14 +24,23 @@ ADAPTATIONS = {
     "dense_v": DenseAdaptation("v", width=4),
     "dense_vl": DenseAdaptation("vl", width=4),
     "dense_vlc": DenseAdaptation("vl", width=4, condition_width=4),
+    "shallow_v": ShallowAdaptation("v", width=6),
+    "shallow_vl": ShallowAdaptation("vl", width=6),
+    "shallow_vlc": ShallowAdaptation("vl", width=6, condition_width=4),
+    "decoder": FineTuning("decoder"),
+    "full": FineTuning("full"),
 }
-ADAPTED = [name for name in ADAPTATIONS if name != "none"]
+TRAINED = [name for name in ADAPTATIONS if name != "none"]
+ADAPTED = [name for name in TRAINED if name.startswith(("dense", "shallow"))]
 REAL_SIZE = [  # adaptation, trainable parameters: table 1 of the paper and its authors' code
     (DenseAdaptation("v"), 1_784_448),
     (DenseAdaptation("vl"), 2_974_464),
     (DenseAdaptation("vl", condition_width=256), 3_237_376),
-    (None, 0),
+    (ShallowAdaptation("v"), 2_363_136),
+    (ShallowAdaptation("vl"), 3_939_072),
+    (ShallowAdaptation("vl", condition_width=256), 4_201_984),
 ]
+REAL_SIZE_PARTS = [("none", 0), ("decoder", 1_127_009), ("full", 136_177_249)]
 
 
 @pytest.fixture
@@ -95,8 +104,9 @@ def test_early_exit_is_exact(network: CLIPSegNet) -> None:
     """The whole tower, computed by transformers, gives bit-equal activations."""
     image, _, _ = inputs()
     hidden = network.base.clip.vision_model(image, output_hidden_states=True).hidden_states
-    for skip, layer in zip(network.encode_image(image), network.config.extract_layers, strict=True):
-        assert torch.equal(skip, hidden[layer + 1])
+    expected = network.seams.skips([hidden[layer + 1] for layer in network.config.extract_layers])
+    for skip, whole in zip(network.encode_image(image), expected, strict=True):
+        assert torch.equal(skip, whole)
 
 
 def test_early_exit_saves_the_last_layers(network: CLIPSegNet) -> None:
@@ -126,34 +136,35 @@ def test_default_prompt(network: CLIPSegNet, backbone: Path) -> None:
     assert not any("default" in name for name in network.state_dict())
 
 
-@pytest.mark.parametrize("network", ADAPTED, indirect=True)
-def test_gradients_in_adapters_only(network: CLIPSegNet) -> None:
+@pytest.mark.parametrize("network", TRAINED, indirect=True)
+def test_gradients_where_it_trains_only(network: CLIPSegNet) -> None:
     network(*inputs()).square().mean().backward()
     with_gradient = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
-    assert with_gradient <= set(adapter_names(network))
-    without = {name for name in adapter_names(network) if name not in with_gradient}
+    trains = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert with_gradient <= trains <= set(network.trained_names)
+    without = trains - with_gradient
     # a ReLU of a width of 4 may be off for all tokens; a whole block without gradient would be a fault
-    assert len(without) < 0.2 * len(adapter_names(network)), without
+    assert len(without) < 0.2 * len(trains), without
 
 
-@pytest.mark.parametrize("network", ADAPTED, indirect=True)
-def test_deepcopy_uses_its_own_adapters(network: CLIPSegNet) -> None:
+@pytest.mark.parametrize("network", TRAINED, indirect=True)
+def test_deepcopy_uses_its_own_weights(network: CLIPSegNet) -> None:
     twin, arguments = copy.deepcopy(network), inputs()
     before = network(*arguments)
     assert torch.equal(twin(*arguments), before)
     with torch.no_grad():
         for name, parameter in twin.named_parameters():
-            if name in set(adapter_names(twin)):
+            if name in set(twin.trained_names):
                 parameter.add_(0.1)
     assert not torch.equal(twin(*arguments), before)
     assert torch.equal(network(*arguments), before)
 
 
-@pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
+@pytest.mark.parametrize("network", ["none", *ADAPTED], indirect=True)
 def test_base_state_is_unchanged(network: CLIPSegNet, backbone: Path) -> None:
     own = {name.removeprefix("base."): value for name, value in network.state_dict().items()}
     expected = load_base(backbone).state_dict()
-    assert set(own) - {name.removeprefix("base.") for name in adapter_names(network)} == set(expected)
+    assert set(own) - {name.removeprefix("base.") for name in network.trained_names} == set(expected)
     assert all(torch.equal(own[name], value) for name, value in expected.items())
 
 
@@ -180,13 +191,26 @@ def test_compiles_to_one_graph(network: CLIPSegNet) -> None:
     assert counter.frame_count == 1
 
 
-@pytest.mark.parametrize(("adaptation", "trainable"), REAL_SIZE)
-def test_real_size(adaptation: Adaptation | None, trainable: int) -> None:
+def real_size(adaptation: Adaptation) -> CLIPSegNet:
     with torch.device("meta"):
-        network = CLIPSegNet(adaptation=adaptation, load_weights=False)
+        return CLIPSegNet(adaptation=adaptation, load_weights=False)
+
+
+@pytest.mark.parametrize(("adaptation", "trainable"), REAL_SIZE)
+def test_real_size(adaptation: Adaptation, trainable: int) -> None:
+    network = real_size(adaptation)
     trains, total = count_parameters(network)
     assert (trains, total - trains) == (trainable, 150_747_746)
     assert network.image_size == 352
+
+
+@pytest.mark.parametrize(("part", "trainable"), REAL_SIZE_PARTS)
+def test_real_size_without_adapters(part: str, trainable: int) -> None:
+    network = real_size(FineTuning(part))
+    assert count_parameters(network) == (trainable, 150_747_746)
+    saved = {"none": 0, "decoder": trainable, "full": 150_747_746}[part]
+    parameters = dict(network.named_parameters())
+    assert sum(parameters[name].numel() for name in network.trained_names if name in parameters) == saved
 
 
 def test_dropout_acts_in_training_mode_only(backbone: Path) -> None:
@@ -209,7 +233,7 @@ BAD_INPUTS = [
     ((2, 3, 32, 48), (2, 9), r"H = W .* got \(2, 3, 32, 48\)"),
     ((0, 3, 32, 32), (1, 9), r"B > 0, got \(0, 3, 32, 32\)"),
     ((3, 32, 32), (1, 9), r"got \(3, 32, 32\)"),
-    ((2, 3, 40, 40), (2, 9), r"multiple of the patch size 16, got 40; the nearest are 32 and 48"),
+    ((2, 3, 40, 40), (2, 9), r"multiple of 16 .* got 40; the nearest are 32 and 48"),
     ((3, 3, 32, 32), (2, 9), r"input_ids must be .* B = 3 images, got \(2, 9\)"),
     ((2, 3, 32, 32), (9,), r"input_ids must be .* got \(9,\)"),
 ]

@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_vlsm.adapters import AdapterState, DenseAdaptation, adapter_names
+from monai_vlsm.adapters import DenseAdaptation, TrainedState
 from monai_vlsm.networks import CLIPSegNet
 from tests import tiny
 
@@ -24,7 +24,7 @@ def _train_step(rank: int, folder: str, backbone: str) -> None:
     wrapped = DistributedDataParallel(network)
     wrapped(torch.randn(2, 3, tiny.SIZE, tiny.SIZE)).square().mean().backward()
     gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-    torch.save({"gradients": gradients, "state": AdapterState(wrapped).state_dict()}, f"{folder}/{rank}.pt")
+    torch.save({"gradients": gradients, "state": TrainedState(wrapped).state_dict()}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -32,6 +32,6 @@ def test_gradients_are_shared(tmp_path: Path, backbone: Path) -> None:
     mp.spawn(_train_step, (str(tmp_path), str(backbone)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert set(first["gradients"]) == {name for name in first["state"] if name != "monai_vlsm"}
-    for name in adapter_names(CLIPSegNet(backbone, adaptation=DenseAdaptation("vl", width=4))):
+    for name in CLIPSegNet(backbone, adaptation=DenseAdaptation("vl", width=4)).trained_names:
         assert torch.equal(first["gradients"][name], second["gradients"][name])
         assert torch.equal(first["state"][name], second["state"][name])

@@ -1,0 +1,84 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Shallow adapters: between the frozen encoders and the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites
+from monai_vlsm.adapters.block import BottleneckAdapter
+from monai_vlsm.adapters.placement import check_placement
+
+__all__ = ["ShallowAdaptation"]
+
+
+@dataclass(frozen=True)
+class ShallowAdaptation(Adaptation):
+    """Shallow adapters of VLSM-Adapter (section 2.3.1): on what the decoder reads, not inside the encoders.
+
+    One adapter for each vision activation that the decoder reads. With ``towers="vl"`` also one for each text state
+    after the layers of the same numbers, at the end-of-text token; their outputs are added to the text embedding. An
+    adapter's output includes its input, so even adapters that add nothing change the embedding. The encoders get no
+    gradients. The paper's variants are V (``towers="v"``), VL (``towers="vl"``) and VLC (``towers="vl",
+    condition_width=256``).
+
+    Args:
+        towers: ``"v"`` adapts what comes from the vision encoder, ``"vl"`` also what comes from the text encoder.
+        width: bottleneck of the adapters.
+        condition_width: bottleneck of the adapter on the text embedding, which acts before the text states are added,
+            or None for no such adapter. The authors use 256.
+
+    Raises:
+        ValueError: when ``towers`` is unknown or a width is not positive.
+    """
+
+    towers: str = "vl"
+    width: int = 512
+    condition_width: int | None = None
+
+    def __post_init__(self) -> None:
+        check_placement(self.towers, self.width, self.condition_width)
+
+    def install(self, sites: Sites) -> Seams:
+        """Make the adapters; nothing is attached to the encoders.
+
+        Args:
+            sites: the places that the network offers.
+
+        Returns:
+            Seams that adapt the vision activations, and with ``towers="vl"`` the text embedding.
+
+        Raises:
+            ValueError: when text states are to be added to an embedding of another width.
+        """
+        if self.towers == "vl" and sites.text.width != sites.condition_width:
+            raise ValueError(
+                f"shallow text adapters need a text encoder as wide as its embedding, got {sites.text.width} and "
+                f"{sites.condition_width}; use towers='v' with this backbone"
+            )
+        return _ShallowSeams(sites, self)
+
+
+class _ShallowSeams(Seams):
+    def __init__(self, sites: Sites, adaptation: ShallowAdaptation) -> None:
+        super().__init__()
+        width, condition_width = adaptation.width, adaptation.condition_width
+        self.text_layers = sites.extract_layers if adaptation.towers == "vl" else ()
+        self.skip_adapters = nn.ModuleList(BottleneckAdapter(sites.vision.width, width) for _ in sites.extract_layers)
+        self.text_adapters = nn.ModuleList(BottleneckAdapter(sites.text.width, width) for _ in self.text_layers)
+        self.condition_adapter = (
+            None if condition_width is None else BottleneckAdapter(sites.condition_width, condition_width)
+        )
+
+    def skips(self, skips: list[Tensor]) -> list[Tensor]:
+        return [adapter(skip) for adapter, skip in zip(self.skip_adapters, skips, strict=True)]
+
+    def condition(self, embedding: Tensor, states: list[Tensor]) -> Tensor:
+        if self.condition_adapter is not None:
+            embedding = self.condition_adapter(embedding)
+        for adapter, state in zip(self.text_adapters, states, strict=True):
+            embedding = embedding + adapter(state)
+        return embedding

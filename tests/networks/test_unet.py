@@ -1,0 +1,113 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from monai.networks.utils import eval_mode
+from torch import Tensor
+
+from monai_vlsm.adapters import TrainedState, count_parameters
+from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
+from monai_vlsm.networks import TargetUNet
+
+TARGETS = ["brain", "left hemisphere", "white matter"]
+SIZE = 32
+
+
+@pytest.fixture
+def network() -> TargetUNet:
+    torch.manual_seed(0)
+    return TargetUNet("unet-mini", targets=TARGETS, image_size=SIZE, default_prompt="brain").eval()
+
+
+def tokens(*texts: str) -> Tensor:
+    ids: Tensor = load_tokenizer("unet-mini")(list(texts), padding=True, return_tensors="pt").input_ids
+    return ids
+
+
+def images(count: int = 1) -> Tensor:
+    return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "channel"),
+    [
+        ("brain", 0),
+        ("left hemisphere", 1),
+        ("one large left hemisphere, located in left of the image", 1),
+        ("white matter of the brain", 2),  # the longest match wins
+        ("white matter", 2),
+    ],
+)
+def test_the_prompt_picks_a_channel(network: TargetUNet, prompt: str, channel: int) -> None:
+    expected = network.unet(images())[:, channel : channel + 1]
+    torch.testing.assert_close(network(images(), tokens(prompt)), expected)
+
+
+def test_prompts_of_one_image(network: TargetUNet) -> None:
+    ids = tokens("brain", "left hemisphere", "white matter", "brain", "brain", "left hemisphere").reshape(2, 3, -1)
+    all_channels = network.unet(images(2))
+    logits = network(images(2), ids)
+    torch.testing.assert_close(logits[0], all_channels[0])
+    torch.testing.assert_close(logits[1], all_channels[1][[0, 0, 1]])
+
+
+def test_one_target_for_any_prompt() -> None:
+    network = TargetUNet("unet-mini", image_size=SIZE).eval()
+    expected = network.unet(images(2))
+    assert expected.shape[1] == 1
+    torch.testing.assert_close(network(images(2), tokens("no tumor", "polyp")), expected)
+    torch.testing.assert_close(network(images(2)), expected)
+
+
+def test_default_prompt_and_one_text_for_all(network: TargetUNet) -> None:
+    torch.testing.assert_close(network(images(2)), network(images(2), tokens("brain")))
+    assert network(images(3), tokens("white matter")).shape == (3, 1, SIZE, SIZE)
+
+
+def test_trace(network: TargetUNet) -> None:
+    ids = tokens("white matter", "brain")
+    with eval_mode(network):
+        traced = torch.jit.trace(network, (images(2), ids), check_trace=False)
+        again = tokens("brain", "left hemisphere", "brain")[:, : ids.shape[1]]
+        torch.testing.assert_close(traced(images(3), again), network(images(3), again))
+
+
+def test_trains_and_saves_all_of_it(network: TargetUNet) -> None:
+    trains, total = count_parameters(network)
+    assert trains == total
+    state = TrainedState(network).state_dict()
+    assert set(state) - {"monai_vlsm"} == set(network.state_dict())
+    assert (state["monai_vlsm"]["base"], state["monai_vlsm"]["targets"]) == ("", TARGETS)
+    twin = copy.deepcopy(network)
+    torch.nn.init.zeros_(next(twin.parameters()))
+    twin.load_state_dict(state)
+    torch.testing.assert_close(twin(images()), network(images()))
+
+
+def test_real_size() -> None:
+    with torch.device("meta"):
+        network = TargetUNet()
+    assert network.image_size == 352
+    assert count_parameters(network)[0] == 6_495_868  # MONAI 1.6.1
+
+
+def test_unknown_prompt(network: TargetUNet) -> None:
+    with pytest.raises(ValueError, match=r"brain, left hemisphere, white matter.*'polyp' names none of them"):
+        network(images(2), tokens("brain", "polyp"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"backbone": "unet-mini", "image_size": 36}, ValueError, "multiple of 8 .* got 36; the nearest are 32 and 40"),
+        ({"backbone": "unet-mini", "targets": ["a", "a"]}, ValueError, "listed once"),
+        ({"backbone": "clipseg-mini"}, BackboneNotFoundError, "'unet'; give one of unet, unet-mini"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        TargetUNet(**arguments)
