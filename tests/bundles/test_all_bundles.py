@@ -1,0 +1,140 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every bundle as users run it: train, evaluate from its own model.pt, predict; on made-up pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, NothingTrainsError
+from tests.bundles.dataset import write_dataset
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # bundle, and what makes it small
+    "vlsm_shallow": ("vlsm_shallow", {"adapter_width": 4}),
+    "clipseg decoder": ("clipseg", {}),
+    "clipseg full": ("clipseg", {"trainable": "full"}),
+    "cris": ("cris", {"backbone": "cris-mini", "image_size": 64}),
+    "san": ("san", {"backbone": "san-mini", "image_size": 64}),
+    "unet": ("unet", {"backbone": "unet-mini", "image_size": 64}),
+}
+CLIPSEG = ("vlsm_shallow", "clipseg")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+def configs(bundle: str, *names: str) -> list[str]:
+    return [str(BUNDLES / bundle / "configs" / f"{name}.json") for name in names]
+
+
+def run(files: list[str], folder: Path, kind: str, **override: Any) -> Path:
+    override = {"output_dir": str(folder), "amp": False, "device": torch.device("cpu"), **override}
+    workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **override)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return folder
+
+
+def train(system: str, data: Path, backbone: Path, folder: Path, **override: Any) -> Path:
+    bundle, small = SYSTEMS[system]
+    if bundle in CLIPSEG:
+        small = {**small, "backbone": str(backbone)}
+    settings = {"epochs": 1, "batch_size": 4, "num_workers": 0, "dataset_dir": str(data), **small, **override}
+    return run(configs(bundle, "train"), folder, "train", ckpt_dir=str(folder / "models"), **settings)
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def trained(
+    request: pytest.FixtureRequest, data: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """A system and the folder in which it was trained for one epoch."""
+    return request.param, train(request.param, data, backbone, tmp_path_factory.mktemp("trained"))
+
+
+def test_train(trained: tuple[str, Path]) -> None:
+    _, folder = trained
+    assert {"last.pt", "metrics.csv", "metrics.json", "curves.png"} <= {path.name for path in folder.iterdir()}
+    state = torch.load(folder / "models" / "model.pt", weights_only=True)
+    assert len(state) > 1
+    assert state[SETTINGS_KEY]["image_size"] in (32, 64)
+
+
+def test_evaluate_agrees_with_training(trained: tuple[str, Path], data: Path, tmp_path: Path) -> None:
+    """The network that model.pt describes gives the scores of the epoch that wrote it."""
+    system, folder = trained
+    model = folder / "models" / "model.pt"
+    files = configs(SYSTEMS[system][0], "train", "evaluate")
+    more = {"trainable": "full"} if system == "clipseg full" else {}
+    run(files, tmp_path, "infer", dataset_dir=str(data), model_file=str(model), num_workers=0, **more)
+    means = [json.loads((place / "metrics.json").read_text())["mean"] for place in (folder, tmp_path)]
+    for name in ("val_dice", "val_iou", "val_hd95"):
+        assert means[1][name] == pytest.approx(means[0][name], abs=1e-4)
+
+
+def test_predict(trained: tuple[str, Path], data: Path, tmp_path: Path) -> None:
+    system, folder = trained
+    files = configs(SYSTEMS[system][0], "inference")
+    model = str(folder / "models" / "model.pt")
+    run(files, tmp_path, "infer", dataset_dir=str(data / "images"), model_file=model, prompt="polyp")
+    pictures = sorted((data / "images").iterdir())
+    masks = sorted(tmp_path.rglob("*.png"))
+    assert len(masks) == len(pictures)
+    for picture, mask in zip(pictures, masks, strict=True):
+        assert Image.open(mask).size == Image.open(picture).size
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_no_model_yet(system: str, data: Path, tmp_path: Path) -> None:
+    bundle, small = SYSTEMS[system]
+    files = configs(bundle, "train", "evaluate")
+    small = {"backbone": "clipseg-mini", **small} if bundle in CLIPSEG else small
+    settings = {"dataset_dir": str(data), "model_file": str(tmp_path / "absent.pt"), "num_workers": 0, **small}
+    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+        run(files, tmp_path, "infer", **settings)
+    assert bundle in str(cause(error.value, ModelNotFoundError))
+
+
+def test_zero_shot(data: Path, backbone: Path, tmp_path: Path) -> None:
+    files = configs("clipseg", "train", "evaluate")
+    settings = {"dataset_dir": str(data), "backbone": str(backbone), "num_workers": 0, "trainable": "none"}
+    run(files, tmp_path, "infer", model_file=str(tmp_path / "absent.pt"), **settings)
+    assert json.loads((tmp_path / "metrics.json").read_text())["mean"]["val_dice"] >= 0
+
+
+def test_nothing_trains(data: Path, backbone: Path, tmp_path: Path) -> None:
+    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+        train("clipseg decoder", data, backbone, tmp_path, trainable="none")
+    assert "--zero_shot True" in str(cause(error.value, NothingTrainsError))
+
+
+def test_the_model_of_another_bundle(data: Path, backbone: Path, tmp_path: Path) -> None:
+    folder = train("unet", data, backbone, tmp_path / "unet")
+    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+        run(
+            configs("cris", "inference"),
+            tmp_path / "out",
+            "infer",
+            dataset_dir=str(data / "images"),
+            model_file=str(folder / "models" / "model.pt"),
+            backbone="cris-mini",
+        )
+    assert "trained with TargetUNet" in str(cause(error.value, ModelMismatchError))
+
+
+def cause(error: BaseException | None, kind: type[BaseException]) -> BaseException:
+    """The first error of a kind on the way to the causes of an error."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__
+    assert error is not None
+    return error
