@@ -15,6 +15,7 @@ from monai_vlsm import (
     losses,
     metrics,
     networks,
+    prompts,
     samples,
     transforms,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "losses",
     "metrics",
     "networks",
+    "prompts",
     "samples",
     "transforms",
 ]

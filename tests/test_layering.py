@@ -14,14 +14,18 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "adapters": {"errors"},
     "backbones": {"errors"},
-    "data": {"errors"},
-    "handlers": {"errors"},
+    "prompts": {"errors"},
+    "data": {"errors", "prompts"},
+    "handlers": {"errors", "prompts"},
     "inferers": set(),
     "losses": set(),
     "metrics": set(),
+    "report": {"errors", "prompts"},
     "samples": set(),
-    "transforms": {"backbones"},
+    "transforms": {"backbones", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
+    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
+    "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -3,7 +3,7 @@
 """Write the configs of all bundles from those of ``vlsm_dense`` and what differs.
 
     python tools/derive_bundles.py            write them
-    python tools/derive_bundles.py --check    only say which differ from what would be written; exit status 1 if any does
+    python tools/derive_bundles.py --check    only say which differ from what would be written; exit status 1 if any
 
 A bundle must travel alone, so each folder is complete; this keeps them from drifting apart. What differs stands in
 ``tools/bundle_differences.json``: for each bundle ``names`` (text replaced in all configs), and for each config the

@@ -104,9 +104,7 @@ def test_other_base(load: Any, network: CLIPSegNet, file: Path, tmp_path: Path) 
 def test_other_adaptation(load: Any, network: CLIPSegNet, file: Path, backbone: Path) -> None:
     other = make(backbone, DenseAdaptation("v", width=4))
     before, mark = predict(other), fingerprint(network)[:12]
-    with pytest.raises(
-        ModelMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"
-    ):
+    with pytest.raises(ModelMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"):
         load(other, file)
     assert torch.equal(predict(other), before)
 

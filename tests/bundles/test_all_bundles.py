@@ -100,7 +100,7 @@ def test_no_model_yet(system: str, data: Path, tmp_path: Path) -> None:
     files = configs(bundle, "train", "evaluate")
     small = {"backbone": "clipseg-mini", **small} if bundle in CLIPSEG else small
     settings = {"dataset_dir": str(data), "model_file": str(tmp_path / "absent.pt"), "num_workers": 0, **small}
-    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+    with pytest.raises(Exception) as error:
         run(files, tmp_path, "infer", **settings)
     assert bundle in str(cause(error.value, ModelNotFoundError))
 
@@ -113,14 +113,14 @@ def test_zero_shot(data: Path, backbone: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_trains(data: Path, backbone: Path, tmp_path: Path) -> None:
-    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+    with pytest.raises(Exception) as error:
         train("clipseg decoder", data, backbone, tmp_path, trainable="none")
     assert "--zero_shot True" in str(cause(error.value, NothingTrainsError))
 
 
 def test_the_model_of_another_bundle(data: Path, backbone: Path, tmp_path: Path) -> None:
     folder = train("unet", data, backbone, tmp_path / "unet")
-    with pytest.raises(Exception) as error:  # noqa: B017  monai.bundle wraps it
+    with pytest.raises(Exception) as error:
         run(
             configs("cris", "inference"),
             tmp_path / "out",

@@ -1,0 +1,201 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""SAN, as a network that MONAI can train, trace and save."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from monai_vlsm.adapters import Adaptation
+from monai_vlsm.networks.cris import NoAdaptersError
+from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
+from monai_vlsm.networks.san_recognition import recognise_proposals
+from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork
+
+__all__ = ["SANFeatures", "SANNet"]
+
+_FUSIONS = {  # tokens after so many layers of CLIP go in front of this block of the side network
+    "san": {0: 0, 1: 3, 2: 6, 3: 9},
+    "official": {0: 0, 3: 1, 6: 2, 9: 3},
+}
+_RECOGNITION = 9  # CLIP's layers from here on recognise the proposals
+
+
+class SANFeatures(NamedTuple):
+    """What SAN makes of an image, before any text.
+
+    Attributes:
+        masks: logits of Q mask proposals, ``(B, Q, h, w)`` on the grid of the side network.
+        embeddings: what CLIP sees in each, ``(B, Q, D)``.
+    """
+
+    masks: Tensor
+    embeddings: Tensor
+
+
+class SANNet(PromptedNet):
+    """Side Adapter Network (Xu et al., CVPR 2023): a small trained network beside a frozen CLIP.
+
+    The side network reads the picture, and CLIP's tokens on its way. It proposes Q masks, and for each of them biases
+    that steer the attention of a copy of CLIP's class token in CLIP's last layers. So CLIP says in its own language what
+    lies under each mask. CLIP works on a picture of half the side. Each layer of it runs once.
+
+    The logits of a prompt are a mean of the mask logits, weighted by how well CLIP's embedding of a proposal fits the
+    text::
+
+        logits[k] = sum over q of w[k, q] * mask[q],    w[k, :] = softmax over q of s * cos(embedding[q], text[k])
+
+    with CLIP's own logit scale s. Cosine and scale are the paper's. There the softmax goes over a list of classes; here
+    a prompt is alone and must not depend on others, so proposals compete for a prompt in place of classes for a
+    proposal. The weights sum to 1, so the result has the range of mask logits, as a loss on logits needs it; a plain
+    sum of Q * s would saturate every sigmoid.
+
+    Trains: side network and proposals (8,219,058 parameters for ``san-vit-b16``), and as in the paper CLIP's embedding of
+    picture positions (151,296), together 8,370,354. ``"san-mini"`` also trains CLIP's projection of pictures and takes
+    CLIP's scale of 100: clipseg-mini was pretrained to segment, which leaves both at their random start.
+
+    Args:
+        backbone: ``"san-vit-b16"``, ``"san-mini"``, or a local folder with a CLIP or CLIPSeg in Hugging Face layout,
+            which gets the side network of ``san-vit-b16``.
+        adaptation: must be None. SAN has a side adapter of its own; the argument is there for its error.
+        image_size: side of the square input in pixels; 640 takes CLIP's 16 px patches of 320 px. None takes that of the
+            backbone.
+        default_prompt: the text used when ``forward`` gets no tokens.
+        fusion: ``"san"`` is the paper, as above. ``"official"`` is for parity with the numbers of the VLSM-Adapter
+            authors' code: CLIP's tokens after 0, 1 and 2 layers enter the side network before blocks 0, 3 and 6; no
+            gradient goes through the recognition, so that neither the biases nor CLIP's positions learn; and the weights
+            are ``w[k, q] = mean over d of embedding[q, d] / |embedding[q]| * text[k, d]``.
+        load_weights: False builds the network with random weights and without network access.
+
+    Raises:
+        BackboneNotFoundError: when backbone, weights or tokenizer cannot be had.
+        BackboneWeightsError: when the weights are of another model.
+        NoAdaptersError: when an adaptation is given.
+        ValueError: when ``image_size`` does not fit the patches, or for another ``fusion``.
+    """
+
+    def __init__(
+        self,
+        backbone: str | Path = "san-vit-b16",
+        adaptation: Adaptation | None = None,
+        image_size: int | None = None,
+        default_prompt: str = "",
+        fusion: Literal["san", "official"] = "san",
+        load_weights: bool = True,
+    ) -> None:
+        if adaptation is not None:
+            raise NoAdaptersError(
+                f"SAN has its own side adapter and takes no adaptation, got {adaptation}; leave adaptation out, "
+                "or take CLIPSegNet, which has places for adapters"
+            )
+        if fusion not in _FUSIONS:
+            raise ValueError(f"fusion must be one of {', '.join(_FUSIONS)}, got {fusion!r}")
+        architecture = load_san_architecture(backbone)
+        clip = load_clip(architecture, load_weights)
+        # the side network sees the whole picture, CLIP half of it
+        stride = math.lcm(architecture["side"]["patch_size"], 2 * clip.config.vision_config.patch_size)
+        super().__init__(backbone, image_size, default_prompt, stride)
+        self.fusion = fusion
+        self.clip = clip
+        self._build(architecture)
+        self.remember_trained()
+
+    def encode_image(self, image: Tensor) -> SANFeatures:
+        """First stage: mask proposals, and what CLIP sees in them.
+
+        Args:
+            image: ``(B, 3, H, W)``, normalised with the mean and deviation of CLIP.
+        """
+        picture = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
+        states = clip_states(self.clip, picture, _RECOGNITION)
+        patch = self.clip.config.vision_config.patch_size
+        grid = (picture.shape[-2] // patch, picture.shape[-1] // patch)
+        maps = [state[:, 1:].transpose(1, 2).unflatten(2, grid) for state in states]
+        masks, biases = self.proposals(*self.side(image, maps))
+        if self.fusion == "official":
+            biases = biases.detach()
+        tower = self.clip.vision_model
+        copies = recognise_proposals(tower.encoder.layers[_RECOGNITION:], states[-1], biases, grid)
+        return SANFeatures(masks, self.clip.visual_projection(tower.post_layernorm(copies)))
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Second stage: one embedding for each prompt.
+
+        Padding beyond the longest prompt is cut off first; the mask is used for nothing else, as in `CLIPSegNet`.
+
+        Args:
+            input_ids: ``(B*K, L)``, each row with an end-of-text token.
+            attention_mask: ``(B*K, L)`` or None.
+
+        Returns:
+            Embeddings ``(B*K, D)``.
+
+        Raises:
+            ValueError: when a text is longer than CLIP's context.
+        """
+        if attention_mask is not None and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+            input_ids = input_ids[:, : int(attention_mask.sum(-1).max())]
+        self._check_length(input_ids.shape[1])
+        embeddings: Tensor = self.clip.text_projection(self.clip.text_model(input_ids=input_ids).pooler_output)
+        return embeddings
+
+    def decode(self, image_features: SANFeatures, text_features: Tensor) -> Tensor:
+        """Third stage: proposals, mixed by how well each fits a prompt.
+
+        Args:
+            image_features: what `encode_image` returned for B images.
+            text_features: embeddings ``(B*K, D)``, the K prompts of an image one after the other.
+
+        Returns:
+            Logits ``(B, K, H, W)``, float32.
+        """
+        masks = image_features.masks
+        texts = text_features.reshape(masks.shape[0], -1, text_features.shape[-1])
+        with torch.autocast(masks.device.type, enabled=False):
+            weights = self._weights(image_features.embeddings.float(), texts.float())
+            logits = torch.einsum("bkq,bqhw->bkhw", weights, masks.float())
+            size = [side * self.side.patch_size for side in masks.shape[-2:]]
+            return interpolate(logits, size, mode="bilinear", align_corners=False)
+
+    def settings(self) -> dict[str, Any]:
+        """What ``model.pt`` records about the network that it belongs to, as plain values."""
+        return {**super().settings(), "fusion": self.fusion}
+
+    def _build(self, architecture: dict[str, Any]) -> None:
+        vision, side = self.clip.config.vision_config, architecture["side"]
+        self._check_depth(vision.num_hidden_layers)
+        for name in architecture["clip_trains"] if self.fusion == "san" else ():
+            self.clip.get_submodule(name).requires_grad_(True)
+        fusion = _FUSIONS[self.fusion]
+        self.side = SideAdapterNetwork(self.image_size, clip_width=vision.hidden_size, fusion=fusion, **side)
+        self.proposals = MaskProposals(side["width"], architecture["mask_width"], vision.num_attention_heads)
+
+    def _weights(self, embeddings: Tensor, texts: Tensor) -> Tensor:
+        """Share of each proposal in the mask of each prompt: ``(B, Q, D)`` and ``(B, K, D)`` to ``(B, K, Q)``."""
+        embeddings = normalize(embeddings, dim=-1)
+        if self.fusion == "official":
+            return torch.einsum("bkd,bqd->bkq", texts, embeddings) / embeddings.shape[-1]
+        cosines = torch.einsum("bkd,bqd->bkq", normalize(texts, dim=-1), embeddings)
+        return (self.clip.logit_scale.exp() * cosines).softmax(dim=-1)
+
+    def _check_depth(self, layers: int) -> None:
+        if layers <= _RECOGNITION:
+            raise ValueError(
+                f"SAN reads CLIP after 0, 3, 6 and {_RECOGNITION} layers and recognises with those behind, so CLIP needs "
+                f"more than {_RECOGNITION}; {self.backbone} has {layers}"
+            )
+
+    def _check_length(self, length: int) -> None:
+        context = self.clip.config.text_config.max_position_embeddings
+        if not torch.jit.is_tracing() and length > context:
+            raise ValueError(
+                f"a text of {length} tokens is longer than the {context} positions of {self.backbone}; "
+                "TokenizePromptd cuts texts to fit"
+            )

@@ -1,0 +1,54 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm.commands import main
+from monai_vlsm.commands.models import SYSTEMS, models_table
+
+ROOT = Path(__file__).parents[2]
+COUNTS = {  # total and trainable, from facts about the authors' code and its golden numbers
+    "CLIPSeg, decoder": ("150,747,746", "1,127,009"),
+    "CLIPSeg, full": ("150,747,746", "136,177,249"),
+    "shallow V": ("153,110,882", "2,363,136"),
+    "shallow VL": ("154,686,818", "3,939,072"),
+    "shallow VLC": ("154,949,730", "4,201,984"),
+    "dense V": ("152,532,194", "1,784,448"),
+    "dense VL": ("153,722,210", "2,974,464"),
+    "dense VLC": ("153,985,122", "3,237,376"),
+    "CRIS": ("146,849,122", "146,849,121"),  # CLIP's logit scale has no part in it
+    "SAN": ("157,839,795", "8,370,354"),
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[str]]:
+    lines = models_table().splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row for row in cells}
+
+
+def test_every_system_has_a_row_and_a_bundle(rows: dict[str, list[str]]) -> None:
+    assert list(rows) == [system.name for system in SYSTEMS]
+    bundles = {system.bundle.split(",")[0] for system in SYSTEMS}
+    assert bundles == {path.name for path in (ROOT / "bundles").iterdir()}
+
+
+@pytest.mark.parametrize("system", COUNTS)
+def test_counts(system: str, rows: dict[str, list[str]]) -> None:
+    assert tuple(rows[system][2:4]) == COUNTS[system]
+
+
+def test_the_table_in_the_docs_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out.strip()
+    assert printed in (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+
+
+def test_no_command() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
