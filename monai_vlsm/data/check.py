@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,42 @@ from monai_vlsm.data.masks import binary_fault
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import PictureReader
 
-__all__ = ["DatasetProblems", "Problem", "check_records", "require_sound"]
+__all__ = [
+    "DatasetProblems",
+    "FileFacts",
+    "Problem",
+    "check_records",
+    "examine_files",
+    "record_problems",
+    "require_sound",
+]
 
 BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
 CHANNELS = (1, 3)
 
 
+Look = Callable[[np.ndarray, set[str]], Any]
+
+
 @dataclass(frozen=True)
-class _Facts:
-    """What one decoded file is. ``size`` is None if it cannot be read; then ``problem`` says why."""
+class FileFacts:
+    """What one decoded file is.
+
+    Args:
+        size: rows and columns, or more for a volume; None if the file cannot be read, then ``problem`` says why.
+        channels: 1 or 3, or more for NIfTI.
+        mask_fault: why the file is no binary mask, if it is used as one.
+        problem: why it cannot be read.
+        missing: whether there is no such file at all.
+        more: what the caller's ``look`` returned.
+    """
 
     size: tuple[int, ...] | None = None
     channels: int = 1
     mask_fault: str | None = None
     problem: Problem | None = None
+    missing: bool = False
+    more: Any = None
 
 
 def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
@@ -55,8 +77,8 @@ def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
         roles[record["image"]].add("image")
         for mask in _masks(record):
             roles[mask].add("mask")
-    facts = _examine_all(roles)
-    found = (problem for record in records for problem in _record_problems(record, facts))
+    facts = examine_files(roles)
+    found = (problem for record in records for _, problem in record_problems(record["image"], _masks(record), facts))
     return list(dict.fromkeys(found))
 
 
@@ -65,49 +87,72 @@ def _masks(record: Mapping[str, Any]) -> list[str]:
     return [label] if isinstance(label, str) else list(label)
 
 
-def _examine_all(roles: Mapping[str, set[str]]) -> dict[str, _Facts]:
+def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> dict[str, FileFacts]:
+    """Decode each file once, in several threads; more than 200 files show a progress bar.
+
+    Args:
+        roles: path to what the file is used for, ``"image"`` and ``"mask"``.
+        look: called with the array, ``(rows, columns[, channels])``, and the roles of each readable file; what it
+            returns comes back in :attr:`FileFacts.more`. The array itself is not kept.
+    """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done = pool.map(_examine, roles, roles.values())
+        done = pool.map(lambda file: _examine(file, roles[file], look), roles)
         bar = tqdm(done, "checking files", len(roles), unit="file", disable=len(roles) <= BAR_FROM)
         return dict(zip(roles, bar, strict=True))
 
 
-def _examine(file: str, roles: set[str]) -> _Facts:
+def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
     """Decode one file in all its roles; keep the facts and let the pixels go."""
     if not Path(file).is_file():
-        return _Facts(problem=Problem(file, "a file", "a folder" if Path(file).is_dir() else "nothing at this path"))
+        found = "a folder" if Path(file).is_dir() else "nothing at this path"
+        return FileFacts(problem=Problem(file, "a file", found), missing=True)
     try:
         reader = PictureReader()
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
-        return _Facts(problem=error.problems[0])
+        return FileFacts(problem=error.problems[0])
     grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
     size = array.shape if grey else array.shape[:-1]
     fault = binary_fault(array) if "mask" in roles and len(size) == 2 else None
-    return _Facts(size, 1 if grey else array.shape[-1], fault)
+    return FileFacts(size, 1 if grey else array.shape[-1], fault, more=look(array, roles) if look else None)
 
 
-def _record_problems(record: Mapping[str, Any], facts: Mapping[str, _Facts]) -> Iterator[Problem]:
-    image, masks = record["image"], _masks(record)
+def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFacts]) -> Iterator[tuple[str, Problem]]:
+    """The faults of one image and its masks.
+
+    Args:
+        image: path of the image.
+        masks: paths of its masks.
+        facts: of all these paths, from :func:`examine_files`.
+
+    Yields:
+        the kind of fault (missing, unreadable, channels, volume, not binary, size) and the fault.
+    """
     fact = facts[image]
     if fact.problem:
-        yield fact.problem
+        yield _unread(fact), fact.problem
     elif fact.channels not in CHANNELS:
-        yield Problem(image, "1 (grey) or 3 (colour) channels", f"{fact.channels} channels")
+        yield "channels", Problem(image, "1 (grey) or 3 (colour) channels", f"{fact.channels} channels")
     elif fact.size is not None and len(fact.size) != 2 and masks:
-        yield Problem(image, "a 2D picture, since it has masks", f"a volume of {_text(fact.size)}")
+        yield "volume", Problem(image, "a 2D picture, since it has masks", f"a volume of {_text(fact.size)}")
     for mask in masks:
         yield from _mask_problems(mask, facts[mask], fact.size, Path(image).name)
 
 
-def _mask_problems(file: str, mask: _Facts, size: tuple[int, ...] | None, image: str) -> Iterator[Problem]:
+def _mask_problems(
+    file: str, mask: FileFacts, size: tuple[int, ...] | None, image: str
+) -> Iterator[tuple[str, Problem]]:
     if mask.problem:
-        yield mask.problem
+        yield _unread(mask), mask.problem
         return
     if mask.mask_fault:
-        yield Problem(file, "a binary mask (0 and 1, or 0 and 255)", mask.mask_fault)
+        yield "not binary", Problem(file, "a binary mask (0 and 1, or 0 and 255)", mask.mask_fault)
     if size is not None and mask.size is not None and mask.size != size:
-        yield Problem(file, f"the size of its image {image}, {_text(size)}", _text(mask.size))
+        yield "size", Problem(file, f"the size of its image {image}, {_text(size)}", _text(mask.size))
+
+
+def _unread(fact: FileFacts) -> str:
+    return "missing" if fact.missing else "unreadable"
 
 
 def _text(size: tuple[int, ...]) -> str:

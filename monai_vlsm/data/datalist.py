@@ -39,8 +39,10 @@ def load_datalist(
         check: decode all files first and refuse the list if anything is wrong.
 
     Returns:
-        records ``{"image", "label", "prompt", "dataset", "name"}`` in the order of the list: a path, a path or K paths,
-        a table of styles or K tables, the name of the dataset, and a unique name that can be part of a file name.
+        records ``{"image", "label", "prompt", "tags", "dataset", "name"}`` in the order of the list: a path, a path or
+        K paths, a table of styles or K tables, what each style gives away or K tables of that
+        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, and a unique name that can be part of a file name:
+        records that would have the same name get -2, -3, ... behind it.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -99,7 +101,7 @@ def _separate(rows: Sequence[Row]) -> list[Record]:
     count = Counter(row.image for row in rows)
     names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
     return [
-        {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "name": name}
+        {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "tags": row.tags, "name": name}
         for row, name in zip(rows, _unique(names), strict=True)
     ]
 
@@ -108,10 +110,11 @@ def _together(rows: Sequence[Row]) -> list[Record]:
     names = _image_names(rows)
     records: dict[Path, Record] = {}
     for row in rows:
-        empty = {"image": str(row.image), "label": [], "prompt": [], "name": names[row.image]}
+        empty = {"image": str(row.image), "label": [], "prompt": [], "tags": [], "name": names[row.image]}
         record = records.setdefault(row.image, empty)
         record["label"].append(str(row.mask))
         record["prompt"].append(row.prompt)
+        record["tags"].append(row.tags)
     numbers = Counter(len(record["label"]) for record in records.values())
     if len(numbers) > 1:
         found = ", ".join(f"{count} images with {k}" for k, count in sorted(numbers.items()))
@@ -140,13 +143,15 @@ def _stem(file: Path) -> str:
 def _unique(names: Sequence[str]) -> list[str]:
     """The names, with -2, -3, ... behind those that came before."""
     taken: set[str] = set()
+    last: dict[str, int] = {}  # where to go on counting, else the cost grows with the square of equal names
     result = []
     for name in names:
-        number, free = 1, name
+        number, free = last.get(name, 1), name
         while free in taken:
             number += 1
             free = f"{name}-{number}"
         taken.add(free)
+        last[name] = number
         result.append(free)
     return result
 

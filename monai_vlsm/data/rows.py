@@ -8,17 +8,20 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
+from monai_vlsm.prompts import TAGS, official_tags, plain_tags
 
 __all__ = ["Row", "prompt_table", "read_rows"]
 
 STYLES = tuple(f"p{i}" for i in range(10))
 COLUMNS = ("image", "mask", "prompt")
+DELIMITERS = ",;\t"  # a comma; what spreadsheets write where the comma is the decimal point; copied cells
 PromptTable = dict[str, str | list[str]]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,19 @@ class Row:
         image: path of the picture.
         mask: path of its mask.
         prompt: style to text or texts.
+        tags: style to what its prompts give away (:mod:`monai_vlsm.prompts.tags`).
         structure: name of the structure, if the list gives one.
+        box: left, top, right and bottom of the structure in pixels, the last two just outside, if the list gives it.
+        patient: who is in the picture, if the list gives it.
     """
 
     image: Path
     mask: Path
     prompt: PromptTable
+    tags: dict[str, str]
     structure: str | None = None
+    box: Box | None = None
+    patient: str | None = None
 
 
 class _EntryError(ValueError):
@@ -48,6 +57,9 @@ class _EntryError(ValueError):
 
 def read_rows(source: Source) -> list[Row]:
     """Read a list; ``p0: ""`` and every other text come through as they are.
+
+    Paths with ``..`` are refused, and absolute ones in official lists: their files lie in ``images/`` and ``masks/``. A
+    CSV may have commas, semicolons or tabs between its columns, and a byte order mark; its first line tells.
 
     Raises:
         DatasetProblems: the file is empty, no UTF-8 or no JSON, or entries lack something; one line for each entry,
@@ -104,8 +116,16 @@ def _official(entry: Any, file: Path) -> list[Row]:
     _require(entry, ("img_name", "mask_name", "prompts"))
     if not isinstance(entry["prompts"], Mapping):
         raise _EntryError("prompts to be a table of styles", type(entry["prompts"]).__name__)
-    image, mask = _path(entry, "img_name", root / "images"), _path(entry, "mask_name", root / "masks")
-    return [Row(image, mask, prompt_table(entry["prompts"]))]
+    image = _path(entry, "img_name", root / "images", below=True)
+    mask = _path(entry, "mask_name", root / "masks", below=True)
+    table = prompt_table(entry["prompts"])
+    tags = official_tags(root.resolve().name, table)
+    return [Row(image, mask, table, tags, box=_box(entry.get("bbox")))]
+
+
+def _box(value: Any) -> Box | None:
+    numbers = value if isinstance(value, list) and len(value) == 4 else []
+    return tuple(numbers) if numbers and all(isinstance(n, int | float) for n in numbers) else None  # type: ignore[return-value]
 
 
 def _plain(entry: Any, file: Path) -> list[Row]:
@@ -126,7 +146,17 @@ def _plain_row(entry: Mapping[str, Any], structure: Mapping[str, Any], folder: P
     if name is not None and not isinstance(name, str):
         raise _EntryError("name of a structure to be text", repr(name))
     image, mask = _path(entry, "image", folder), _path(structure, "mask", folder)
-    return Row(image, mask, prompt_table(structure["prompt"]), name)
+    patient = str(entry["patient"]).strip() if entry.get("patient") is not None else ""
+    table = prompt_table(structure["prompt"])
+    tags = _tags(table, structure.get("tags") or entry.get("tags"))
+    return Row(image, mask, table, tags, name, patient=patient or None)
+
+
+def _tags(table: PromptTable, stated: Any) -> dict[str, str]:
+    try:
+        return plain_tags(table, stated)
+    except ValueError as error:
+        raise _EntryError(f"tags of the styles {', '.join(table)}, each {', '.join(TAGS)}", str(error)) from error
 
 
 def _require(entry: Any, keys: tuple[str, ...]) -> None:
@@ -137,9 +167,13 @@ def _require(entry: Any, keys: tuple[str, ...]) -> None:
         raise _EntryError(f"the keys {', '.join(keys)}", f"no {', '.join(missing)} among {', '.join(map(str, entry))}")
 
 
-def _path(entry: Mapping[str, Any], key: str, folder: Path) -> Path:
+def _path(entry: Mapping[str, Any], key: str, folder: Path, below: bool = False) -> Path:
     if not isinstance(entry[key], str) or not entry[key].strip():
         raise _EntryError(f"{key} to be a path", repr(entry[key]))
+    if ".." in entry[key].replace("\\", "/").split("/"):
+        raise _EntryError(f"{key} to be a path without '..' (write the whole path instead)", repr(entry[key]))
+    if below and PurePosixPath(entry[key]).is_absolute():
+        raise _EntryError(f"{key} to be a name below {folder.name}/", repr(entry[key]))
     return folder / entry[key]
 
 
@@ -172,15 +206,23 @@ def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_entries(file: Path) -> Iterator[tuple[str, Any]]:
-    reader = csv.reader(_text(file).splitlines(keepends=True), skipinitialspace=True)
-    header = [cell.strip() for cell in next(reader)]
-    if not set(COLUMNS) <= set(header):
-        found = ", ".join(header)
-        raise DatasetProblems([Problem(f"{file}, line 1", f"the columns {', '.join(COLUMNS)} with commas", found)])
+    lines = _text(file).splitlines(keepends=True)
+    headers = {sign: [cell.strip() for cell in next(_csv_reader(lines[:1], sign))] for sign in DELIMITERS}
+    delimiter = next((sign for sign, cells in headers.items() if set(COLUMNS) <= set(cells)), None)
+    if delimiter is None:
+        expected = f"the columns {', '.join(COLUMNS)} with commas, semicolons or tabs"
+        raise DatasetProblems([Problem(f"{file}, line 1", expected, lines[0].strip())])
+    reader = _csv_reader(lines, delimiter)
+    header = headers[delimiter]
+    next(reader)
     for cells in reader:
         if not any(cell.strip() for cell in cells):
             continue
         yield f"line {reader.line_num}", _csv_entry(header, cells)
+
+
+def _csv_reader(lines: list[str], delimiter: str) -> Any:
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
 
 
 def _csv_entry(header: list[str], cells: list[str]) -> Any:

@@ -4,15 +4,37 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from monai.config import PathLike
 
-__all__ = ["Source", "find_source"]
+from monai_vlsm.data.catalogue import recognise, recognise_archive
+from monai_vlsm.errors import UserError
+
+__all__ = [
+    "DatasetFolderError",
+    "MissingFolderError",
+    "Source",
+    "files_below",
+    "find_source",
+    "list_names",
+]
 
 ANNOTATIONS = "anns"
 SPLITS = ("train", "val", "test")
+GLANCE = 2000  # files of a folder that are looked at to say which dataset it is
+
+
+class DatasetFolderError(UserError, ValueError):
+    """A folder that holds no dataset, another one, several, or no such list."""
+
+
+class MissingFolderError(UserError, FileNotFoundError):
+    """No such folder."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +61,59 @@ def find_source(dataset_dir: PathLike, split: str, dataset: str | None = None) -
         dataset: name of one dataset below ``dataset_dir``.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: unknown dataset or split (the message lists those on disk), no list at all, or two lists for one
-            split.
+        MissingFolderError: (a FileNotFoundError) no such folder.
+        DatasetFolderError: (a ValueError) unknown dataset or split (the message lists those on disk), no list at all
+            (the message says which dataset's download it looks like), or two lists for one split.
     """
     root = _dataset_root(Path(dataset_dir).expanduser(), dataset)
     lists = _lists(root)
     files = [file for file in lists if file.stem == split]
     if not files:
-        raise ValueError(f"unknown split {split!r} in {root}, found: {', '.join(sorted({f.stem for f in lists}))}")
+        found = ", ".join(sorted({file.stem for file in lists}))
+        raise DatasetFolderError(f"unknown split {split!r} in {root}, found: {found}")
     if len(files) > 1:
-        raise ValueError(f"{root} has two lists of the split {split!r}, {_names(files)}: keep one of them")
+        raise DatasetFolderError(f"{root} has two lists of the split {split!r}, {_names(files)}: keep one of them")
     return Source(files[0], files[0].parent != root, root.resolve().name)
+
+
+def list_names(dataset_dir: PathLike, dataset: str | None = None) -> list[str]:
+    """Names of all lists of a dataset (``train``, ``val``, ...), sorted; errors as in :func:`find_source`."""
+    return sorted({file.stem for file in _lists(_dataset_root(Path(dataset_dir).expanduser(), dataset))})
+
+
+def _resembles(folder: Path) -> str:
+    """Half a sentence on which dataset of the catalogue a folder looks like; empty if like none."""
+    paths = list(islice(files_below(folder), GLANCE))
+    images = [path.removeprefix("images/") for path in paths if path.startswith("images/")]
+    card = recognise_archive(paths) or (recognise(images) if images else None)
+    return f"it looks like {card.name} ({card.title})" if card else ""
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Paths of the files below a folder, relative to it, with slashes; without hidden files and folders."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(root, name).relative_to(folder).as_posix()
 
 
 def _dataset_root(folder: Path, dataset: str | None) -> Path:
     if not folder.is_dir():
-        raise FileNotFoundError(f"no such dataset folder: {folder}")
+        raise MissingFolderError(f"no such dataset folder: {folder}")
     if dataset is None and _lists(folder):
         return folder
     known = sorted(child.name for child in folder.iterdir() if child.is_dir() and _lists(child))
     if dataset in known and dataset is not None:
         return folder / dataset
     if dataset is not None:
-        raise ValueError(f"unknown dataset {dataset!r} in {folder}, found: {', '.join(known) or 'none'}")
+        raise DatasetFolderError(f"unknown dataset {dataset!r} in {folder}, found: {', '.join(known) or 'none'}")
     if known:
-        raise ValueError(f"{folder} holds several datasets: name one with dataset=, found: {', '.join(known)}")
-    raise ValueError(
+        raise DatasetFolderError(f"{folder} holds several datasets: name one with dataset=, found: {', '.join(known)}")
+    hint = _resembles(folder)
+    raise DatasetFolderError(
         f"{folder} holds no dataset: expected {ANNOTATIONS}/train.json with images/ and masks/, "
-        "or train.json or train.csv (see docs/data.md)"
+        f"or train.json or train.csv (see docs/data.md){'; ' if hint else ''}{hint}"
     )
 
 

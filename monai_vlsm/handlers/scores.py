@@ -19,34 +19,46 @@ from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.files import replacing
+from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary"]
 
 Row = dict[str, Any]
-GROUPS = ("dataset", "prompt", "structure")
+GROUPS = ("dataset", "style", "prompt", "structure")
 
 
 def prompts_of(item: Mapping[str, Any], count: int) -> list[str]:
     """The ``count`` prompts of a decollated item: its ``prompt`` is one text or a list; empty texts without one."""
-    prompt = item.get("prompt", "")
-    prompts = [prompt] * count if isinstance(prompt, str) else [str(text) for text in prompt]
-    if len(prompts) != count:
-        raise ValueError(f"{batch_names(item)} has {count} masks but {len(prompts)} prompts: {prompts}")
-    return prompts
+    return _texts_of(item, "prompt", "", count)
+
+
+def _texts_of(item: Mapping[str, Any], key: str, default: str, count: int) -> list[str]:
+    """``count`` texts at a key of a decollated item, which holds one for all, one for each, or nothing."""
+    found = item.get(key, default)
+    texts = [found] * count if isinstance(found, str) else [str(text) for text in found]
+    if len(texts) != count:
+        raise ValueError(f"{batch_names(item)} has {count} masks but {len(texts)} {key}s: {texts}")
+    return texts
 
 
 def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
     """One row for each structure of an image, without its scores.
 
     Args:
-        item: decollated batch entry with ``name``, ``dataset`` and ``prompt`` (all optional).
+        item: decollated batch entry with ``name``, ``dataset``, ``prompt``, ``prompt_style`` and ``prompt_tag`` (all
+            optional; a prompt without a tag is of the class alone).
         output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W).
+
+    Raises:
+        ValueError: prompts, styles or tags that do not number K, or an unknown tag.
     """
     truth, pred = (torch.as_tensor(output[key]).flatten(1).sum(dim=1).long().tolist() for key in ("label", "pred"))
     name = next(iter(batch_names(item)), "")
     rows = []
+    styles, tags = _texts_of(item, "prompt_style", "", len(truth)), _texts_of(item, "prompt_tag", CLASS, len(truth))
     for index, prompt in enumerate(prompts_of(item, len(truth))):
-        row = {"name": name, "dataset": item.get("dataset", ""), "structure": index, "prompt": prompt}
+        row = {"name": name, "dataset": item.get("dataset", ""), "structure": index}
+        row |= {"style": styles[index], "tag": worst_tag([tags[index]]), "prompt": prompt}
         pixels = {"truth_pixels": truth[index], "pred_pixels": pred[index]}
         empty = {"truth_empty": int(truth[index] == 0), "pred_empty": int(pred[index] == 0)}
         rows.append(row | pixels | empty)
@@ -54,13 +66,27 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
 
 
 def score_summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
-    """Counts, and the mean of each metric for each data set, prompt and structure index."""
+    """Counts and means for each tag; with one tag only, also at the top, where nothing can be mixed."""
+    tags = sorted({row["tag"] for row in rows}, key=TAGS.index)
+    by_tag = {tag: _tag_summary([row for row in rows if row["tag"] == tag], metrics) for tag in tags}
+    if len(tags) != 1:
+        return {"tags": tags, **_counts(rows), "by_tag": by_tag}
+    groups = {key: value for key, value in by_tag[tags[0]].items() if key != "mean"}
+    return {"tags": tags, **groups, "by_tag": by_tag}
+
+
+def _tag_summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """Counts, the mean of each metric, and its mean for each data set, style, prompt and structure index."""
+    means = {name: _mean([row[name] for row in rows]) for name in metrics}
+    return {**_counts(rows), "mean": means, **{f"by_{group}": _group_means(rows, metrics, group) for group in GROUPS}}
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
     return {
         "images": len({(row["dataset"], row["name"]) for row in rows}),
         "masks": len(rows),
         "empty_truths": sum(row["truth_empty"] for row in rows),
         "empty_predictions": sum(row["pred_empty"] for row in rows),
-        **{f"by_{group}": _group_means(rows, metrics, group) for group in GROUPS},
     }
 
 
@@ -82,11 +108,17 @@ def _mean(values: Sequence[float]) -> float | None:
 class ScoreWriter:
     """Writes ``metrics.csv`` and ``metrics.json`` of the best epoch, the one whose model is kept.
 
-    ``metrics.csv`` has a row for each image and structure: name, dataset, structure (index), prompt, truth_pixels,
-    pred_pixels, truth_empty, pred_empty and one column per metric. ``metrics.json`` has the epoch, the mean of all
-    metrics of the engine, counts (images, masks, empty truths, empty predictions) and means by dataset, prompt and
-    structure. Both are replaced when the key metric improves, so a lone evaluation always writes. Masks are counted as
-    the metrics saw them, at original resolution when the postprocessing inverts the resize.
+    ``metrics.csv`` has a row for each image and structure: name, dataset, structure (index), style, tag, prompt,
+    truth_pixels, pred_pixels, truth_empty, pred_empty and one column per metric. The tag says what the prompt gives
+    away (:mod:`monai_vlsm.prompts.tags`).
+
+    ``metrics.json`` has the epoch, the tags, counts (images, masks, empty truths, empty predictions) and, ``by_tag``,
+    the counts, the mean of each metric and its means by dataset, style, prompt and structure. Prompts of different
+    tags never share a mean. If all have one tag, as with one style for all, the same means stand at the top as well,
+    and ``mean`` there has all metrics of the engine; with several tags, ``mean`` is null.
+
+    Both files are replaced when the key metric improves, so a lone evaluation always writes. Masks are counted as the
+    metrics saw them, at original resolution when the postprocessing inverts the resize.
 
     Attach to the *evaluator*, on all processes. Its metrics must keep details (``IgniteMetricHandler`` does).
 
@@ -124,8 +156,10 @@ class ScoreWriter:
         for name in self.metrics:
             for row, score in zip(rows, _details(engine, name, len(rows)), strict=True):
                 row[name] = score
-        means = {name: value if math.isfinite(value) else None for name, value in scalar_metrics(engine).items()}
-        summary = {"epoch": engine.state.epoch, "mean": means, **score_summary(rows, self.metrics)}
+        summary = {"epoch": engine.state.epoch, "mean": None, **score_summary(rows, self.metrics)}
+        if len(summary["tags"]) == 1:
+            means = scalar_metrics(engine).items()
+            summary["mean"] = {name: value if math.isfinite(value) else None for name, value in means}
         with replacing(self.output_dir / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()

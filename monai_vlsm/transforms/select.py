@@ -4,6 +4,11 @@
 
 A prompt table maps a style to a text or to alternative texts: ``{"p0": "", "p1": "polyp", "p7": ["...", "..."]}``.
 A list of tables stands for several structures of one image; a text is a choice already made and passes unchanged.
+
+The dictionary versions put the style and the tag of the chosen prompt beside it, ``prompt_style`` and ``prompt_tag``,
+for K structures as lists. The tag says what the prompt gives away (:mod:`monai_vlsm.prompts.tags`): what the record
+states at ``tags``, else what follows from ``dataset`` and style. ``tags`` is taken out of the record, since tables that
+differ cannot be batched.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable, Transform
 
+from monai_vlsm.prompts import prompt_tag
 from monai_vlsm.transforms.naming import record_name
 
 __all__ = [
@@ -30,6 +36,8 @@ __all__ = [
 ]
 
 EMPTY_STYLE = "p0"
+TAGS_KEY, DATASET_KEY = "tags", "dataset"
+Choice = tuple[str, str]  # style and text; the style of a text that was given as such is empty
 
 
 def texts_of_style(table: Mapping[str, Any], style: str, name: str) -> list[str]:
@@ -53,14 +61,14 @@ def texts_of_style(table: Mapping[str, Any], style: str, name: str) -> list[str]
     return list(texts)
 
 
-def select(prompt: Any, pick: Callable[[Mapping[str, Any], str], str], name: str) -> str | list[str]:
+def select(prompt: Any, pick: Callable[[Mapping[str, Any], str], Choice], name: str) -> Choice | list[Choice]:
     """Apply ``pick(table, name)`` to a table or to each of a list of tables; texts pass unchanged.
 
     Raises:
         TypeError: ``prompt`` is neither a text, nor a table, nor a list of those.
     """
     if isinstance(prompt, str):
-        return prompt
+        return "", prompt
     if isinstance(prompt, Mapping):
         return pick(prompt, name)
     if not isinstance(prompt, list | tuple) or not all(isinstance(one, str | Mapping) for one in prompt):
@@ -68,7 +76,36 @@ def select(prompt: Any, pick: Callable[[Mapping[str, Any], str], str], name: str
             f"record {name!r}: prompt must be a text, a table of styles or a list of those, "
             f"got {type(prompt).__name__} ({short(prompt)})"
         )
-    return [one if isinstance(one, str) else pick(one, name) for one in prompt]
+    return [("", one) if isinstance(one, str) else pick(one, name) for one in prompt]
+
+
+def texts_of(chosen: Choice | list[Choice]) -> str | list[str]:
+    """The text or the K texts of a choice."""
+    return [text for _, text in chosen] if isinstance(chosen, list) else chosen[1]
+
+
+def put_choice(data: dict[Hashable, Any], key: Hashable, chosen: Choice | list[Choice], name: str) -> None:
+    """Write text, style and tag of a choice at ``key``, ``{key}_style`` and ``{key}_tag``.
+
+    Texts that passed unchanged keep the style and tag that an earlier transform wrote.
+
+    Raises:
+        ValueError: ``tags`` of the record that are none, or of another number of structures.
+    """
+    stated, dataset = data.get(TAGS_KEY), str(data.get(DATASET_KEY, ""))
+    choices = chosen if isinstance(chosen, list) else [chosen]
+    if f"{key}_tag" in data and not any(style for style, _ in choices):
+        return
+    each = stated if isinstance(stated, list | tuple) else [stated] * len(choices)
+    if len(each) != len(choices):
+        raise ValueError(f"record {name!r}: {len(choices)} prompts, but tags of {len(each)}")
+    try:
+        tags = [prompt_tag(*choice, dataset, own) for choice, own in zip(choices, each, strict=True)]
+    except ValueError as error:
+        raise ValueError(f"record {name!r}: {error}") from error
+    styles = [style for style, _ in choices]
+    data[key] = texts_of(chosen)
+    data[f"{key}_style"], data[f"{key}_tag"] = (styles, tags) if isinstance(chosen, list) else (styles[0], tags[0])
 
 
 class SelectPrompt(Transform):
@@ -95,10 +132,14 @@ class SelectPrompt(Transform):
             ValueError: the record has no such style; the message lists those that it has.
             TypeError: not a prompt table.
         """
+        return texts_of(self.choose(prompt, name))
+
+    def choose(self, prompt: Any, name: str = "record") -> Choice | list[Choice]:
+        """As calling, with the style before each text."""
         return select(prompt, self._pick, name)
 
-    def _pick(self, table: Mapping[str, Any], name: str) -> str:
-        return texts_of_style(table, self.style, name)[0]
+    def _pick(self, table: Mapping[str, Any], name: str) -> Choice:
+        return self.style, texts_of_style(table, self.style, name)[0]
 
 
 class RandSelectPrompt(Randomizable, Transform):
@@ -109,7 +150,7 @@ class RandSelectPrompt(Randomizable, Transform):
     """
 
     def __init__(self) -> None:
-        self._text = ""
+        self._choice = ("", "")
 
     def randomize(self, data: Mapping[str, Any], name: str = "record") -> None:
         """Draw one text from one prompt table.
@@ -124,8 +165,9 @@ class RandSelectPrompt(Randomizable, Transform):
                 f"record {name!r}: no prompt to draw from besides the empty style {EMPTY_STYLE!r}; "
                 f"add one, for example 'p1', or select {EMPTY_STYLE!r} with SelectPrompt"
             )
-        texts = texts_of_style(data, styles[self.R.randint(len(styles))], name)
-        self._text = texts[self.R.randint(len(texts))]
+        style = styles[self.R.randint(len(styles))]
+        texts = texts_of_style(data, style, name)
+        self._choice = style, texts[self.R.randint(len(texts))]
 
     def __call__(self, prompt: Any, name: str = "record") -> str | list[str]:
         """Draw for a table, or independently for each of K tables.
@@ -141,11 +183,15 @@ class RandSelectPrompt(Randomizable, Transform):
             ValueError: nothing to draw from besides p0.
             TypeError: not a prompt table.
         """
+        return texts_of(self.choose(prompt, name))
+
+    def choose(self, prompt: Any, name: str = "record") -> Choice | list[Choice]:
+        """As calling, with the style before each text."""
         return select(prompt, self._pick, name)
 
-    def _pick(self, table: Mapping[str, Any], name: str) -> str:
+    def _pick(self, table: Mapping[str, Any], name: str) -> Choice:
         self.randomize(table, name)
-        return self._text
+        return self._choice
 
 
 class SelectPromptd(MapTransform):
@@ -172,11 +218,12 @@ class SelectPromptd(MapTransform):
         self.image_key, self.name_key = image_key, name_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace the table at each key by the chosen text; errors as in :class:`SelectPrompt`."""
+        """Replace the table at each key by the chosen text, with its style and tag; errors as in `SelectPrompt`."""
         d = dict(data)
         name = record_name(d, self.name_key, self.image_key)
         for key in self.key_iterator(d):
-            d[key] = self.selector(d[key], name)
+            put_choice(d, key, self.selector.choose(d[key], name), name)
+        d.pop(TAGS_KEY, None)
         return d
 
 
@@ -210,11 +257,12 @@ class RandSelectPromptd(Randomizable, MapTransform):
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace the table at each key by the drawn text; errors as in :class:`RandSelectPrompt`."""
+        """Replace the table at each key by the drawn text, with its style and tag; errors as in `RandSelectPrompt`."""
         d = dict(data)
         name = record_name(d, self.name_key, self.image_key)
         for key in self.key_iterator(d):
-            d[key] = self.selector(d[key], name)
+            put_choice(d, key, self.selector.choose(d[key], name), name)
+        d.pop(TAGS_KEY, None)
         return d
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monai_vlsm.data import DatasetProblems, load_datalist, load_images
+from monai_vlsm.errors import UserError
 from tests.data.files import ramp, save, save_dicom, save_nifti, square
 
 TABLE = {"p0": "", "p1": "polyp", "p7": ["one", "another"]}
@@ -58,6 +60,7 @@ def test_official_layout_keeps_prompts(tmp_path: Path) -> None:
         "image": str(root / "images/a.png"),
         "label": str(root / "masks/a.png"),
         "prompt": TABLE,
+        "tags": {"p0": "class", "p1": "class", "p7": "mask-derived"},
         "dataset": "busi",
         "name": "a",
     }
@@ -79,6 +82,7 @@ def test_prompt_forms(prompt: Any, table: dict[str, Any], tmp_path: Path) -> Non
 
 
 CSV = 'image,mask,prompt\nimages/a.png,masks/a_left.png,left lung\nimages/a.png,masks/a_right.png,"right, lung"\n'
+SEMICOLONS = CSV.replace('"right, lung"', "right# lung").replace(",", ";").replace("#", ",")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +93,11 @@ CSV = 'image,mask,prompt\nimages/a.png,masks/a_left.png,left lung\nimages/a.png,
         CSV.replace("\n", "\r\n"),
         CSV + "\n,,\n",
         CSV.replace(",masks", " , masks").replace("\n", "  \n"),
+        SEMICOLONS,
+        "\ufeff" + SEMICOLONS.replace("\n", "\r\n"),
+        SEMICOLONS.replace(";", "\t"),
     ],
-    ids=["plain", "byte-order-mark", "windows", "empty-rows", "spaces"],
+    ids=["plain", "byte-order-mark", "windows", "empty-rows", "spaces", "semicolons", "spreadsheet", "tabs"],
 )
 def test_csv(content: str, tmp_path: Path) -> None:
     records = load_datalist(plain(tmp_path, content, "val.csv"), "val", check=False)
@@ -161,8 +168,8 @@ EXPECTED_KEYS = "expected the keys image, mask, prompt, found no mask among imag
         ),
         (
             "train.csv",
-            "image;mask;prompt\n",
-            r"train\.csv, line 1: expected the columns .* commas, found image;mask;prompt",
+            "image;mask\n",
+            r"train\.csv, line 1: expected the columns .* commas, semicolons or tabs, found image;mask",
         ),
         ("train.csv", "image,mask,prompt\n", "expected at least one record"),
         (
@@ -178,6 +185,111 @@ def test_faulty_list(name: str, content: Any, match: str, tmp_path: Path) -> Non
     with pytest.raises(DatasetProblems, match=match) as caught:
         load_datalist(plain(tmp_path, content, name), "train", check=False)
     assert str(tmp_path / name) in caught.value.problems[0].file
+
+
+LEFT, RIGHT = {"p1": "class", "p2": "mask-derived"}, {"p1": "metadata", "p2": "metadata"}
+TWO_STYLES = {"p1": "lung", "p2": "small lung"}
+
+
+def tagged(*tags: Any) -> dict[str, Any]:
+    parts = [{"mask": f"masks/a_{i}.png", "prompt": TWO_STYLES, "tags": t} for i, t in enumerate(tags)]
+    return {"image": "images/a.png", "structures": parts}
+
+
+UNTAGGED = {"p1": "class", "p2": "class"}  # nobody said that these prompts give anything away
+
+
+def test_tags_of_the_list_come_along(tmp_path: Path) -> None:
+    root = plain(
+        tmp_path, [tagged({"p2": "mask-derived"}, "metadata"), {**tagged(None, None), "image": "images/b.png"}]
+    )
+    separate = load_datalist(root, "train", check=False)
+    assert [record.get("tags") for record in separate] == [LEFT, RIGHT, UNTAGGED, UNTAGGED]
+    together = load_datalist(root, "train", structures="together", check=False)
+    assert [record.get("tags") for record in together] == [[LEFT, RIGHT], [UNTAGGED, UNTAGGED]]
+    mixed = load_datalist(plain(tmp_path, [tagged("metadata", None)]), "train", structures="together", check=False)
+    assert mixed[0]["tags"] == [RIGHT, UNTAGGED]
+
+
+def test_tags_in_a_csv(tmp_path: Path) -> None:
+    rows = "image,mask,prompt,tags\na.png,b.png,polyp,metadata\na.png,c.png,polyp,\n"
+    records = load_datalist(plain(tmp_path, rows, "train.csv"), "train", check=False)
+    assert [record.get("tags") for record in records] == [{"p1": "metadata"}, {"p1": "class"}]
+
+
+@pytest.mark.parametrize("tags", ["secret", {"p1": "secret"}, {"p9": "class"}, ["class"]])
+def test_tags_that_are_none(tags: Any, tmp_path: Path) -> None:
+    match = r"record 1 \(images/a\.png\): expected tags of the styles p1, each class, metadata, mask-derived, found "
+    with pytest.raises(DatasetProblems, match=match):
+        load_datalist(plain(tmp_path, [single(tags=tags)]), "train", check=False)
+
+
+ODD = "a b_\u00fc\u4e2d_50%25_#1.png"
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "official"])
+def test_spaces_unicode_and_percent_signs_in_names(kind: str, tmp_path: Path) -> None:
+    save(square(value=200), tmp_path / "images" / ODD)
+    save(square(), tmp_path / "masks" / ODD)
+    if kind == "official":
+        (tmp_path / "anns").mkdir()
+        entry = {"img_name": ODD, "mask_name": ODD, "prompts": TABLE}
+        (tmp_path / "anns/train.json").write_text(json.dumps([entry]))
+    elif kind == "json":
+        (tmp_path / "train.json").write_text(json.dumps([single(image=f"images/{ODD}", mask=f"masks/{ODD}")]))
+    else:
+        rows = f"image,mask,prompt\nimages/{ODD},masks/{ODD},polyp\n"
+        (tmp_path / "train.csv").write_text(rows, encoding="utf-8")
+    (record,) = load_datalist(tmp_path, "train")
+    assert (record["image"], record["name"]) == (str(tmp_path / "images" / ODD), ODD.removesuffix(".png"))
+
+
+@pytest.mark.parametrize("path", ["../a.png", "images/../../a.png", "..", "images\\..\\a.png"])
+def test_paths_that_climb_are_refused(path: str, tmp_path: Path) -> None:
+    match = r"record 1 .*: expected mask to be a path without '\.\.' \(write the whole path instead\), found "
+    with pytest.raises(DatasetProblems, match=match):
+        load_datalist(plain(tmp_path, [single(mask=path)]), "train", check=False)
+    with pytest.raises(DatasetProblems, match=r"expected mask_name to be a path without '\.\.'"):
+        load_datalist(official(tmp_path / "busi", mask_name=path), "train", check=False)
+
+
+def test_absolute_paths(tmp_path: Path) -> None:
+    """They work in lists of one's own; official lists name files below images/ and masks/."""
+    elsewhere = save(square(), tmp_path / "elsewhere" / "mask.png")
+    (record,) = load_datalist(plain(tmp_path, [single(mask=str(elsewhere))]), "train")
+    assert record["label"] == str(elsewhere)
+    with pytest.raises(DatasetProblems, match="expected img_name to be a name below images/, found '/etc/passwd'"):
+        load_datalist(official(tmp_path / "busi", img_name="/etc/passwd"), "train", check=False)
+
+
+def test_dots_within_names_work(tmp_path: Path) -> None:
+    save(square(), tmp_path / "masks" / "a..b.png")
+    assert len(load_datalist(plain(tmp_path, [single(mask="masks/a..b.png")]), "train")) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (["Dataset_BUSI_with_GT/benign/benign (1).png"], r"busi \(BUSI\)"),
+        (["images/1_benign.png", "images/2_normal.png", "notes.txt"], r"busi \(BUSI\)"),
+        (["training/patient0001/patient0001_2CH_ED_gt.nii.gz"], r"camus \(CAMUS\)"),
+        (["train_gt/train_gt/" + "0a" * 16 + ".jpeg"], r"bkai_polyp \(BKAI-IGH NeoPolyp\)"),
+    ],
+)
+def test_a_folder_that_is_no_dataset_says_what_it_looks_like(files: list[str], hint: str, tmp_path: Path) -> None:
+    for name in files:
+        save(square(), (tmp_path / name).with_suffix(".png")).rename(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"holds no dataset: .*; it looks like {hint}$") as caught:
+        load_datalist(tmp_path, "train")
+    assert isinstance(caught.value, UserError)
+
+
+def test_many_equal_names_do_not_take_long(tmp_path: Path) -> None:
+    entries = [single(image=f"{i}/image.png", mask=f"{i}/mask.png") for i in range(20_000)]
+    began = time.perf_counter()
+    records = load_datalist(plain(tmp_path, entries), "train", check=False)
+    assert records[-1]["name"] == "image-20000"
+    assert time.perf_counter() - began < 5
 
 
 def test_all_faulty_records_are_listed(tmp_path: Path) -> None:

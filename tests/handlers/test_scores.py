@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
+from monai.data import DataLoader, Dataset
 
 from monai_vlsm.handlers import ScoreWriter
 from monai_vlsm.handlers.scores import image_rows, prompts_of, score_summary
 from tests.handlers import toy
 
 METRICS = ["val_dice", "val_hd95"]
+ROW = {"name": "a", "dataset": "d", "structure": 0, "style": "p1", "tag": "class", "truth_empty": 0, "pred_empty": 0}
 
 
 class _Above(torch.nn.Module):
@@ -52,6 +54,8 @@ def test_one_row_for_each_image(tmp_path: Path) -> None:
         "name": "case0",
         "dataset": "toy",
         "structure": "0",
+        "style": "",
+        "tag": "class",
         "prompt": "square",
         "truth_pixels": "56",
         "pred_pixels": "56",
@@ -126,7 +130,7 @@ def test_records_without_name_and_prompt() -> None:
 
 
 def test_means_leave_out_what_is_not_finite() -> None:
-    row = {"name": "a", "dataset": "d", "prompt": "p", "structure": 0, "truth_empty": 0, "pred_empty": 0}
+    row = ROW | {"prompt": "p"}
     rows = [row | {"dice": 0.5}, row | {"dice": math.nan}, row | {"dice": math.nan, "prompt": "q"}]
     summary = score_summary(rows, ["dice"])
     assert summary["by_prompt"] == {"p": {"masks": 2, "dice": 0.5}, "q": {"masks": 1, "dice": None}}
@@ -151,6 +155,67 @@ def test_metrics_without_a_score_for_each_mask(
     ScoreWriter(tmp_path, [metric]).attach(engine)
     with pytest.raises(error, match=message):
         engine.run()
+
+
+def test_one_tag_at_the_top_too(tmp_path: Path) -> None:
+    data = [item | {"prompt_style": "p6", "prompt_tag": "mask-derived"} for item in _squares()]
+    toy.evaluator(_Above(), data, [ScoreWriter(tmp_path, METRICS)]).run()
+    rows, summary = _read(tmp_path)
+    assert {(row["style"], row["tag"]) for row in rows} == {("p6", "mask-derived")}
+    assert summary["tags"] == ["mask-derived"]
+    assert summary["mean"]["val_dice"] == 1.0
+    assert summary["by_style"] == {"p6": {"masks": 3, "val_dice": 1.0, "val_hd95": 0.0}}
+    own = summary["by_tag"]["mask-derived"]
+    assert own["mean"] == {"val_dice": 1.0, "val_hd95": 0.0}
+    assert {key: value for key, value in own.items() if key != "mean"}.items() <= summary.items()
+
+
+def test_tags_are_never_mixed(tmp_path: Path) -> None:
+    network = _Above(structures=3)
+    network.threshold.data[1] = 2.0  # never found
+    styles, tags = ["p1", "p6", "p2"], ["class", "mask-derived", "metadata"]
+    data = [item | {"prompt_style": styles, "prompt_tag": tags} for item in _squares(structures=3)]
+    data[1]["prompt_tag"] = ["class", "class", "metadata"]
+    toy.evaluator(network, data, [ScoreWriter(tmp_path, METRICS)]).run()
+    rows, summary = _read(tmp_path)
+    assert [row["tag"] for row in rows] == ["class", "mask-derived", "metadata", "class", "class", "metadata", *tags]
+    assert [row["style"] for row in rows[:3]] == styles
+    assert summary["tags"] == list(summary["by_tag"]) == ["class", "metadata", "mask-derived"]
+    assert (summary["mean"], summary["masks"], summary["empty_predictions"]) == (None, 9, 5)
+    assert not {"by_dataset", "by_prompt", "by_style", "by_structure"} & summary.keys()
+    parts = summary["by_tag"]
+    assert [part["masks"] for part in parts.values()] == [4, 3, 2]
+    assert [part["images"] for part in parts.values()] == [3, 3, 2]
+    assert parts["class"]["mean"]["val_dice"] == pytest.approx(3 / 4)
+    assert parts["mask-derived"]["mean"]["val_dice"] == pytest.approx(1 / 2)
+    assert parts["class"]["by_style"]["p6"]["val_dice"] == 0.0
+    assert parts["metadata"]["by_structure"] == {"2": {"masks": 3, "val_dice": 1.0, "val_hd95": 0.0}}
+
+
+@pytest.mark.parametrize("structures", [1, 2])
+def test_tags_of_a_batch(tmp_path: Path, structures: int) -> None:
+    tags: Any = "metadata" if structures == 1 else ["metadata", "class"]
+    data = [item | {"prompt_tag": tags} for item in toy.records(3, structures)]
+    engine = toy.evaluator(_Above(structures), data, [ScoreWriter(tmp_path, METRICS)])
+    engine.data_loader, engine.state.epoch_length = DataLoader(Dataset(data), batch_size=3), 1
+    engine.run()
+    assert [row["tag"] for row in _read(tmp_path)[0]] == (["metadata"] * 3 if structures == 1 else tags * 3)
+
+
+def test_unknown_tag() -> None:
+    masks = {"label": torch.zeros(1, 2, 2), "pred": torch.ones(1, 2, 2)}
+    with pytest.raises(ValueError, match="unknown tag 'leak', known: class, metadata, mask-derived"):
+        image_rows({"prompt_tag": "leak"}, masks)
+
+
+def test_tags_that_do_not_fit_the_masks() -> None:
+    masks = {"label": torch.zeros(2, 2, 2), "pred": torch.ones(2, 2, 2)}
+    with pytest.raises(ValueError, match=r"has 2 masks but 1 prompt_tags: \['class'\]"):
+        image_rows({"prompt_tag": ["class"]}, masks)
+
+
+def test_summary_of_nothing() -> None:
+    assert score_summary([], ["dice"])["tags"] == []
 
 
 def test_prompts_that_do_not_fit_the_masks() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
+from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose
 from monai.utils import set_determinism
 
@@ -156,3 +156,78 @@ NAMES = [
 def test_errors_name_the_record(transform: Any, record: dict[str, Any], name: str) -> None:
     with pytest.raises(TypeError, match=f"record '{name}'"):
         transform({**record, "prompt": None})
+
+
+OFFICIAL = {"p0": "", "p1": "polyp", "p6": "one polyp on the left", "p7": ["a", "b"]}
+NONE = {"p1": "no polyp", "p2": "no polyp"}
+TAGGED = [  # style, record, style and tag beside the prompt
+    ("p1", {"prompt": TABLE}, "p1", "class"),
+    ("p2", {"prompt": TABLE}, "p2", "class"),
+    ("p2", {"prompt": TABLE, "tags": {"p2": "mask-derived"}}, "p2", "mask-derived"),
+    ("p1", {"prompt": TABLE, "tags": {"p2": "mask-derived"}}, "p1", "class"),
+    ("p1", {"prompt": TABLE, "tags": "metadata"}, "p1", "metadata"),
+    ("p6", {"prompt": OFFICIAL, "dataset": "kvasir_polyp"}, "p6", "mask-derived"),
+    ("p7", {"prompt": OFFICIAL, "dataset": "kvasir_polyp"}, "p7", "class"),
+    ("p6", {"prompt": OFFICIAL, "dataset": "kvasir_polyp", "tags": {"p6": "class"}}, "p6", "class"),
+    ("p1", {"prompt": NONE, "dataset": "bkai_polyp"}, "p1", "mask-derived"),
+    ("p1", {"prompt": "some text"}, "", "class"),
+    ("p1", {"prompt": "some text", "tags": "mask-derived"}, "", "mask-derived"),
+    ("p1", {"prompt": [TABLE, OTHER]}, ["p1", "p1"], ["class", "class"]),
+    ("p1", {"prompt": [TABLE, "text"], "tags": [{"p1": "metadata"}, "class"]}, ["p1", ""], ["metadata", "class"]),
+    ("p1", {"prompt": [TABLE, OTHER], "tags": {"p1": "metadata"}}, ["p1", "p1"], ["metadata", "metadata"]),
+    ("p1", {"prompt": []}, [], []),
+]
+
+
+@pytest.mark.parametrize(("style", "record", "styles", "tags"), TAGGED)
+def test_style_and_tag_beside_the_prompt(style: str, record: dict[str, Any], styles: Any, tags: Any) -> None:
+    chosen = SelectPromptd("prompt", style=style)({**record, "image": "a.png"})
+    assert (chosen["prompt_style"], chosen["prompt_tag"]) == (styles, tags)
+    assert chosen.keys() == {"image", "prompt", "prompt_style", "prompt_tag"} | (record.keys() & {"dataset"})
+
+
+def test_drawn_style_is_that_of_the_text() -> None:
+    transform = RandSelectPromptd("prompt").set_random_state(3)
+    found = {(d["prompt_style"], d["prompt_tag"], d["prompt"]) for d in (transform({**RECORDS[0]}) for _ in range(200))}
+    styles = {("p1", "polyp"), ("p2", "one polyp"), ("p7", "a"), ("p7", "b"), ("p7", "c")}
+    assert found == {(style, "class", text) for style, text in styles}
+
+
+def test_other_keys() -> None:
+    chosen = SelectPromptd(["prompt", "question"])({"prompt": TABLE, "question": OTHER, "tags": "metadata"})
+    assert (chosen["prompt_tag"], chosen["question"], chosen["question_tag"]) == ("metadata", "brain", "metadata")
+    assert "tags" not in chosen
+
+
+def test_a_second_choice_keeps_style_and_tag() -> None:
+    first = SelectPromptd("prompt", style="p6")({"prompt": OFFICIAL, "dataset": "isic"})
+    assert RandSelectPromptd("prompt")(first) == first
+    assert first["prompt_tag"] == "mask-derived"
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ("leak", "record 'x': unknown tag 'leak', known: class, metadata, mask-derived"),
+        ({"p1": "leak"}, "record 'x': unknown tag 'leak'"),
+        ([{"p1": "class"}], "record 'x': 2 prompts, but tags of 1"),
+    ],
+)
+def test_wrong_tags(tags: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SelectPromptd("prompt")({"prompt": [TABLE, OTHER], "tags": tags, "name": "x"})
+
+
+@pytest.mark.parametrize("prompts", [[TABLE, NONE], [[TABLE, OTHER], [OTHER, NONE]]])
+def test_batches_with_tags_that_differ(prompts: list[Any]) -> None:
+    tags = [{"p1": "class", "p2": "metadata"}, {"p1": "mask-derived"}]
+    tags = tags if isinstance(prompts[0], dict) else [[one, one] for one in tags]  # type: ignore[misc]
+    records = [{"prompt": prompt, "tags": own} for prompt, own in zip(prompts, tags, strict=True)]
+    loader = DataLoader(Dataset(records, Compose([SelectPromptd("prompt")])), batch_size=2)
+    (batch,) = loader
+    parts = decollate_batch(batch)
+    expected = [["class"], ["mask-derived"]] if isinstance(prompts[0], dict) else [["class"] * 2, ["mask-derived"] * 2]
+    found = [
+        [part["prompt_tag"]] if isinstance(part["prompt_tag"], str) else list(part["prompt_tag"]) for part in parts
+    ]
+    assert found == expected

@@ -1,0 +1,245 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which structures are not in an image, by the class prompts (style p1) of the whole list."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.utils import ensure_tuple
+
+from monai_vlsm.data.check import examine_files
+from monai_vlsm.data.foreground import foreground
+from monai_vlsm.data.masks import mask_channel
+from monai_vlsm.errors import UserError
+from monai_vlsm.prompts import prompt_tag, says_absent
+
+__all__ = [
+    "ClassPromptError",
+    "NothingAbsentError",
+    "Part",
+    "Structure",
+    "absent_probability",
+    "absent_structures",
+    "empty_masks",
+    "parts_by_image",
+    "with_absent_prompts",
+]
+
+logger = logging.getLogger(__name__)
+
+CLASS_STYLE = "p1"
+MOST = 0.5  # a record asks for its own structure at least every second time
+MANY = 10  # structures; fewer may well be in one image each
+Record = Mapping[str, Any]
+Structure = tuple[str, ...]
+"""The class prompts of one structure: one text, or texts that say the same."""
+
+
+class ClassPromptError(UserError, ValueError):
+    """Class prompts that do not name structures, so that nobody can tell what is absent."""
+
+
+class NothingAbsentError(UserError, ValueError):
+    """Every image has everything that prompts can ask for."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One structure of one image.
+
+    Args:
+        record: name of its record.
+        mask: path of its mask.
+        prompt: its class prompt; empty if it has none.
+        style: p1; empty if the record has a text in the place of a table.
+        tag: what the prompt gives away.
+        names: the texts that name the structure; none if the prompt says that there is nothing, as in "no polyp".
+    """
+
+    record: str
+    mask: str
+    prompt: str
+    style: str
+    tag: str
+    names: Structure
+
+
+def parts_by_image(records: Sequence[Record]) -> dict[str, list[Part]]:
+    """Path of each image to its structures, from records with one structure or with several."""
+    images: dict[str, list[Part]] = defaultdict(list)
+    for record in records:
+        together = not isinstance(record["label"], str)
+        masks = list(record["label"]) if together else [record["label"]]
+        prompts = list(record["prompt"]) if together else [record["prompt"]]
+        tags = record.get("tags")
+        each = list(tags) if isinstance(tags, list | tuple) else [tags] * len(masks)
+        for mask, prompt, stated in zip(masks, prompts, each, strict=True):
+            images[record["image"]].append(_part(record, mask, prompt, stated))
+    return dict(images)
+
+
+def _part(record: Record, mask: str, prompt: Any, stated: Any) -> Part:
+    style, found = (CLASS_STYLE, prompt.get(CLASS_STYLE, ())) if isinstance(prompt, Mapping) else ("", prompt)
+    texts = tuple(ensure_tuple(found))
+    first = texts[0] if texts else ""
+    tag = prompt_tag(style, first, str(record.get("dataset", "")), stated)
+    return Part(str(record.get("name", "")), mask, first, style, tag, () if says_absent(texts) else texts)
+
+
+def empty_masks(files: Iterable[str]) -> set[str]:
+    """The files that are masks without any structure. Files that cannot be read are not among them."""
+    facts = examine_files({file: set() for file in files}, _is_empty)
+    return {file for file, fact in facts.items() if fact.more}
+
+
+def _is_empty(array: np.ndarray, roles: set[str]) -> bool:
+    try:
+        return not foreground(mask_channel(array)).any()
+    except ValueError:  # no mask at all; `require_sound` reports it
+        return False
+
+
+def absent_structures(
+    records: Sequence[Record], words: Sequence[str] | str | None = None, empty: set[str] | None = None
+) -> dict[str, list[Structure]]:
+    """What is not in each image: the structures of the list that have no mask there, or an empty one.
+
+    Texts that stand together as alternatives in one class prompt mean one structure. A prompt that says that there is
+    nothing ("No tumor ...") names none, so that "Tumor ..." is absent in its image.
+
+    Args:
+        records: as from :func:`monai_vlsm.data.load_datalist`.
+        words: names of further things, which are in no image; one that an image does have counts as present there.
+        empty: result of :func:`empty_masks`, if it is known.
+
+    Returns:
+        path of each image to its absent structures, those of the list first.
+
+    Raises:
+        ClassPromptError: class prompts that describe single images, or a word that says that there is nothing.
+    """
+    images = parts_by_image(records)
+    known = _structures(images)
+    taken = {_key(text) for structure in known for text in structure}
+    own = [(word,) for word in _checked_words(words) if _key(word) not in taken]
+    empty = empty_masks({p.mask for parts in images.values() for p in parts if p.names}) if empty is None else empty
+    absent = {}
+    for image, parts in images.items():
+        there = {_key(text) for part in parts if part.mask not in empty for text in part.names}
+        absent[image] = [s for s in [*known, *own] if not there.intersection(map(_key, s))]
+    return absent
+
+
+def _key(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _structures(images: Mapping[str, Sequence[Part]]) -> list[Structure]:
+    """All structures in the order of their first mention; texts that share a class prompt are one structure."""
+    where: dict[Structure, set[str]] = defaultdict(set)
+    for image, parts in images.items():
+        for part in parts:
+            if part.names:
+                where[part.names].add(image)
+    found: list[tuple[dict[str, str], set[str]]] = []
+    for names, places in where.items():
+        texts = {_key(text): text for text in names}
+        same = [group for group in found if texts.keys() & group[0].keys()]
+        merged = {key: text for group in same for key, text in group[0].items()} | texts
+        everywhere = places.union(*(group[1] for group in same))
+        found = [group for group in found if group not in same] + [(merged, everywhere)]
+    _require_names(found)
+    return [tuple(texts.values()) for texts, _ in found]
+
+
+def _require_names(found: Sequence[tuple[Mapping[str, str], set[str]]]) -> None:
+    single = [next(iter(texts.values())) for texts, places in found if len(places) == 1]
+    if len(single) > MANY and len(single) > len(found) / 2:
+        raise ClassPromptError(
+            f"{len(single)} of {len(found)} class prompts (p1) belong to one image only, such as {single[0]!r}: they "
+            "describe images and do not name structures, so nobody can tell what is absent. Give names as p1 and "
+            "descriptions as p2 to p9 (docs/data.md)"
+        )
+
+
+def _checked_words(words: Sequence[str] | str | None) -> list[str]:
+    texts = list(ensure_tuple(words)) if words else []
+    for text in texts:
+        if not isinstance(text, str) or not text.strip() or says_absent(text):
+            raise ClassPromptError(f"absent_prompts must be names of things, such as 'pancreas', got {text!r}")
+    return texts
+
+
+def with_absent_prompts(
+    records: Sequence[Record], share: float, words: Sequence[str] | str | None = None
+) -> list[dict[str, Any]]:
+    """Add ``"absent"`` to training records: the class prompts of what is not in their image.
+
+    :class:`monai_vlsm.transforms.RandAbsentPromptd` draws from it. Records whose image has everything get none.
+
+    Args:
+        records: of the training list.
+        share: of the records that shall ask for something absent; with 0 the records stay as they are.
+        words: names of further things, which are in no image.
+
+    Raises:
+        ValueError: a share outside 0 to 0.5.
+        ClassPromptError: see :func:`absent_structures`.
+        NothingAbsentError: nothing is absent anywhere; the message says what to do.
+    """
+    if not 0 <= share <= MOST:
+        raise ValueError(f"negatives must be a share from 0 to {MOST}, got {share}")
+    _checked_words(words)
+    if share == 0:
+        return [dict(record) for record in records]
+    absent = absent_structures(records, words)
+    _require_absent(absent, parts_by_image(records), share)
+    texts = {image: [text for structure in found for text in structure] for image, found in absent.items()}
+    return [
+        {**record, "absent": texts[record["image"]]} if texts[record["image"]] else {**record} for record in records
+    ]
+
+
+def _require_absent(
+    absent: Mapping[str, Sequence[Structure]], images: Mapping[str, Sequence[Part]], share: float
+) -> None:
+    parts = [part for its in images.values() for part in its]
+    if any(absent.values()) or not all(Path(part.mask).is_file() for part in parts):  # `require_sound` lists what lacks
+        return
+    raise NothingAbsentError(
+        f"negatives is {share:g}, but nothing is absent: every image has a mask of all that the class prompts name "
+        f"({', '.join(dict.fromkeys(part.prompt for part in parts))}). Add images without it, with an empty mask, or "
+        "name things that are in no image: --absent_prompts \"['pancreas','left ventricle']\""
+    )
+
+
+def absent_probability(records: Sequence[Record], share: float) -> float:
+    """How often a record with ``"absent"`` must ask for it, so that it happens to a share of all records.
+
+    At most every second time, so that what is annotated in those images is seen as well; a warning says what share
+    that gives.
+
+    Args:
+        records: from :func:`with_absent_prompts`.
+        share: of all records.
+    """
+    able = sum(bool(record.get("absent")) for record in records)
+    if not share or not able:
+        return 0.0
+    wanted = share * len(records) / able
+    if wanted > MOST:
+        logger.warning(
+            "negatives %g: only %d of %d records have something absent, which gives %.3g; name more with absent_prompts",
+            share,
+            able,
+            len(records),
+            MOST * able / len(records),
+        )
+    return min(wanted, MOST)

@@ -1,0 +1,140 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Look a whole dataset over: broken files, odd masks, and pictures or patients that are in two splits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai.config import PathLike
+
+from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
+from monai_vlsm.data.check import examine_files
+from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, find_all, from_problem, look
+from monai_vlsm.data.problems import DatasetProblems
+from monai_vlsm.data.rows import Row, read_rows
+from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
+
+__all__ = ["Audit", "SplitCounts", "audit_dataset"]
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """How much a split holds: records, different images and masks, and records with an empty mask."""
+
+    split: str
+    records: int
+    images: int
+    masks: int
+    empty: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that was found in one dataset.
+
+    Args:
+        folder: of the dataset.
+        card: of the catalogue, if the dataset is one of it.
+        counts: of each split.
+        findings: in the order of :data:`monai_vlsm.data.findings.KINDS`.
+        patients: number of patients that the lists or the names tell of; 0 if they tell of none.
+    """
+
+    folder: Path
+    card: DatasetCard | None
+    counts: tuple[SplitCounts, ...]
+    findings: tuple[Finding, ...]
+    patients: int
+
+    @property
+    def status(self) -> int:
+        """Exit status: 2 with errors, 1 with warnings, 0 otherwise."""
+        severities = {KINDS[finding.kind][0] for finding in self.findings}
+        return 2 if "error" in severities else 1 if "warning" in severities else 0
+
+
+def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
+    """Decode every file of train, val and test once and say what is wrong with the dataset.
+
+    The cost grows with the number of files, not with its square.
+
+    Args:
+        folder: a dataset in one of the layouts of ``docs/data.md``, or a folder of several.
+        dataset: which of several; for a single dataset, the one of the catalogue that it should be.
+
+    Raises:
+        MissingFolderError: no such folder.
+        DatasetFolderError: no dataset, several, two lists for one split, or another dataset than expected.
+    """
+    inner, names = _locate(Path(folder).expanduser(), dataset)
+    sources = {split: find_source(folder, split, inner) for split in SPLITS if split in names}
+    if not sources:
+        raise DatasetFolderError(f"{folder} has none of the lists {', '.join(SPLITS)}, found: {', '.join(names)}")
+    rows, faults = _read(sources)
+    first = next(iter(sources.values()))
+    root = first.file.parent.parent if first.official else first.file.parent
+    card = _card(rows, root, dataset or first.dataset)
+    data = DecodedDataset(root, card, rows, examine_files(_roles(rows), look))
+    findings = [*faults, *find_all(data), *(Finding("list not looked at", n, n, "") for n in names if n not in SPLITS)]
+    order = list(KINDS)
+    found = sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))
+    counts = tuple(_count(split, data) for split in rows)
+    return Audit(root, card, counts, tuple(found), len(data.splits_of(data.patient)))
+
+
+def _locate(folder: Path, dataset: str | None) -> tuple[str | None, list[str]]:
+    """Which dataset below the folder, or None for the folder itself, and the names of its lists."""
+    try:
+        return dataset, list_names(folder, dataset)
+    except DatasetFolderError as error:
+        try:
+            return None, list_names(folder)
+        except DatasetFolderError:
+            raise error from None
+
+
+def _read(sources: Mapping[str, Source]) -> tuple[dict[str, list[Row]], list[Finding]]:
+    rows: dict[str, list[Row]] = {}
+    faults: list[Finding] = []
+    for split, source in sources.items():
+        try:
+            rows[split] = read_rows(source)
+        except DatasetProblems as error:
+            rows[split] = []
+            faults += [from_problem("list", split, p.file, p) for p in error.problems]
+    return rows, faults
+
+
+def _card(rows: Mapping[str, list[Row]], root: Path, expected: str) -> DatasetCard | None:
+    found = recognise([_image_name(row, root) for part in rows.values() for row in part])
+    if found and expected in known_datasets() and found.name != expected:
+        wanted = dataset_card(expected)
+        raise DatasetFolderError(
+            f"{root}: expected {wanted.name} ({wanted.title}), but its lists look like {found.name} ({found.title})"
+        )
+    return found or (dataset_card(expected) if expected in known_datasets() and not any(rows.values()) else None)
+
+
+def _image_name(row: Row, root: Path) -> str:
+    folder = root / "images"
+    return row.image.relative_to(folder).as_posix() if row.image.is_relative_to(folder) else row.image.name
+
+
+def _roles(rows: Mapping[str, list[Row]]) -> dict[str, set[str]]:
+    roles: dict[str, set[str]] = defaultdict(set)
+    for part in rows.values():
+        for row in part:
+            roles[str(row.image)].add("image")
+            roles[str(row.mask)].add("mask")
+    return roles
+
+
+def _count(split: str, data: DecodedDataset) -> SplitCounts:
+    rows = data.rows[split]
+    seen = [data.facts[str(row.mask)].more for row in rows]
+    empty = sum(1 for mask in seen if mask and mask.extent and not mask.extent.pixels)
+    return SplitCounts(split, len(rows), len({row.image for row in rows}), len({row.mask for row in rows}), empty)

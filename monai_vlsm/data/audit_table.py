@@ -1,0 +1,70 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""An audit as text for the terminal and as a table for JSON."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+from monai_vlsm.data.audit import Audit
+from monai_vlsm.data.findings import KINDS, Finding
+from monai_vlsm.data.tables import text_table
+
+__all__ = ["STATUS_RULE", "audit_json", "audit_text"]
+
+STATUS_RULE = "exit status: 0 sound (there may be notes), 1 warnings, 2 errors"
+SHOWN = 5  # examples of each kind in the text; JSON has all
+WITHOUT_EXAMPLES = ("empty mask", "stray pixels", "list not looked at")
+VERDICTS = ("sound", "usable, with warnings", "not usable as it is")
+
+
+def audit_json(audit: Audit) -> dict[str, Any]:
+    """Everything that was found, for ``json.dumps``."""
+    return {
+        "folder": str(audit.folder),
+        "dataset": audit.card.name if audit.card else None,
+        "status": audit.status,
+        "patients": audit.patients or None,
+        "splits": [asdict(counts) for counts in audit.counts],
+        "findings": [
+            {
+                "kind": kind,
+                "severity": KINDS[kind][0],
+                "rule": KINDS[kind][1],
+                "count": len(findings),
+                "cases": [{"split": f.split, "file": f.file, "detail": f.detail} for f in findings],
+            }
+            for kind, findings in _by_kind(audit).items()
+        ],
+    }
+
+
+def audit_text(audit: Audit) -> str:
+    """The counts, what was found with some examples, and a verdict."""
+    title = f"{audit.folder}: {audit.card.name} ({audit.card.title})" if audit.card else str(audit.folder)
+    rows = [(c.split, c.records, c.images, c.masks, c.empty) for c in audit.counts]
+    parts = [title, text_table(("split", "records", "images", "masks", "empty masks"), rows)]
+    kinds = _by_kind(audit)
+    if kinds:
+        found = [(KINDS[kind][0], len(findings), kind, KINDS[kind][1]) for kind, findings in kinds.items()]
+        parts.append(text_table(("severity", "number", "what", "rule"), found))
+    parts += [_examples(kind, findings) for kind, findings in kinds.items() if kind not in WITHOUT_EXAMPLES]
+    who = f"{audit.patients} patients" if audit.patients else "neither lists nor names tell of patients"
+    if audit.card:
+        who += f"; known defects: python -m monai_vlsm data show {audit.card.name}"
+    return "\n\n".join([*parts, who, f"result: {VERDICTS[audit.status]}"])
+
+
+def _by_kind(audit: Audit) -> dict[str, list[Finding]]:
+    kinds: dict[str, list[Finding]] = defaultdict(list)
+    for finding in audit.findings:
+        kinds[finding.kind].append(finding)
+    return kinds
+
+
+def _examples(kind: str, findings: list[Finding]) -> str:
+    lines = [f"  {f.split}: {f.file}{': ' if f.detail else ''}{f.detail}" for f in findings[:SHOWN]]
+    more = [f"  and {len(findings) - SHOWN} more (--json FILE has all)"] if len(findings) > SHOWN else []
+    return "\n".join([f"{KINDS[kind][0]}: {kind}", *lines, *more])

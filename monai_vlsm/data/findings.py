@@ -1,0 +1,225 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of ``data check``: each looks for one kind of thing in the lists and the decoded files of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_vlsm.data.catalogue import DatasetCard, recognise
+from monai_vlsm.data.check import FileFacts, record_problems
+from monai_vlsm.data.foreground import Extent, foreground, measure
+from monai_vlsm.data.masks import mask_channel
+from monai_vlsm.data.problems import Problem
+from monai_vlsm.data.rows import Row
+from monai_vlsm.data.sources import SPLITS, files_below
+
+__all__ = ["KINDS", "DecodedDataset", "Finding", "Seen", "find_all", "from_problem", "look"]
+
+BOX_TOLERANCE = 3  # pixels; the authors' boxes of BUSI differ by 1 from its masks, once by 3
+
+KINDS: dict[str, tuple[str, str]] = {
+    "wrong folder": ("error", "most images are missing, and those that are there belong to another dataset"),
+    "list": ("error", "a record or a whole list that cannot be used"),
+    "missing": ("error", "a file that a list names is not there"),
+    "unreadable": ("error", "a file that cannot be decoded"),
+    "channels": ("error", "an image with neither 1 nor 3 channels"),
+    "volume": ("error", "a volume where a picture with a mask is expected"),
+    "size": ("error", "a mask of another size than its image"),
+    "not binary": ("error", "a mask of more than two values"),
+    "image in two splits": ("warning", "the same file is in two of train, val and test"),
+    "copy in two splits": ("warning", "two files with equal pixels are in two of train, val and test"),
+    "patient in two splits": ("warning", "by the names, one patient is in two of train, val and test"),
+    "repeated record": ("warning", "the same image and mask are twice in one list, so they count twice"),
+    "box": ("warning", f"the mask ends more than {BOX_TOLERANCE} pixels from the box in the official list"),
+    "same name": ("note", "different files would give records of one name; they get -2, -3, ... behind it"),
+    "copy in one split": ("note", "two files with equal pixels are in one split"),
+    "empty mask": ("note", "no structure in the mask; allowed"),
+    "stray pixels": ("note", "components of at most 0.01 % of the picture beside a larger one"),
+    "list not looked at": ("note", "only train, val and test are"),
+}
+"""Each kind of finding: its severity and its rule."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        split: list in which it was found; several are joined with a comma.
+        file: the file, record or patient.
+        detail: what exactly.
+    """
+
+    kind: str
+    split: str
+    file: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of one decoded file: hash of the pixels of an image, extent of a mask."""
+
+    digest: bytes | None
+    extent: Extent | None
+
+
+@dataclass(frozen=True)
+class DecodedDataset:
+    """The lists of a dataset, and what its files are.
+
+    Args:
+        root: folder of the dataset.
+        card: of the catalogue, if the dataset is one of it.
+        rows: of each split.
+        facts: of each path in them, with :class:`Seen` in ``more``.
+    """
+
+    root: Path
+    card: DatasetCard | None
+    rows: Mapping[str, list[Row]]
+    facts: Mapping[str, FileFacts]
+
+    def name(self, path: Path) -> str:
+        """A path relative to the dataset where it can be."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def patient(self, row: Row) -> str | None:
+        """The patient of a record: what the list says, else what the name tells."""
+        if row.patient is not None or self.card is None:
+            return row.patient
+        return self.card.patient(self.name(row.image).removeprefix("images/"))
+
+    def splits_of(self, key: Callable[[Row], str | None]) -> dict[str, set[str]]:
+        """What a function says of each record to the splits in which it says so; None is left out."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for split, rows in self.rows.items():
+            for row in rows:
+                value = key(row)
+                if value is not None:
+                    found[value].add(split)
+        return found
+
+
+def look(array: np.ndarray, roles: set[str]) -> Seen:
+    """What the rules need of one decoded file, for :func:`monai_vlsm.data.check.examine_files`."""
+    return Seen(_digest(array) if "image" in roles else None, _extent(array) if "mask" in roles else None)
+
+
+def _digest(array: np.ndarray) -> bytes:
+    """Hash of the pixels; a grey picture stored as colour has that of the grey one."""
+    if array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
+    mark = f"{array.shape} {array.dtype}".encode()
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16, key=mark).digest()
+
+
+def _extent(array: np.ndarray) -> Extent | None:
+    try:
+        channel = mask_channel(array) if array.ndim in (2, 3) else array
+    except ValueError:
+        return None
+    return measure(foreground(channel)) if channel.ndim == 2 else None
+
+
+def find_all(data: DecodedDataset) -> Iterator[Finding]:
+    """All findings in the lists and files of a dataset; the cost grows with their number, not with its square."""
+    yield from _wrong_folder(data)
+    for split, rows in data.rows.items():
+        for row in rows:
+            yield from _file_findings(split, row, data)
+        yield from _name_findings(split, rows, data)
+    yield from _shared_images(data)
+    yield from _copies(data)
+    yield from _patients(data)
+
+
+def _wrong_folder(data: DecodedDataset) -> Iterator[Finding]:
+    images = {str(row.image) for rows in data.rows.values() for row in rows}
+    missing = sum(data.facts[image].missing for image in images)
+    folder = data.root / "images"
+    there = recognise(files_below(folder)) if missing > len(images) / 2 else None
+    if there and there != data.card:
+        detail = f"{missing} of {len(images)} images are missing; what is there looks like {there.name} ({there.title})"
+        yield Finding("wrong folder", ", ".join(data.rows), str(folder), detail)
+
+
+def _file_findings(split: str, row: Row, data: DecodedDataset) -> Iterator[Finding]:
+    for kind, problem in record_problems(str(row.image), [str(row.mask)], data.facts):
+        yield from_problem(kind, split, data.name(Path(problem.file)), problem)
+    fact = data.facts[str(row.mask)]
+    extent = fact.more.extent if fact.more and not fact.mask_fault else None
+    if extent is None:
+        return
+    name = data.name(row.mask)
+    if not extent.pixels:
+        yield Finding("empty mask", split, name, "")
+    if extent.stray:
+        yield Finding("stray pixels", split, name, f"{extent.stray} components")
+    if data.card and data.card.boxes and row.box and not _agrees(extent, row.box):
+        yield Finding("box", split, name, f"expected {list(row.box)}, found {list(extent.box or [])}")
+
+
+def from_problem(kind: str, split: str, file: str, problem: Problem) -> Finding:
+    """A fault of a list or of a file as a finding."""
+    return Finding(kind, split, file, f"expected {problem.expected}, found {problem.found}")
+
+
+def _agrees(extent: Extent, box: tuple[float, ...]) -> bool:
+    """An empty mask has an official box of no size."""
+    if extent.box is None:
+        return box[2] <= box[0] or box[3] <= box[1]
+    return max(abs(have - want) for have, want in zip(extent.box, box, strict=True)) <= BOX_TOLERANCE
+
+
+def _name_findings(split: str, rows: list[Row], data: DecodedDataset) -> Iterator[Finding]:
+    for (image, mask), count in Counter((row.image, row.mask) for row in rows).items():
+        if count > 1:
+            yield Finding("repeated record", split, data.name(image), f"{count} times with {data.name(mask)}")
+    names: dict[str, dict[Path, None]] = defaultdict(dict)
+    for row in rows:
+        names[row.image.stem][row.image] = None
+        if row.structure:
+            names[f"{row.image}, {row.structure}"][row.mask] = None
+    for name, files in names.items():
+        if len(files) > 1:
+            yield Finding("same name", split, name, ", ".join(map(data.name, files)))
+
+
+def _shared_images(data: DecodedDataset) -> Iterator[Finding]:
+    for image, splits in data.splits_of(lambda row: data.name(row.image)).items():
+        if len(splits) > 1:
+            yield Finding("image in two splits", _joined(splits), image, "")
+
+
+def _copies(data: DecodedDataset) -> Iterator[Finding]:
+    splits = data.splits_of(lambda row: str(row.image))
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    for image in splits:
+        seen = data.facts[image].more
+        if seen and seen.digest:
+            groups[seen.digest].append(image)
+    for images in groups.values():
+        if len(images) > 1:
+            where = set().union(*(splits[image] for image in images))
+            kind = "copy in two splits" if len(where) > 1 else "copy in one split"
+            names = [f"{data.name(Path(image))} ({_joined(splits[image])})" for image in images]
+            yield Finding(kind, _joined(where), data.name(Path(images[0])), " = ".join(names))
+
+
+def _patients(data: DecodedDataset) -> Iterator[Finding]:
+    for patient, splits in data.splits_of(data.patient).items():
+        if len(splits) > 1:
+            yield Finding("patient in two splits", _joined(splits), patient, "")
+
+
+def _joined(splits: Iterable[str]) -> str:
+    return ", ".join(sorted(splits, key=SPLITS.index))

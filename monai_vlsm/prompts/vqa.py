@@ -1,0 +1,80 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Shape and colour words from a model that answers questions about pictures, as the VLSM-Adapter authors made theirs.
+
+They drew a green box around the structure and asked OFA two questions. Any model of transformers' "image-text-to-text"
+pipeline will do here (the "visual-question-answering" pipeline is gone from transformers 5). The answers are free text,
+differ from model to model, and come from a picture with the true box: they are ``mask-derived``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+__all__ = ["QUESTIONS", "ask_about", "boxed", "load_answerer"]
+
+Answerer = Callable[[Image.Image, str], str]
+QUESTIONS = {
+    "shape": "What is the shape of {class} enclosed in green box?",
+    "colour": "What is the color of {class} enclosed in green box?",
+}
+GREEN = (0, 255, 0)
+
+
+def load_answerer(model: str) -> Answerer:
+    """A function that answers a question about a picture with a model from the Hugging Face Hub or a local folder.
+
+    Args:
+        model: name or folder of a model for the "image-text-to-text" pipeline.
+    """
+    from transformers import pipeline  # takes seconds, and only this needs it
+
+    return _Pipeline(pipeline("image-text-to-text", model=model))
+
+
+class _Pipeline:
+    """Asks a transformers pipeline; models with a chat template are asked in a chat, for one word."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+        self.chats = getattr(pipe.processor, "chat_template", None) is not None
+
+    def __call__(self, picture: Image.Image, question: str) -> str:
+        options = {"return_full_text": False, "max_new_tokens": 12}
+        if not self.chats:
+            return str(self.pipe(images=picture, text=question, **options)[0]["generated_text"])
+        asked = [{"type": "image", "image": picture}, {"type": "text", "text": f"{question} Answer in one word."}]
+        return str(self.pipe(text=[{"role": "user", "content": asked}], **options)[0]["generated_text"])
+
+
+def ask_about(answerer: Answerer, image: np.ndarray, mask: np.ndarray, name: str) -> dict[str, str]:
+    """Ask for shape and colour.
+
+    Args:
+        answerer: called with a picture and a question, returns the answer.
+        image: ``(H, W)`` or ``(H, W, 3)``, 8-bit.
+        mask: ``(H, W)``, whatever is above zero counts.
+        name: class of the structure, part of the questions.
+
+    Returns:
+        ``shape`` and ``colour`` in lower case, without a full stop; nothing for an empty mask.
+    """
+    if not mask.any():
+        return {}
+    picture = boxed(image, mask)
+    answers = {field: answerer(picture, text.format_map({"class": name})) for field, text in QUESTIONS.items()}
+    return {field: answer.strip().split("\n")[0].rstrip(" .").lower() for field, answer in answers.items()}
+
+
+def boxed(image: np.ndarray, mask: np.ndarray) -> Image.Image:
+    """The picture as RGB with a green box around the mask."""
+    picture = Image.fromarray(image).convert("RGB")
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    width = max(2, max(picture.size) // 200)
+    corners = (columns[0] - width, rows[0] - width, columns[-1] + width, rows[-1] + width)
+    ImageDraw.Draw(picture).rectangle([int(corner) for corner in corners], outline=GREEN, width=width)
+    return picture
