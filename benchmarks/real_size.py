@@ -1,11 +1,13 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds per optimizer step and peak memory of the full-size network: 352 px, ViT-B/16, dense VL adapters.
+"""Seconds per optimizer step and peak memory of a full-size network, by default CLIPSeg with dense VL adapters.
 
-The weights are random: a folder written by transformers from the architecture of CIDAS/clipseg-rd64-refined. Time and
-memory do not depend on the values. One line is printed and one JSON written for each precision::
+The weights are random, for dense VL a folder written by transformers from the architecture of
+CIDAS/clipseg-rd64-refined. Time and memory do not depend on the values. One line is printed and one JSON written for
+each precision::
 
     python benchmarks/real_size.py --steps 6
+    python benchmarks/real_size.py --system CRIS --batch 1 --steps 2
 """
 
 from __future__ import annotations
@@ -27,20 +29,24 @@ import transformers
 from tqdm import tqdm
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.adapters import DenseAdaptation, count_parameters
+from monai_vlsm.adapters import DenseAdaptation, count_parameters, trainable_parameters
 from monai_vlsm.backbones import load_config
+from monai_vlsm.commands.models import SYSTEMS
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.losses import PromptedSegmentationLoss
-from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.networks import CLIPSegNet, PromptedNet
 
 RESULTS = Path(__file__).parent / "results"
+DENSE = "dense VL"
 PROMPT_LENGTHS = (13, 21)  # tokens; mean and longest of a usual batch of the datasets of the paper
 
 
-def build(device: torch.device) -> CLIPSegNet:
-    """The network, read from a folder that transformers wrote."""
+def build(system: str, device: torch.device) -> PromptedNet:
+    """The network of a row of ``python -m monai_vlsm models``; dense VL is read from a folder."""
+    torch.manual_seed(0)
+    if system != DENSE:
+        return next(row.build for row in SYSTEMS if row.name == system)().to(device)
     with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(0)
         CLIPSegForImageSegmentation(load_config("CIDAS/clipseg-rd64-refined")).save_pretrained(folder)
         return CLIPSegNet(folder, adaptation=DenseAdaptation("vl")).to(device)
 
@@ -57,17 +63,17 @@ def batch(size: int, images: int, device: torch.device) -> tuple[torch.Tensor, .
     return tuple(t.to(device) for t in (torch.randn(images, 3, size, size), ids, mask, target))
 
 
-def measure(precision: str, images: int, steps: int, warm_up: int = 1) -> dict[str, Any]:
+def measure(system: str, precision: str, images: int, steps: int, warm_up: int = 1) -> dict[str, Any]:
     """Train for a few steps in this process and return the measurements."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build(device).train()
+    network = build(system, device).train()
     inferer = PromptInferer(cpu_autocast=precision == "bf16")
     loss_function = PromptedSegmentationLoss()
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = trainable_parameters(network)
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-3)
     image, ids, mask, target = batch(network.image_size, images, device)
     seconds = []
-    for _ in tqdm(range(steps + warm_up), f"{precision}, batch {images}", file=sys.stderr):
+    for _ in tqdm(range(steps + warm_up), f"{system}, {precision}, batch {images}", file=sys.stderr):
         start = time.perf_counter()
         optimizer.zero_grad()
         loss_function(inferer(image, network, ids, mask), target).backward()
@@ -77,7 +83,7 @@ def measure(precision: str, images: int, steps: int, warm_up: int = 1) -> dict[s
     seconds = seconds[warm_up:]
     trainable, total = count_parameters(network)
     return {
-        "case": f"dense_vl--train--{device.type}-{precision}--b{images}--torch{torch.__version__.split('+')[0]}",
+        "case": f"{slug(system)}--train--{device.type}-{precision}--b{images}--torch{torch.__version__.split('+')[0]}",
         "seconds_per_step": round(statistics.median(seconds), 3),
         "fastest": round(min(seconds), 3),
         "slowest": round(max(seconds), 3),
@@ -93,6 +99,11 @@ def measure(precision: str, images: int, steps: int, warm_up: int = 1) -> dict[s
     }
 
 
+def slug(system: str) -> str:
+    """The name of a system as part of a file name."""
+    return system.lower().replace(",", "").replace(" ", "_").replace("-", "_")
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
@@ -103,6 +114,7 @@ def _processor() -> str:
 def main() -> None:
     """Measure both precisions, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", default=DENSE, choices=[row.name for row in SYSTEMS if row.trains != "nothing"])
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="measure one, in this process")
@@ -111,7 +123,7 @@ def main() -> None:
         for precision in ("fp32", "bf16"):  # a process each: peak memory is counted for a whole process
             subprocess.run([sys.executable, *sys.argv, "--precision", precision], check=True)
         return
-    result = measure(arguments.precision, arguments.batch, arguments.steps)
+    result = measure(arguments.system, arguments.precision, arguments.batch, arguments.steps)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{result['case']}.json").write_text(json.dumps(result, indent=4) + "\n")
     print("{case}: {seconds_per_step} s per step, peak memory {peak_memory_gib} GiB".format_map(result))

@@ -4,7 +4,8 @@
 
 Run it after the first command of the README::
 
-    python tools/sample_scores.py
+    python tools/sample_scores.py                       # of bundles/vlsm_dense
+    python tools/sample_scores.py --bundle unet         # of another bundle that was trained on the sample
 
 It prints the validation Dice of each structure (1) with its own prompt, (2) before training, and (3) with the prompt of
 each other structure of the same image, and the three numbers that are promised of the sample: a mean Dice of at least
@@ -23,31 +24,31 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_vlsm.adapters import TrainedState, build_adaptation, read_settings
+from monai_vlsm.adapters import TrainedState
 from monai_vlsm.data import load_datalist
-from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.samples import sample_dir
 
-BUNDLE = Path(__file__).parents[1] / "bundles" / "vlsm_dense"
+BUNDLES = Path(__file__).parents[1] / "bundles"
 Scores = dict[str, list[float]]
 
 
-def evaluate(records: list[dict[str, Any]], model_file: Path) -> list[float]:
-    """Run the bundle's evaluation.
+def evaluate(bundle: Path, records: list[dict[str, Any]], model_file: Path) -> list[float]:
+    """Run a bundle's evaluation.
 
     Args:
+        bundle: its folder.
         records: validation records.
-        model_file: adapters.
+        model_file: what was trained.
 
     Returns:
         The Dice of each record.
     """
     with tempfile.TemporaryDirectory() as folder:
-        override: dict[str, Any] = {"bundle_root": str(BUNDLE), "output_dir": folder, "model_file": str(model_file)}
+        override: dict[str, Any] = {"bundle_root": str(bundle), "output_dir": folder, "model_file": str(model_file)}
         override["validate#dataset#data"] = records
-        configs = [str(BUNDLE / "configs" / name) for name in ("train.json", "evaluate.json")]
+        configs = [str(bundle / "configs" / name) for name in ("train.json", "evaluate.json")]
         workflow = ConfigWorkflow(configs, workflow_type="train", logging_file=False, **override)
         workflow.initialize()
         workflow.run()
@@ -73,14 +74,12 @@ def with_other_prompts(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def untrained(model_file: Path, path: Path, seed: int) -> None:
-    """Write the adapters that the network of ``model_file`` starts training with."""
-    settings = read_settings(model_file)
-    if settings is None:
-        raise SystemExit(f"no model at {model_file}; run the first command of the README")
+def untrained(bundle: Path, path: Path, seed: int) -> None:
+    """Write what the bundle's network starts training with on the sample."""
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs" / "train.json")
     torch.manual_seed(seed)
-    network = CLIPSegNet(settings["backbone"], build_adaptation(settings["adaptation"]), settings["image_size"])
-    torch.save(TrainedState(network).state_dict(), path)
+    torch.save(TrainedState(parser.get_parsed_content("network_def")).state_dict(), path)
 
 
 def by_structure(records: list[dict[str, Any]], values: list[float], truth: dict[str, str]) -> Scores:
@@ -111,18 +110,23 @@ def report(trained: Scores, before: Scores, wrong: Scores) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model-file", type=Path, default=BUNDLE / "models" / "model.pt")
-    parser.add_argument("--seed", type=int, default=41, help="seed of the training, for the adapters at its start")
+    parser.add_argument("--bundle", default="vlsm_dense", help="folder below bundles")
+    parser.add_argument("--model-file", type=Path, help="default: models/model.pt of the bundle")
+    parser.add_argument("--seed", type=int, default=41, help="seed of the training, for the weights at its start")
     arguments = parser.parse_args()
+    bundle = BUNDLES / arguments.bundle
+    model_file = arguments.model_file or bundle / "models" / "model.pt"
+    if not model_file.is_file():
+        raise SystemExit(f"no model at {model_file}; train the bundle on the sample first")
     records = load_datalist(sample_dir(), "val")
     truth = {record["label"]: structure(record) for record in records}
     others = with_other_prompts(records)
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder, "model.pt")
-        untrained(arguments.model_file, start, arguments.seed)
-        before = by_structure(records, evaluate(records, start), truth)
-    trained = by_structure(records, evaluate(records, arguments.model_file), truth)
-    wrong = by_structure(others, evaluate(others, arguments.model_file), truth)
+        untrained(bundle, start, arguments.seed)
+        before = by_structure(records, evaluate(bundle, records, start), truth)
+    trained = by_structure(records, evaluate(bundle, records, model_file), truth)
+    wrong = by_structure(others, evaluate(bundle, others, model_file), truth)
     raise SystemExit(0 if report(trained, before, wrong) else 1)
 
 
