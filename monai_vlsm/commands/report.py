@@ -1,0 +1,36 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m monai_vlsm report``: evaluations as a page for people."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from monai_vlsm.report import FILES, write_report
+
+__all__ = ["add"]
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
+    parser = subparsers.add_parser(
+        "report",
+        help="scores with intervals, wrong prompts, calibration, worst cases, runs compared: one page",
+        description="Report on evaluations: scores with intervals for each kind of prompt, what wrong and absent "
+        "prompts do, empty masks, calibration, worst and median cases, and each run against the first.",
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="a folder that an evaluation wrote, with metrics.csv"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("report"), metavar="DIR", help=f"gets {', '.join(FILES)}; default: report"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="heading of the page")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    for file in write_report(args.runs, args.output, args.title):
+        print(file)
+    return 0

@@ -1,0 +1,131 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which images to show: the worst, those in the middle, and those where something was invented."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_vlsm.report.columns import Columns, natural, select
+from monai_vlsm.report.reading import Run
+from monai_vlsm.report.scores import by_tag
+
+__all__ = ["Case", "Cases", "cases_by_tag", "picture_files"]
+
+SHOWN = 3  # of each kind
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mask to show.
+
+    Args:
+        kind: "worst", "median" or "invented" (something was segmented, but nothing is there).
+        name: of the image.
+        dataset: of the image.
+        prompt: what was asked.
+        dice: score.
+        iou: score.
+        hd95: score in pixels.
+        truth_pixels: size of the true mask.
+        pred_pixels: size of the prediction.
+        picture: its file, if there is one.
+    """
+
+    kind: str
+    name: str
+    dataset: str
+    prompt: str
+    dice: float
+    iou: float
+    hd95: float
+    truth_pixels: int
+    pred_pixels: int
+    picture: Path | None
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of one tag.
+
+    Args:
+        style: they are all of the style that has most masks.
+        masks: how many masks of that style and tag there are.
+        with_picture: how many of these have a picture; if any have, only they are chosen from.
+        cases: the chosen ones.
+    """
+
+    style: str
+    masks: int
+    with_picture: int
+    cases: list[Case]
+
+
+def cases_by_tag(run: Run) -> dict[str, Cases]:
+    """Tag to the cases to show."""
+    pictures = picture_files(run.scores, run.pictures)
+    return by_tag({**run.scores, "picture": pictures}, _cases)
+
+
+def _cases(columns: Columns) -> Cases:
+    counts = Counter(columns["style"])
+    style = min(counts, key=lambda name: (-counts[name], natural(name)))
+    of_style = select(columns, columns["style"] == style)
+    has_picture = np.array([picture is not None for picture in of_style["picture"]])
+    pool = select(of_style, has_picture) if has_picture.any() else of_style
+    return Cases(style, len(has_picture), int(has_picture.sum()), _choose(pool))
+
+
+def _choose(pool: Columns) -> list[Case]:
+    there = np.flatnonzero(pool["truth_empty"] == 0)
+    order = there[np.lexsort((pool["name"][there].astype(str), -pool["val_hd95"][there], pool["val_dice"][there]))]
+    worst, rest = order[:SHOWN], order[SHOWN:]
+    middle = max(0, len(order) // 2 - SHOWN - SHOWN // 2)  # where the median of all lies within the rest
+    invented = np.flatnonzero((pool["truth_empty"] > 0) & (pool["pred_empty"] == 0))
+    largest = invented[np.lexsort((pool["name"][invented].astype(str), -pool["pred_pixels"][invented]))][:SHOWN]
+    kinds = {"worst": worst, "median": rest[middle : middle + SHOWN], "invented": largest}
+    return [_case(pool, row, kind) for kind, rows in kinds.items() for row in rows]
+
+
+def _case(pool: Columns, row: int, kind: str) -> Case:
+    cells = {name: values[row] for name, values in pool.items()}
+    return Case(
+        kind=kind,
+        name=cells["name"],
+        dataset=cells["dataset"],
+        prompt=cells["prompt"],
+        dice=float(cells["val_dice"]),
+        iou=float(cells["val_iou"]),
+        hd95=float(cells["val_hd95"]),
+        truth_pixels=int(cells["truth_pixels"]),
+        pred_pixels=int(cells["pred_pixels"]),
+        picture=cells["picture"],
+    )
+
+
+def picture_files(scores: Columns, pictures: Mapping[str, Path]) -> np.ndarray:
+    """The picture of each row of ``metrics.csv``, or None.
+
+    Named as the handler ``OverlayWriter`` does: of an image with several styles, the first has the name of the image,
+    and the others have the style behind it; a number follows names that are taken.
+    """
+    stems: dict[tuple[str, str, str], str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
+    keys = list(zip(scores["dataset"], scores["name"], scores["style"], strict=True))
+    for dataset, name, style in dict.fromkeys(keys):
+        base = re.sub(r"[^\w.-]+", "_", name)
+        styled = [f"{base}_{style}"] if style else []
+        wanted = itertools.chain([base, *styled], (f"{base}_{number}" for number in numbers[base]))
+        stems[dataset, name, style] = next(stem for stem in wanted if stem not in taken)
+        taken.add(stems[dataset, name, style])
+    found = np.full(len(keys), None, dtype=object)
+    found[:] = [pictures.get(stems[key]) for key in keys]
+    return found

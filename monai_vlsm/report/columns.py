@@ -1,0 +1,132 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""CSV files as numpy columns, and the groups of rows that a report has numbers for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_vlsm.errors import UserError
+
+__all__ = ["ALL", "Columns", "Group", "ReportError", "clean", "groups", "natural", "read_columns", "select"]
+
+ALL = "(all)"
+Columns = dict[str, np.ndarray]
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what no page may hold
+
+
+class ReportError(UserError, ValueError):
+    """A folder or file that no report can be made of."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one dataset and style; either may be `ALL`."""
+
+    dataset: str
+    style: str
+    rows: np.ndarray
+
+
+def clean(text: object) -> str:
+    """A text in one line, without the characters that HTML, XML and Markdown cannot hold."""
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\n\r]", " ", str(text)))
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts p2 before p10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()) -> Columns:
+    """Read a CSV; comma, semicolon or tab, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        texts: columns of text.
+        numbers: columns of numbers; ``nan`` and ``inf`` are numbers.
+        optional: columns of either kind that may be missing.
+
+    Returns:
+        name to an array with one entry a row: float64, or objects of `str`. Only the named columns.
+
+    Raises:
+        ReportError: no text in UTF-8, missing columns, no rows, or a cell that is no number.
+    """
+    header, rows = _cells(path)
+    wanted = [name for name in (*texts, *numbers) if name in header or name not in optional]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise ReportError(
+            f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(map(clean, header)) or 'none'}. "
+            "It was written by another version or program: run the evaluation again"
+        )
+    if not rows:
+        raise ReportError(f"{path} has no rows: nothing was evaluated. Run the evaluation on a list with records")
+    columns = list(zip(*rows, strict=True))
+    cells = {name: columns[header.index(name)] for name in wanted}
+    return {name: _numbers(path, name, cells[name]) if name in numbers else _texts(cells[name]) for name in wanted}
+
+
+def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        sign = max(",;\t", key=text.partition("\n")[0].count)
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"cannot read {path}: {error}") from error
+    rows = [row for row in rows if row]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ReportError(f"{path}, row {number}: expected {len(header)} cells as in the first row, got {len(row)}")
+    return header, rows
+
+
+def _texts(cells: Sequence[str]) -> np.ndarray:
+    return np.array([clean(cell) for cell in cells], dtype=object)
+
+
+def _numbers(path: Path, name: str, cells: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array([cell or "nan" for cell in cells], dtype=np.float64)
+    except ValueError:
+        row, cell = next((i, cell) for i, cell in enumerate(cells, 2) if not _is_number(cell))
+        raise ReportError(f"{path}, row {row}: expected a number in {name}, got {clean(cell)!r}") from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
+
+
+def select(columns: Columns, rows: np.ndarray) -> Columns:
+    """The same columns with some rows, by a mask or by indices."""
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def groups(columns: Columns) -> Iterator[Group]:
+    """Groups of rows: each dataset and style, each dataset if it has several styles, all if there are several datasets.
+
+    Args:
+        columns: with ``dataset`` and ``style``; rows of one tag, since what is grouped here may share a mean.
+    """
+    datasets = sorted(set(columns["dataset"]), key=natural)
+    for dataset in datasets:
+        of_dataset = columns["dataset"] == dataset
+        styles = sorted(set(columns["style"][of_dataset]), key=natural)
+        for style in styles:
+            yield Group(dataset, style, of_dataset & (columns["style"] == style))
+        if len(styles) > 1:
+            yield Group(dataset, ALL, of_dataset)
+    if len(datasets) > 1:
+        yield Group(ALL, ALL, np.ones(len(columns["dataset"]), dtype=bool))

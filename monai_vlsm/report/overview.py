@@ -1,0 +1,113 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The first page: all runs in one table, and each beside the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from monai_vlsm.report import words
+from monai_vlsm.report.blocks import Block, Cell, Figure, Heading, Paragraph, Table
+from monai_vlsm.report.comparison import Comparison, Difference, PairedRow
+from monai_vlsm.report.plots import ForestRow, forest
+from monai_vlsm.report.probes import AbsentRow, OtherRow
+from monai_vlsm.report.results import Results, RunResults
+from monai_vlsm.report.scores import plain_rows
+from monai_vlsm.report.words import count, number
+
+__all__ = ["overview_blocks"]
+
+P_TEXT = (
+    "p: two-sided, Wilcoxon's signed-rank test over images, or patients where they are known; not corrected for the "
+    "number of lines. Better and worse count them as well."
+)
+
+
+def overview_blocks(results: Results) -> Iterator[Block]:
+    """The chapters before those of the runs."""
+    yield Heading("At a glance")
+    header = (
+        "run",
+        "dataset",
+        "style",
+        "images",
+        "Dice, class prompts",
+        "asked for another structure",
+        "asked for something absent",
+    )
+    yield Table(header, [line for run in results.runs for line in _glance(run)])
+    yield Paragraph(
+        "Class prompts only: those that anyone can write without having seen the mask. Scores of prompts that give "
+        "away more stand below, in tables of their own.",
+        small=True,
+    )
+    if results.comparisons:
+        yield Heading("Runs compared")
+        yield from _comparisons(results.comparisons)
+
+
+def _glance(run: RunResults) -> Iterator[tuple[str | Cell, ...]]:
+    rows = plain_rows(run.scores)
+    others = {row.dataset: _verdict(row) for row in plain_rows(run.others)}
+    absents = {row.dataset: _verdict(row) for row in plain_rows(run.absents)}
+    if not rows:
+        yield (run.name, "no class prompts", words.MISSING, Cell("0"), Cell(words.MISSING), "not tested", "not tested")
+    for row in rows:
+        names = (run.name, words.dataset_name(row.dataset), words.style_name(row.style))
+        verdicts = [found.get(row.dataset, "not tested") for found in (others, absents)]
+        yield (*names, count(row.images), number(row.dice), *verdicts)
+
+
+def _verdict(row: OtherRow | AbsentRow) -> str:
+    return f"{row.verdict} ({words.plural(row.probes, 'probe')})"
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[Block]:
+    yield Paragraph(
+        "Only masks that both runs have are compared: the same image, structure, style and prompt. Runs on other "
+        "images cannot be compared at all."
+    )
+    for comparison in comparisons:
+        yield Heading(f"{comparison.other} against {comparison.first}", 3)
+        yield Paragraph(_pairing(comparison))
+        for tag, rows in comparison.by_tag.items():
+            yield Heading(words.TAG_TITLE[tag], 4)
+            yield _paired_table(comparison, rows)
+            labels = words.plot_labels([(row.dataset, row.style) for row in rows])
+            lines = [ForestRow(label, row.dice.change) for label, row in zip(labels, rows, strict=True)]
+            text = f"Difference in Dice; to the right of the dashed line, {comparison.other} is better."
+            yield Figure(forest(lines, "difference in Dice", zero=True), text)
+    if any(comparison.pairs for comparison in comparisons):
+        yield Paragraph(P_TEXT, small=True)
+
+
+def _pairing(found: Comparison) -> str:
+    left = [
+        f"{found.only_first:,} only in {found.first}" if found.only_first else "",
+        f"{found.only_other:,} only in {found.other}" if found.only_other else "",
+        f"{found.other_truth:,} with another true mask" if found.other_truth else "",
+    ]
+    told = "; ".join(text for text in left if text)
+    left_out = f" Left out: {told}." if told else " None was left out."
+    if not found.pairs:
+        return f"No mask is in both runs, so they cannot be compared.{left_out}"
+    pairs = words.plural(found.pairs, "mask")
+    return f"{pairs} of {words.plural(found.images, 'image')} paired.{left_out}"
+
+
+def _paired_table(comparison: Comparison, rows: Sequence[PairedRow]) -> Table:
+    who = "images" if all(row.unit == "images" for row in rows) else "patients"
+    header = ["dataset", "style", "score", who, comparison.first, comparison.other, "difference"]
+    return Table([*header, "better", "worse", "p"], [line for row in rows for line in _paired_lines(row)])
+
+
+def _paired_lines(row: PairedRow) -> list[tuple[str | Cell, ...]]:
+    scores = {"Dice": _difference(row.dice), "IoU": _difference(row.iou), "HD95": _difference(row.hd95, 1)}
+    names = (words.dataset_name(row.dataset), words.style_name(row.style))
+    return [(*names, score, count(row.units), *cells) for score, cells in scores.items()]
+
+
+def _difference(found: Difference, digits: int = 3) -> tuple[Cell, ...]:
+    means = [Cell(words.decimals(mean, digits)) for mean in (found.first, found.other)]
+    change = number(found.change, digits, sign=True)
+    return (*means, change, count(found.better), count(found.worse), words.p_value(found.p))

@@ -1,0 +1,168 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A folder that an evaluation wrote: which files it must have, which it may have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_vlsm.prompts import TAGS
+from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns
+
+__all__ = ["EVALUATE", "METRICS", "Run", "read_run", "read_runs"]
+
+EVALUATE = (
+    "python -m monai.bundle run --config_file "
+    "\"['bundles/vlsm_dense/configs/train.json','bundles/vlsm_dense/configs/evaluate.json']\" --dataset_dir DATA"
+)
+METRICS = ("val_dice", "val_iou", "val_hd95")
+SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "patient")
+SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence")
+PROBE_TEXTS = ("name", "dataset", "probe", "style", "tag", "prompt", "own_prompt")
+PROBE_NUMBERS = (
+    *("own_pixels", "asked_pixels", "pred_pixels", "image_pixels", "dice_own", "dice_asked"),
+    "existence",
+)
+TRAINING_FILES = ("last.pt", "model.pt", "curves.png")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one evaluation left behind.
+
+    Args:
+        name: what the report calls it.
+        scores: ``metrics.csv``, and ``unit``: what the bootstrap draws, the patient where known, else the image.
+        probes: ``probes.csv`` with ``unit``, if it is there.
+        calibration: tag to bins and error from ``calibration.json``, if it is there.
+        facts: ``run.json``, or an empty table.
+        pictures: file of each picture in ``overlays``, by its name without the suffix.
+    """
+
+    name: str
+    scores: Columns
+    probes: Columns | None
+    calibration: Mapping[str, Any] | None
+    facts: Mapping[str, Any]
+    pictures: Mapping[str, Path]
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read several runs; those that share a name get a number behind it.
+
+    Raises:
+        ReportError: a folder that no evaluation wrote, or a file that cannot be read.
+    """
+    runs: list[Run] = []
+    for folder in folders:
+        run, taken = read_run(folder), {run.name for run in runs}
+        names = [run.name, *(f"{run.name} ({number})" for number in range(2, len(runs) + 2))]
+        runs.append(replace(run, name=next(name for name in names if name not in taken)))
+    return runs
+
+
+def read_run(folder: Path) -> Run:
+    """Read one run.
+
+    Its name is that of the folder; of one called ``eval``, which every bundle has, that of the folder above.
+
+    Raises:
+        ReportError: as in `read_runs`.
+    """
+    if not (folder / "metrics.csv").is_file():
+        raise ReportError(_no_run(folder))
+    scores = read_columns(folder / "metrics.csv", SCORE_TEXTS, SCORE_NUMBERS, ("patient", "existence"))
+    probes = None
+    if (folder / "probes.csv").is_file():
+        probes = read_columns(folder / "probes.csv", PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
+    for columns, file in ((scores, "metrics.csv"), (probes or {}, "probes.csv")):
+        _check_tags(folder / file, columns)
+    path = folder.resolve()
+    units = _units(scores)
+    return Run(
+        name=clean(path.parent.name if path.name == "eval" and path.parent.name else path.name),
+        scores={**scores, "unit": np.array([units[key] for key in _images(scores)], dtype=object)},
+        probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
+        calibration=_calibration(folder / "calibration.json"),
+        facts=_json(folder / "run.json") or {},
+        pictures={file.stem: file for file in sorted((folder / "overlays").glob("*.png"))},
+    )
+
+
+def _images(columns: Columns) -> list[tuple[str, str]]:
+    return list(zip(columns["dataset"], columns["name"], strict=True))
+
+
+def _units(scores: Columns) -> dict[tuple[str, str], str]:
+    """Dataset and name of an image to the patient, if the scores tell, else to the image itself."""
+    patients = scores.get("patient", np.full(len(scores["name"]), "", dtype=object))
+    return {
+        (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{name}"
+        for (dataset, name), patient in zip(_images(scores), patients, strict=True)
+    }
+
+
+def _check_tags(path: Path, columns: Columns) -> None:
+    unknown = sorted(set(columns.get("tag", ())) - set(TAGS))
+    if unknown:
+        raise ReportError(f"{path} has the unknown tag {unknown[0]!r}; tags are {', '.join(TAGS)}")
+
+
+def _no_run(folder: Path) -> str:
+    if not folder.exists():
+        return f"{folder} does not exist; give the folder that an evaluation wrote: {EVALUATE} --output_dir FOLDER"
+    if not folder.is_dir():
+        return f"{folder} is a file; give the folder that holds it"
+    return f"{folder} has no metrics.csv, so no evaluation wrote it. {_looks_like(folder)}"
+
+
+def _looks_like(folder: Path) -> str:
+    inner = next((file.parent for file in sorted(folder.glob("*/metrics.csv"))), None)
+    if inner:
+        return f"Perhaps you mean {inner}"
+    if (folder / "configs").is_dir():
+        return (
+            f"It looks like a bundle that has not been evaluated: {EVALUATE.replace('bundles/vlsm_dense', str(folder))}"
+        )
+    if any((folder / name).is_file() for name in TRAINING_FILES):
+        return f"It looks like a training; evaluate its model first: {EVALUATE}"
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        return f"It looks like a dataset; evaluate a model on it first: {EVALUATE.replace('DATA', str(folder))}"
+    return f"Run an evaluation first: {EVALUATE} --output_dir {folder}"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ReportError(f"cannot read {path}: {error}; run the evaluation again") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"{path}: expected a table of names and values, got {type(content).__name__}")
+    return content
+
+
+def _calibration(path: Path) -> dict[str, Any] | None:
+    content = _json(path)
+    if content is None:
+        return None
+    try:
+        tags = {tag: content["by_tag"][tag] for tag in TAGS if tag in content["by_tag"]}
+        return {tag: {"ece": float(found["ece"]), "bins": _bins(found["bins"])} for tag, found in tags.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"{path}: expected by_tag, with ece and bins for each tag; run the evaluation again"
+        ) from error
+
+
+def _bins(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The bins that hold pixels, as numbers."""
+    names = ("low", "high", "pixels", "confidence", "frequency")
+    return [{name: float(found[name]) for name in names} for found in bins if found["pixels"]]

@@ -1,0 +1,184 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One run, told: what was evaluated, how well, and what the text did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from monai_vlsm.report import words
+from monai_vlsm.report.blocks import (
+    Block,
+    Cell,
+    Details,
+    Figure,
+    Gallery,
+    Heading,
+    Hint,
+    Paragraph,
+    Photo,
+    Table,
+    photo_table,
+)
+from monai_vlsm.report.cases import Case, Cases
+from monai_vlsm.report.plots import ForestRow, forest
+from monai_vlsm.report.reading import EVALUATE
+from monai_vlsm.report.results import RunResults
+from monai_vlsm.report.scores import EmptyRow, PromptRow, ScoreRow
+from monai_vlsm.report.text_sections import calibration_blocks, existence_blocks, probe_blocks
+from monai_vlsm.report.words import count, number
+
+__all__ = ["run_blocks"]
+
+SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
+NO_PICTURES = "There are no pictures. An evaluation writes them to the folder overlays:"
+SOME_PICTURES = "Not every mask has a picture, so there may be worse ones than those shown. For all of them:"
+ALL_PICTURES = f"{EVALUATE} --overlays '$None'"
+TOLD: tuple[dict[str, str], ...] = (  # sentences; what is not known is left out
+    {"network": "network {}", "backbone": "backbone {}", "type": "{}", "towers": "towers {}"},
+    {"zero_shot": "zero-shot: nothing was trained"},
+    {"dataset_dir": "data {}", "dataset": "dataset {}", "split": "split {}", "styles": "prompt styles {}"},
+    {"created": "evaluated {}", "monai_vlsm": "monai_vlsm {}"},
+)
+CASE_TITLES = {
+    "worst": "Lowest Dice, where something is there",
+    "median": "Around the median Dice, where something is there",
+    "invented": "Nothing is there, but something was segmented",
+}
+
+
+def run_blocks(run: RunResults) -> Iterator[Block]:
+    """The chapter of one run."""
+    yield Heading(run.name)
+    yield from _facts(run)
+    for tag in run.scores:
+        yield Heading(f"Scores: {words.TAG_TITLE[tag].lower()}", 3)
+        yield from _scores(run.scores[tag], run.prompts[tag], run.dice[tag], words.TAG_MEANING[tag])
+    yield Heading("Empty masks", 3)
+    yield Paragraph(words.EMPTY_RULE)
+    yield _empty_table(run.empties)
+    yield from probe_blocks(run)
+    yield from existence_blocks(run)
+    yield from calibration_blocks(run)
+    yield Heading("Cases", 3)
+    yield from _cases(run.cases)
+
+
+def _facts(run: RunResults) -> Iterator[Block]:
+    sizes = [words.plural(run.images, "image"), words.plural(run.masks, "mask")]
+    sizes += [words.plural(run.patients, "known patient")] if run.patients else []
+    yield Paragraph(f"{_sentence(run.facts)}{', '.join(sizes)}.")
+    if run.facts:
+        yield Details("All that run.json says", Table(("setting", "value"), list(run.facts.items())))
+    else:
+        yield Hint("What was evaluated is not known: run.json is missing. An evaluation writes it:", EVALUATE)
+
+
+def _sentence(facts: Mapping[str, str]) -> str:
+    """What was evaluated, as far as it is known; names may be nested."""
+    known = {
+        name.rpartition(".")[2]: value
+        for name, value in reversed(list(facts.items()))
+        if value not in ("", "False", "not installed")
+    }
+    known |= {"created": words.date(known["created"])} if "created" in known else {}
+    told = [", ".join(text.format(known[name]) for name, text in part.items() if name in known) for part in TOLD]
+    return "".join(f"{text[0].upper()}{text[1:]}. " for text in told if text)
+
+
+def _scores(
+    rows: Sequence[ScoreRow], prompts: Sequence[PromptRow], dice: Sequence[np.ndarray], meaning: str
+) -> Iterator[Block]:
+    yield Paragraph(meaning)
+    yield _score_table(rows)
+    yield Paragraph(words.INTERVALS, small=True)
+    if any(row.units < words.FEW for row in rows):
+        yield Paragraph(words.FEW_TEXT, small=True)
+    if any(score.left_out for row in rows for score in (row.dice, row.iou, row.hd95)):
+        yield Paragraph(
+            "Scores that are no finite number are left out of the mean; the table says how many.", small=True
+        )
+    labels = words.plot_labels([(row.dataset, row.style) for row in rows])
+    lines = [ForestRow(label, row.dice, values) for label, row, values in zip(labels, rows, dice, strict=True)]
+    yield Figure(forest(lines, "Dice", (0, 1)), f"Dice of each line of the table above. {SPREAD}")
+    if prompts:
+        yield Paragraph("By prompt:")
+        header = ("dataset", "prompt", "masks", "Dice", "IoU", "HD95")
+        yield Table(header, [(words.dataset_name(row.dataset), _quoted(row.prompt), *_numbers(row)) for row in prompts])
+
+
+def _score_table(rows: Sequence[ScoreRow]) -> Table:
+    patients = any(row.unit != "images" for row in rows)
+    header = ("dataset", "style", *(["patients"] if patients else []), "images", "masks", "Dice", "IoU", "HD95")
+    return Table(header, [_score_cells(row, patients) for row in rows])
+
+
+def _score_cells(row: ScoreRow, patients: bool) -> tuple[str | Cell, ...]:
+    who = [count(row.units) if row.unit != "images" else Cell("unknown")] if patients else []
+    names = (words.dataset_name(row.dataset), words.style_name(row.style))
+    return (*names, *who, count(row.images), *_numbers(row))
+
+
+def _numbers(row: ScoreRow | PromptRow) -> tuple[Cell, ...]:
+    return (count(row.masks), number(row.dice), number(row.iou), number(row.hd95, 1))
+
+
+def _empty_table(empties: Mapping[str, Sequence[EmptyRow]]) -> Table:
+    header = ["prompts", "dataset", "style", "masks", "true mask empty", "of these answered empty"]
+    header += ["true mask not empty", "of these missed (answered empty)"]
+    rows = [(tag, row) for tag, found in empties.items() for row in found]
+    return Table(header, [(tag, *_empty_cells(row)) for tag, row in rows])
+
+
+def _empty_cells(row: EmptyRow) -> tuple[str | Cell, ...]:
+    names = (words.dataset_name(row.dataset), words.style_name(row.style))
+    return (
+        *names,
+        count(row.masks),
+        count(row.truth_empty),
+        _share(row.both_empty, row.truth_empty),
+        count(row.masks - row.truth_empty),
+        _share(row.missed, row.masks - row.truth_empty),
+    )
+
+
+def _share(part: int, whole: int) -> Cell:
+    return Cell(f"{part:,}", (words.percent(part / whole),)) if whole else Cell(words.MISSING)
+
+
+def _cases(cases: Mapping[str, Cases]) -> Iterator[Block]:
+    if any(found.with_picture < found.masks for found in cases.values()):
+        yield Hint(SOME_PICTURES if any(found.with_picture for found in cases.values()) else NO_PICTURES, ALL_PICTURES)
+    for tag, found in cases.items():
+        yield Heading(words.TAG_TITLE[tag], 4)
+        yield Paragraph(_chosen_from(found))
+        for kind, title in CASE_TITLES.items():
+            photos = [_photo(case) for case in found.cases if case.kind == kind]
+            if photos and found.with_picture:
+                yield Gallery(title, photos)
+            elif photos:
+                yield Paragraph(f"{title}:")
+                yield photo_table(photos)
+
+
+def _chosen_from(found: Cases) -> str:
+    style = f"Prompts of style {words.style_name(found.style)}."
+    if 0 < found.with_picture < found.masks:
+        share = f"{found.with_picture:,} of {words.plural(found.masks, 'mask')}"
+        return f"{style} Chosen from the {share} that have a picture."
+    return f"{style} Chosen from {words.plural(found.masks, 'mask')}."
+
+
+def _photo(case: Case) -> Photo:
+    scores = f"Dice {words.decimals(case.dice)}, IoU {words.decimals(case.iou)}, HD95 {words.decimals(case.hd95, 1)}"
+    if case.kind == "invented":
+        scores = f"{case.pred_pixels:,} pixels segmented"
+    elif not case.pred_pixels:
+        scores += "; nothing was segmented"
+    return Photo(case.picture, _quoted(case.prompt), scores, f"{words.dataset_name(case.dataset)}: {case.name}")
+
+
+def _quoted(prompt: str) -> str:
+    return f"“{prompt}”" if prompt.strip() else "(no prompt)"

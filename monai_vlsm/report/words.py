@@ -1,0 +1,132 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers as text, and the sentences that explain them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+from monai_vlsm.prompts import CLASS, MASK_DERIVED, METADATA
+from monai_vlsm.report.blocks import Cell
+from monai_vlsm.report.bootstrap import LEVEL, RESAMPLES, Estimate
+from monai_vlsm.report.columns import ALL
+
+__all__ = [
+    "EMPTY_RULE",
+    "FEW",
+    "FEW_TEXT",
+    "INTERVALS",
+    "PERCENT",
+    "TAG_MEANING",
+    "TAG_TITLE",
+    "count",
+    "dataset_name",
+    "date",
+    "decimals",
+    "number",
+    "p_value",
+    "percent",
+    "plot_labels",
+    "plural",
+    "style_name",
+]
+
+ALIKE = 1e-9
+LABEL = 16  # letters of a name in a plot
+MISSING, PERCENT = "\N{EN DASH}", "\N{NO-BREAK SPACE}%"
+TAG_TITLE = {CLASS: "Class prompts", METADATA: "Metadata prompts", MASK_DERIVED: "Mask-derived prompts"}
+TAG_MEANING = {
+    CLASS: "They name what to look for and nothing else. Anyone can write them before seeing the mask: these are the "
+    "scores to quote.",
+    METADATA: "They also hold facts from the patient's file or the scan, such as age, view or findings. Quote these "
+    "scores only with that condition.",
+    MASK_DERIVED: "They hold words that were taken from the true mask, such as size, number, place, shape or that "
+    "nothing is there. They give away part of the answer: no clinic can have these scores. Compare them with nothing "
+    "else on this page.",
+}
+FEW = 20  # units below which a bootstrap interval tends to be too narrow
+FEW_TEXT = f"With fewer than {FEW} images or patients, intervals tend to be too narrow."
+EMPTY_RULE = (
+    "Where truth and prediction are both empty, Dice and IoU are 1 and HD95 is 0. Where only one of them is empty, "
+    "Dice and IoU are 0 and HD95 is the diagonal of the image."
+)
+INTERVALS = (
+    f"Below each mean stands its {100 * LEVEL:.0f}{PERCENT} interval: bootstrap percentiles of {RESAMPLES:,} samples "
+    "of images, or of patients where they are known, with a fixed seed. HD95 is in pixels of the original image; "
+    "smaller is better. Where all values are alike, there is no interval, which does not mean certainty."
+)
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    """A number with some decimals; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "\N{MINUS SIGN}")  # + 0.0: no minus before zero
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage with one decimal."""
+    return MISSING if value is None or math.isnan(value) else f"{decimals(100 * value, 1)}{PERCENT}"
+
+
+def number(estimate: Estimate, digits: int = 3, share: bool = False, sign: bool = False) -> Cell:
+    """A mean with its interval, and how many values were left out of it."""
+    values = [estimate.mean, estimate.low, estimate.high]
+    mean, low, high = (percent(value) if share else decimals(value, digits) for value in values)
+    plus = "+" if sign and estimate.mean is not None and estimate.mean > 0 else ""
+    notes = [f"{low} to {high}"] if _has_width(estimate) else []
+    notes += [f"{estimate.left_out:,} left out"] if estimate.left_out else []
+    return Cell(plus + mean, tuple(notes))
+
+
+def _has_width(estimate: Estimate) -> bool:
+    """Whether there is an interval to show: of values that are all alike, the bootstrap knows no doubt."""
+    return estimate.low is not None and estimate.high is not None and estimate.high - estimate.low > ALIKE
+
+
+def count(value: int) -> Cell:
+    """A whole number."""
+    return Cell(f"{value:,}")
+
+
+def p_value(p: float | None) -> Cell:
+    """Three decimals, or that it is smaller."""
+    return Cell("< 0.001" if p is not None and p < 0.001 else decimals(p))
+
+
+def dataset_name(dataset: str) -> str:
+    """A dataset in a table."""
+    return "all datasets" if dataset == ALL else dataset or "(no name)"
+
+
+def style_name(style: str) -> str:
+    """A prompt style in a table."""
+    return "all styles" if style == ALL else style or "(no style)"
+
+
+def date(text: str) -> str:
+    """A date and time as JSON has it, to the minute; any other text as it is."""
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        return text
+
+
+def plot_labels(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Labels of a plot from dataset and style of each line, as far as they differ; long ones are cut."""
+    texts = [(_short(dataset_name(dataset)), _short(style_name(style))) for dataset, style in names]
+    several = [len(set(column)) > 1 for column in zip(*names, strict=True)]
+    shown = several if any(several) else [True, True]
+    return [", ".join(itertools.compress(pair, shown)) for pair in texts]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
+
+
+def plural(number_of: int, word: str) -> str:
+    """A number with its noun."""
+    return f"{number_of:,} {word}" + ("" if number_of == 1 else "s")

@@ -1,0 +1,91 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From folders of evaluations to the three files of a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from monai_vlsm.report.blocks import Block, Paragraph
+from monai_vlsm.report.columns import ReportError, clean
+from monai_vlsm.report.markdown import markdown_page
+from monai_vlsm.report.overview import overview_blocks
+from monai_vlsm.report.page import html_page
+from monai_vlsm.report.reading import read_runs
+from monai_vlsm.report.results import measure, plain
+from monai_vlsm.report.sections import run_blocks
+
+__all__ = ["FILES", "write_report"]
+
+FILES = ("report.html", "report.md", "report.json")
+TITLE = "Segmentation by text: evaluation"
+FOOTER = "For research. Not for diagnosis or treatment."
+
+
+def write_report(
+    folders: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] = "report", title: str | None = None
+) -> list[Path]:
+    """Report on one or several evaluations; the first is what the others are compared with.
+
+    The same folders give the same bytes.
+
+    Args:
+        folders: what evaluations wrote, at least one.
+        output: folder of the three files, made if needed; older reports in it are replaced.
+        title: heading of the page.
+
+    Returns:
+        The files that were written: HTML, Markdown, JSON.
+
+    Raises:
+        ReportError: a folder that no evaluation wrote, a file that cannot be read or written.
+        ValueError: no folder.
+    """
+    if not folders:
+        raise ValueError("a report needs at least one folder of an evaluation")
+    runs = read_runs([Path(folder) for folder in folders])
+    results = measure(runs)
+    heading, made_by = clean(title or TITLE), _version()
+    blocks = _without_repetition([*overview_blocks(results), *(b for run in results.runs for b in run_blocks(run))])
+    lead = f"{'Runs' if len(runs) > 1 else 'Run'}: {', '.join(run.name for run in runs)}."
+    texts = [
+        html_page(heading, lead, blocks, FOOTER),
+        markdown_page(heading, lead, blocks, FOOTER),
+        json.dumps(plain(results, heading, made_by), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    ]
+    return _write(Path(output), texts)
+
+
+def _without_repetition(blocks: Iterable[Block]) -> list[Block]:
+    """Explanations that stand already above are left out."""
+    said: set[Block] = set()
+    kept = []
+    for block in blocks:
+        if isinstance(block, Paragraph) and block.small:
+            if block in said:
+                continue
+            said.add(block)
+        kept.append(block)
+    return kept
+
+
+def _version() -> str:
+    try:
+        return version("monai_vlsm")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _write(folder: Path, texts: Sequence[str]) -> list[Path]:
+    files = [folder / name for name in FILES]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ReportError(f"cannot write to {folder}: {error.strerror or error}") from error
+    return files

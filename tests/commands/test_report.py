@@ -1,0 +1,57 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``report`` as it is typed: what it writes, prints and returns."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm.commands import report
+from monai_vlsm.errors import UserError
+from tests.report.runs import make_run, scores
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run() -> Run:
+    parser = argparse.ArgumentParser()
+    report.add(parser.add_subparsers())
+
+    def typed(*words: object) -> int:
+        args = parser.parse_args(["report", *map(str, words)])
+        status: int = args.run(args)
+        return status
+
+    return typed
+
+
+def test_writes_and_names_three_files(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [make_run(tmp_path / "a"), make_run(tmp_path / "b", scores(seed=1))]
+    assert run(*folders, "--output", tmp_path / "out", "--title", "Polyps") == 0
+    files = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [file.name for file in files] == ["report.html", "report.md", "report.json"]
+    assert all("Polyps" in file.read_text(encoding="utf-8") for file in files)
+    assert "b against a" in files[1].read_text(encoding="utf-8")
+
+
+def test_default_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(make_run(tmp_path / "a")) == 0
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_folder_that_is_no_run(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no metrics\.csv"):
+        run(make_run(tmp_path / "a"), tmp_path, "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_needed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run()
+    assert "RUN" in capsys.readouterr().err

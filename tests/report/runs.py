@@ -1,0 +1,112 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Folders as evaluations leave them, made up."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Rows = list[dict[str, Any]]
+HOSTILE = "<script>alert(1)</script> | `x` **b** [a](javascript:b) $m$ & \"q\" 'r' _i_ \x07"
+
+
+def score(name: str, dice: float = 0.8, **other: Any) -> dict[str, Any]:
+    """A row of metrics.csv."""
+    row: dict[str, Any] = {
+        "name": name,
+        "dataset": "set",
+        "structure": 0,
+        "style": "p1",
+        "tag": "class",
+        "prompt": "polyp",
+    }
+    row |= {"truth_pixels": 100, "pred_pixels": 90, "truth_empty": 0, "pred_empty": 0}
+    return {**row, "val_dice": dice, "val_iou": round(dice / (2 - dice), 6), "val_hd95": 50 * (1 - dice), **other}
+
+
+def scores(count: int = 30, seed: int = 0, **other: Any) -> Rows:
+    """Rows of images img0, img1, ... with scores drawn at random."""
+    drawn = np.random.default_rng(seed).beta(5, 2, count).round(6).tolist()
+    return [score(f"img{index}", dice, **other) for index, dice in enumerate(drawn)]
+
+
+def probe(name: str, kind: str = "other", **other: Any) -> dict[str, Any]:
+    """A row of probes.csv."""
+    row = {"name": name, "dataset": "set", "probe": kind, "style": "p1", "tag": "class", "prompt": "instrument"}
+    row |= {"own_prompt": "polyp", "own_pixels": 100, "asked_pixels": 50 if kind == "other" else 0, "pred_pixels": 60}
+    return {**row, "image_pixels": 1000, "dice_own": 0.1, "dice_asked": 0.7, "existence": 0.3, **other}
+
+
+def probes(count: int = 30, kind: str = "other", **other: Any) -> Rows:
+    """Rows for the images of `scores`."""
+    return [probe(f"img{index}", kind, **other) for index in range(count)]
+
+
+def calibration(tags: Sequence[str] = ("class",)) -> dict[str, Any]:
+    """What calibration.json holds."""
+    bins: list[dict[str, Any]] = [
+        {"low": i / 10, "high": (i + 1) / 10, "pixels": 100 - i, "confidence": i / 10 + 0.05, "frequency": i / 10}
+        for i in range(9)
+    ]
+    bins.append({"low": 0.9, "high": 1.0, "pixels": 0, "confidence": None, "frequency": None})
+    return {"by_tag": {tag: {"bins": bins, "ece": 0.05} for tag in tags}}
+
+
+RUN_JSON = {
+    "created": "2026-11-23T13:40:02+00:00",
+    "bundle": "vlsm_dense",
+    "zero_shot": False,
+    "dataset_dir": "/data/polyps",
+    "split": "test",
+    "styles": ["p1", "p6"],
+    "existence_threshold": 0.25,
+    "settings": {"network": "CLIPSegNet", "backbone": "clipseg-mini", "adaptation": {"type": "DenseAdaptation"}},
+    "versions": {"monai_vlsm": "0.1.0"},
+}
+
+
+def write_csv(path: Path, rows: Rows) -> None:
+    """A table with the columns of its first row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_run(
+    folder: Path,
+    rows: Rows | None = None,
+    probed: Rows | None = None,
+    calibrated: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
+    pictures: Sequence[str] = (),
+) -> Path:
+    """Write a folder; what is None is left out."""
+    write_csv(folder / "metrics.csv", scores() if rows is None else rows)
+    if probed is not None:
+        write_csv(folder / "probes.csv", probed)
+    for name, content in (("calibration.json", calibrated), ("run.json", info)):
+        if content is not None:
+            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    for name in pictures:
+        (folder / "overlays").mkdir(exist_ok=True)
+        Image.new("RGB", (60, 20), "navy").save(folder / "overlays" / f"{name}.png")
+    return folder
+
+
+def full_run(folder: Path, seed: int = 0, **other: Any) -> Path:
+    """A run with everything."""
+    rows = scores(seed=seed, existence=0.9, **other)
+    rows += scores(seed=seed + 1, style="p6", tag="mask-derived", prompt="large polyp", existence=0.9)
+    rows.append(score("none", 0, truth_pixels=0, truth_empty=1, existence=0.2))
+    probed = probes() + probes(kind="absent", pred_pixels=0, dice_own=0)
+    pictures = [f"img{index}{style}" for index in range(30) for style in ("", "_p6")]
+    return make_run(folder, rows, probed, calibration(), RUN_JSON, [*pictures, "none"])
