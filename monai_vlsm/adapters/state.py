@@ -33,7 +33,7 @@ SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
 
 # settings that may differ between a file and the network that it is loaded into
-_FREE = {"format", "base", "backbone", "image_size", "default_prompt"}
+_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold"}
 _ADAPTATIONS: dict[str, type[Adaptation]] = {
     kind.__name__: kind for kind in (Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation)
 }
@@ -67,8 +67,8 @@ def read_settings(path: str | Path) -> dict[str, Any] | None:
         path: a ``model.pt``.
 
     Returns:
-        The settings (``network``, ``backbone``, ``base``, ``image_size``, ``default_prompt`` and those of the network's
-        own, such as ``adaptation``), or None when there is no such file.
+        The settings (``network``, ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold``
+        and those of the network's own, such as ``adaptation``), or None when there is no such file.
 
     Raises:
         ModelMismatchError: when the file is not one that `TrainedState` wrote.
@@ -106,14 +106,29 @@ class TrainedState:
         """`base_fingerprint` of the network, computed once: the base is frozen."""
         return base_fingerprint(self.network, self.network.trained_names)
 
+    @property
+    def existence_threshold(self) -> float:
+        """Least existence score of a mask (`monai_vlsm.transforms.ExistenceScored`); 0 where none was set."""
+        return float(self.network.existence_threshold)
+
+    @existence_threshold.setter
+    def existence_threshold(self, value: float) -> None:
+        self.network.existence_threshold = value
+
+    def settings(self) -> dict[str, Any]:
+        """What ``model.pt`` says about the network, as plain values."""
+        return {"format": 1, "base": self.fingerprint, **self.network.settings()}
+
     def state_dict(self) -> dict[str, Any]:
         """The trained tensors on the CPU, and the settings under `SETTINGS_KEY`."""
         state = self.network.state_dict()
         tensors: dict[str, Any] = {name: state[name].detach().cpu().clone() for name in self.network.trained_names}
-        return {**tensors, SETTINGS_KEY: {"format": 1, "base": self.fingerprint, **self.network.settings()}}
+        return {**tensors, SETTINGS_KEY: self.settings()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy trained tensors into the network, after checking that they belong to it.
+
+        The existence threshold of the file becomes that of the network, 0 if the file has none.
 
         Raises:
             ModelMismatchError: when base, settings, keys or shapes differ. The message says which.
@@ -122,6 +137,7 @@ class TrainedState:
         self._check_settings(state.get(SETTINGS_KEY))
         self._check_tensors(tensors)
         nn.Module.load_state_dict(self.network, tensors, strict=False)
+        self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
 
     def _check_settings(self, saved: Mapping[str, Any] | None) -> None:
         if saved is None:

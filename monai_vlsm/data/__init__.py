@@ -4,22 +4,30 @@
 
 from __future__ import annotations
 
+from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.check import check_records, require_sound
 from monai_vlsm.data.datalist import load_datalist, load_images
 from monai_vlsm.data.masks import binary_fault, mask_channel
+from monai_vlsm.data.probes import Probe, probe_records
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
+    "ClassPromptError",
     "DatasetProblems",
+    "NothingAbsentError",
     "PictureReader",
+    "Probe",
     "Problem",
+    "absent_probability",
     "binary_fault",
     "check_records",
     "is_supported",
     "load_datalist",
     "load_images",
     "mask_channel",
+    "probe_records",
     "require_sound",
+    "with_absent_prompts",
 ]

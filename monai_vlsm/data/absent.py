@@ -236,7 +236,7 @@ def absent_probability(records: Sequence[Record], share: float) -> float:
     wanted = share * len(records) / able
     if wanted > MOST:
         logger.warning(
-            "negatives %g: only %d of %d records have something absent, which gives %.3g; name more with absent_prompts",
+            "negatives %g: only %d of %d records have something absent, which gives %.3g; more with absent_prompts",
             share,
             able,
             len(records),

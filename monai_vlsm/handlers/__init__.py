@@ -7,39 +7,53 @@ Order in ``train_handlers``: :class:`InterruptExit`, :class:`EpochSeed`, :class:
 :class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last).
 
 Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers
-(give its StatsHandler ``iteration_log=False``: an evaluator has no loss to print).
+(give its StatsHandler ``iteration_log=False``: an evaluator has no loss to print). An evaluation also has
+:class:`CalibrationWriter` and :class:`RunInfoWriter`.
+
+Evaluators of their own, with one record in a batch: :class:`ProbeWriter`, :class:`ThresholdSetter`. For inference:
+:class:`ExistenceWriter`.
 """
 
 from __future__ import annotations
 
+from monai_vlsm.handlers.calibration import CalibrationWriter
 from monai_vlsm.handlers.clip_grad import ClipGradNorm
 from monai_vlsm.handlers.curves import CurvePlot
 from monai_vlsm.handlers.early_stop import EarlyStop
 from monai_vlsm.handlers.engine_state import per_structure
 from monai_vlsm.handlers.epoch_seed import EpochSeed
+from monai_vlsm.handlers.existence import ExistenceWriter, ThresholdSetter
 from monai_vlsm.handlers.interrupt import InterruptExit
 from monai_vlsm.handlers.model_saver import ModelSaver
 from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
 from monai_vlsm.handlers.overlays import OverlayWriter
 from monai_vlsm.handlers.plateau import PlateauSchedule
+from monai_vlsm.handlers.probes import ProbeWriter, remove_probes
 from monai_vlsm.handlers.progress import ProgressBar
+from monai_vlsm.handlers.run_info import RunInfoWriter
 from monai_vlsm.handlers.scores import ScoreWriter
 from monai_vlsm.handlers.training_state import ResumeError, TrainingState
 
 __all__ = [
+    "CalibrationWriter",
     "ClipGradNorm",
     "CurvePlot",
     "EarlyStop",
     "EpochSeed",
+    "ExistenceWriter",
     "InterruptExit",
     "ModelSaver",
     "NaNGuard",
     "NonFiniteError",
     "OverlayWriter",
     "PlateauSchedule",
+    "ProbeWriter",
     "ProgressBar",
     "ResumeError",
+    "RunInfoWriter",
     "ScoreWriter",
+    "ThresholdSetter",
     "TrainingState",
     "per_structure",
+    "remove_probes",
 ]

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.files import replacing
-from monai_vlsm.handlers.scores import prompts_of
+from monai_vlsm.handlers.scores import prompts_of, texts_of
 
 __all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
 
@@ -46,6 +46,7 @@ class Overlay:
     pred: np.ndarray
     prompts: list[str]
     dice: list[float]
+    style: str = ""
 
     @classmethod
     def of(cls, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
@@ -59,6 +60,7 @@ class Overlay:
             pred=pred.numpy() > 0.5,
             prompts=prompts_of(item, len(truth)),
             dice=dice.tolist(),
+            style=next(iter(texts_of(item, "prompt_style", "", len(truth))), ""),
         )
 
 
@@ -128,23 +130,26 @@ class OverlayWriter:
     """Writes ``<name>.png`` for some validation images of the best epoch, the one whose model is kept.
 
     The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
-    prediction filled and outlined, prompt and Dice, in the proportions of the original. Volumes are left out. Attach
-    to the *evaluator*, on all processes (process 0 writes).
+    prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
+    several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
+    Attach to the *evaluator*, on all processes (process 0 writes).
 
     Args:
         output_dir: folder of the pictures, made if needed.
-        count: number of pictures, at least 1.
+        count: number of pictures, at least 1. None writes one for each image (of process 0), as soon as it is scored;
+            that takes a quarter of a second each, so it is meant for evaluations, not for training.
 
     Raises:
         ValueError: when ``count`` is less than 1.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], count: int = 6) -> None:
-        if count < 1:
+    def __init__(self, output_dir: str | os.PathLike[str], count: int | None = 6) -> None:
+        if count is not None and count < 1:
             raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
         self.output_dir = Path(output_dir)
         self.count = count
         self._overlays: list[Overlay] = []
+        self._names: set[str] = set()
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
@@ -155,22 +160,34 @@ class OverlayWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _clear(self, engine: Workflow) -> None:
-        self._overlays = []
+        self._overlays, self._names = [], set()
 
     def _collect(self, engine: Workflow) -> None:
-        item, output = engine.state.batch[0], engine.state.output[0]
+        pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
+        if self.count is None:
+            for item, output in pairs:
+                if output["label"].ndim == 3:
+                    self._draw(Overlay.of(item, output))
+            return
+        item, output = pairs[0]
         chosen = evenly_spaced(engine.state.epoch_length, self.count)
         if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
             self._overlays.append(Overlay.of(item, output))
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
-        if not is_best_epoch(engine):
-            return
-        names: set[str] = set()
-        for index, overlay in enumerate(overlays):
-            name = re.sub(r"[^\w.-]+", "_", overlay.name)
-            name = f"{name}_{index}" if name in names else name
-            names.add(name)
-            with replacing(self.output_dir / f"{name}.png") as path:
-                draw_overlay(overlay).savefig(path, format="png", dpi=120)
+        if is_best_epoch(engine):
+            for overlay in overlays:
+                self._draw(overlay)
+
+    def _draw(self, overlay: Overlay) -> None:
+        with replacing(self.output_dir / f"{self._file_stem(overlay)}.png") as path:
+            draw_overlay(overlay).savefig(path, format="png", dpi=120)
+
+    def _file_stem(self, overlay: Overlay) -> str:
+        name = re.sub(r"[^\w.-]+", "_", overlay.name)
+        numbered = (f"{name}_{number}" for number in range(1, len(self._names) + 2))
+        stems = [name, *([f"{name}_{overlay.style}"] if overlay.style else []), *numbered]
+        stem = next(stem for stem in stems if stem not in self._names)
+        self._names.add(stem)
+        return stem

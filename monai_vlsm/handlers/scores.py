@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -19,9 +18,10 @@ from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.files import replacing
+from monai_vlsm.handlers.rows import gather_rows, write_rows
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
-__all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary"]
+__all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of"]
 
 Row = dict[str, Any]
 GROUPS = ("dataset", "style", "prompt", "structure")
@@ -29,11 +29,15 @@ GROUPS = ("dataset", "style", "prompt", "structure")
 
 def prompts_of(item: Mapping[str, Any], count: int) -> list[str]:
     """The ``count`` prompts of a decollated item: its ``prompt`` is one text or a list; empty texts without one."""
-    return _texts_of(item, "prompt", "", count)
+    return texts_of(item, "prompt", "", count)
 
 
-def _texts_of(item: Mapping[str, Any], key: str, default: str, count: int) -> list[str]:
-    """``count`` texts at a key of a decollated item, which holds one for all, one for each, or nothing."""
+def texts_of(item: Mapping[str, Any], key: str, default: str, count: int) -> list[str]:
+    """``count`` texts at a key of a decollated item, which holds one for all, one for each, or nothing.
+
+    Raises:
+        ValueError: another number of texts.
+    """
     found = item.get(key, default)
     texts = [found] * count if isinstance(found, str) else [str(text) for text in found]
     if len(texts) != count:
@@ -47,7 +51,8 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
     Args:
         item: decollated batch entry with ``name``, ``dataset``, ``prompt``, ``prompt_style`` and ``prompt_tag`` (all
             optional; a prompt without a tag is of the class alone).
-        output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W).
+        output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W), and, if the
+            postprocessing computes it, ``existence``, K numbers.
 
     Raises:
         ValueError: prompts, styles or tags that do not number K, or an unknown tag.
@@ -55,13 +60,14 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
     truth, pred = (torch.as_tensor(output[key]).flatten(1).sum(dim=1).long().tolist() for key in ("label", "pred"))
     name = next(iter(batch_names(item)), "")
     rows = []
-    styles, tags = _texts_of(item, "prompt_style", "", len(truth)), _texts_of(item, "prompt_tag", CLASS, len(truth))
+    styles, tags = texts_of(item, "prompt_style", "", len(truth)), texts_of(item, "prompt_tag", CLASS, len(truth))
     for index, prompt in enumerate(prompts_of(item, len(truth))):
         row = {"name": name, "dataset": item.get("dataset", ""), "structure": index}
         row |= {"style": styles[index], "tag": worst_tag([tags[index]]), "prompt": prompt}
         pixels = {"truth_pixels": truth[index], "pred_pixels": pred[index]}
         empty = {"truth_empty": int(truth[index] == 0), "pred_empty": int(pred[index] == 0)}
-        rows.append(row | pixels | empty)
+        existence = {"existence": round(float(output["existence"][index]), 6)} if "existence" in output else {}
+        rows.append(row | pixels | empty | existence)
     return rows
 
 
@@ -109,8 +115,8 @@ class ScoreWriter:
     """Writes ``metrics.csv`` and ``metrics.json`` of the best epoch, the one whose model is kept.
 
     ``metrics.csv`` has a row for each image and structure: name, dataset, structure (index), style, tag, prompt,
-    truth_pixels, pred_pixels, truth_empty, pred_empty and one column per metric. The tag says what the prompt gives
-    away (:mod:`monai_vlsm.prompts.tags`).
+    truth_pixels, pred_pixels, truth_empty, pred_empty, existence (if the postprocessing computes it) and one column per
+    metric. The tag says what the prompt gives away (:mod:`monai_vlsm.prompts.tags`).
 
     ``metrics.json`` has the epoch, the tags, counts (images, masks, empty truths, empty predictions) and, ``by_tag``,
     the counts, the mean of each metric and its means by dataset, style, prompt and structure. Prompts of different
@@ -150,7 +156,7 @@ class ScoreWriter:
             self._rows += image_rows(item, output)
 
     def _write(self, engine: Workflow) -> None:
-        rows = _gather(self._rows)
+        rows = gather_rows(self._rows)
         if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
         for name in self.metrics:
@@ -160,10 +166,7 @@ class ScoreWriter:
         if len(summary["tags"]) == 1:
             means = scalar_metrics(engine).items()
             summary["mean"] = {name: value if math.isfinite(value) else None for name, value in means}
-        with replacing(self.output_dir / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(self.output_dir / "metrics.csv", list(rows[0]), rows)
         with replacing(self.output_dir / "metrics.json") as path:
             path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -176,12 +179,3 @@ def _details(engine: Workflow, name: str, count: int) -> list[float]:
     if len(scores) != count:
         raise ValueError(f"metric {name!r} has {len(scores)} scores for {count} masks; it must score each mask")
     return scores
-
-
-def _gather(rows: list[Row]) -> list[Row]:
-    """Rows of all processes, in the order of their ranks, which is that of MONAI's metric details."""
-    if idist.get_world_size() == 1:
-        return rows
-    gathered: list[Any] = [None] * idist.get_world_size()
-    torch.distributed.all_gather_object(gathered, rows)
-    return [row for part in gathered for row in part]

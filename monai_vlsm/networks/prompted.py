@@ -48,6 +48,7 @@ class PromptedNet(nn.Module, ABC):
         ids = torch.tensor([prompt_ids(backbone, default_prompt)], device="cpu")
         self.register_buffer("default_input_ids", ids, persistent=False)
         self.trained_names: tuple[str, ...] = ()
+        self.existence_threshold = 0.0  # recorded only: the postprocessing uses it
 
     def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
@@ -91,6 +92,7 @@ class PromptedNet(nn.Module, ABC):
             "backbone": self.backbone,
             "image_size": self.image_size,
             "default_prompt": self.default_prompt,
+            "existence_threshold": self.existence_threshold,
         }
 
     def remember_trained(self, whole: bool = False) -> None:

@@ -21,11 +21,7 @@ from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork
 
 __all__ = ["SANFeatures", "SANNet"]
 
-_FUSIONS = {  # tokens after so many layers of CLIP go in front of this block of the side network
-    "san": {0: 0, 1: 3, 2: 6, 3: 9},
-    "official": {0: 0, 3: 1, 6: 2, 9: 3},
-}
-_RECOGNITION = 9  # CLIP's layers from here on recognise the proposals
+_FUSIONS = ("san", "official")
 
 
 class SANFeatures(NamedTuple):
@@ -44,8 +40,8 @@ class SANNet(PromptedNet):
     """Side Adapter Network (Xu et al., CVPR 2023): a small trained network beside a frozen CLIP.
 
     The side network reads the picture, and CLIP's tokens on its way. It proposes Q masks, and for each of them biases
-    that steer the attention of a copy of CLIP's class token in CLIP's last layers. So CLIP says in its own language what
-    lies under each mask. CLIP works on a picture of half the side. Each layer of it runs once.
+    that steer the attention of a copy of CLIP's class token in CLIP's last layers. So CLIP says in its own language
+    what lies under each mask. CLIP works on a picture of half the side. Each layer of it runs once.
 
     The logits of a prompt are a mean of the mask logits, weighted by how well CLIP's embedding of a proposal fits the
     text::
@@ -57,9 +53,9 @@ class SANNet(PromptedNet):
     proposal. The weights sum to 1, so the result has the range of mask logits, as a loss on logits needs it; a plain
     sum of Q * s would saturate every sigmoid.
 
-    Trains: side network and proposals (8,219,058 parameters for ``san-vit-b16``), and as in the paper CLIP's embedding of
-    picture positions (151,296), together 8,370,354. ``"san-mini"`` also trains CLIP's projection of pictures and takes
-    CLIP's scale of 100: clipseg-mini was pretrained to segment, which leaves both at their random start.
+    Trains: side network and proposals (8,219,058 parameters for ``san-vit-b16``), and as in the paper CLIP's embedding
+    of picture positions (151,296), together 8,370,354. ``"san-mini"`` also trains CLIP's projection of pictures and
+    takes CLIP's scale of 100: clipseg-mini was pretrained to segment, which leaves both as they were at its start.
 
     Args:
         backbone: ``"san-vit-b16"``, ``"san-mini"``, or a local folder with a CLIP or CLIPSeg in Hugging Face layout,
@@ -70,8 +66,8 @@ class SANNet(PromptedNet):
         default_prompt: the text used when ``forward`` gets no tokens.
         fusion: ``"san"`` is the paper, as above. ``"official"`` is for parity with the numbers of the VLSM-Adapter
             authors' code: CLIP's tokens after 0, 1 and 2 layers enter the side network before blocks 0, 3 and 6; no
-            gradient goes through the recognition, so that neither the biases nor CLIP's positions learn; and the weights
-            are ``w[k, q] = mean over d of embedding[q, d] / |embedding[q]| * text[k, d]``.
+            gradient goes through the recognition, so that neither the biases nor CLIP's positions learn; and
+            ``w[k, q] = mean over d of embedding[q, d] / |embedding[q]| * text[k, d]``.
         load_weights: False builds the network with random weights and without network access.
 
     Raises:
@@ -114,7 +110,7 @@ class SANNet(PromptedNet):
             image: ``(B, 3, H, W)``, normalised with the mean and deviation of CLIP.
         """
         picture = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
-        states = clip_states(self.clip, picture, _RECOGNITION)
+        states = clip_states(self.clip, picture, self.recognition)
         patch = self.clip.config.vision_config.patch_size
         grid = (picture.shape[-2] // patch, picture.shape[-1] // patch)
         maps = [state[:, 1:].transpose(1, 2).unflatten(2, grid) for state in states]
@@ -122,7 +118,7 @@ class SANNet(PromptedNet):
         if self.fusion == "official":
             biases = biases.detach()
         tower = self.clip.vision_model
-        copies = recognise_proposals(tower.encoder.layers[_RECOGNITION:], states[-1], biases, grid)
+        copies = recognise_proposals(tower.encoder.layers[self.recognition :], states[-1], biases, grid)
         return SANFeatures(masks, self.clip.visual_projection(tower.post_layernorm(copies)))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -170,11 +166,17 @@ class SANNet(PromptedNet):
 
     def _build(self, architecture: dict[str, Any]) -> None:
         vision, side = self.clip.config.vision_config, architecture["side"]
-        self._check_depth(vision.num_hidden_layers)
+        layers = architecture["fused_layers"]
+        self._check_depth(layers, vision.num_hidden_layers)
+        self.recognition = layers[-1]
         for name in architecture["clip_trains"] if self.fusion == "san" else ():
             self.clip.get_submodule(name).requires_grad_(True)
-        fusion = _FUSIONS[self.fusion]
-        self.side = SideAdapterNetwork(self.image_size, clip_width=vision.hidden_size, fusion=fusion, **side)
+        fusion = dict(enumerate(layers))
+        if self.fusion == "official":  # CLIP's layers and the blocks of the side network change places
+            fusion = {layer: block for block, layer in fusion.items()}
+        # positions for the backbone's own size: so a model.pt fits networks of any size
+        own_size = architecture["image_size"]
+        self.side = SideAdapterNetwork(own_size, clip_width=vision.hidden_size, fusion=fusion, **side)
         self.proposals = MaskProposals(side["width"], architecture["mask_width"], vision.num_attention_heads)
 
     def _weights(self, embeddings: Tensor, texts: Tensor) -> Tensor:
@@ -185,11 +187,11 @@ class SANNet(PromptedNet):
         cosines = torch.einsum("bkd,bqd->bkq", normalize(texts, dim=-1), embeddings)
         return (self.clip.logit_scale.exp() * cosines).softmax(dim=-1)
 
-    def _check_depth(self, layers: int) -> None:
-        if layers <= _RECOGNITION:
+    def _check_depth(self, fused: list[int], layers: int) -> None:
+        if layers <= fused[-1]:
             raise ValueError(
-                f"SAN reads CLIP after 0, 3, 6 and {_RECOGNITION} layers and recognises with those behind, so CLIP needs "
-                f"more than {_RECOGNITION}; {self.backbone} has {layers}"
+                f"SAN reads CLIP after {fused} layers and recognises with those behind, so CLIP needs more than "
+                f"{fused[-1]}; {self.backbone} has {layers}"
             )
 
     def _check_length(self, length: int) -> None:

@@ -32,9 +32,10 @@ def load_san_architecture(backbone: str | Path) -> dict[str, Any]:
             layout, which gets the side network of ``san-vit-b16``.
 
     Returns:
-        ``clip`` (where CLIP's weights come from), ``clip_config`` (its numbers, or None for those of a local source),
-        ``clip_trains`` (parts of CLIP that train), ``logit_scale`` (in place of CLIP's own, or None), ``side`` (numbers
-        of the side network) and ``mask_width``.
+        ``image_size``, ``clip`` (where CLIP's weights come from), ``clip_config`` (its numbers, or None for those of a
+        local source), ``clip_trains`` (parts of CLIP that train), ``logit_scale`` (in place of CLIP's own, or None),
+        ``fused_layers`` (CLIP's tokens after so many layers enter the first blocks of the side network; the layers
+        behind the last recognise), ``side`` (numbers of the side network) and ``mask_width``.
 
     Raises:
         BackboneNotFoundError: when it is neither; the error lists the known names.

@@ -14,7 +14,7 @@ __all__ = ["attention_mask_of_biases", "recognise_proposals"]
 
 
 def recognise_proposals(layers: Iterable[nn.Module], tokens: Tensor, biases: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Run CLIP's last layers with one copy of the class token for each proposal (SAN, section 3.3: [SLS] tokens).
+    """Run CLIP's last layers with one copy of the class token for each proposal (SAN's [SLS] tokens).
 
     A copy is attended by nothing but itself, and attends to itself and the patches, with the bias of its proposal added
     to the scores. So CLIP's own tokens stay what they are, and the copies do not see each other.

@@ -2,6 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """MONAI transforms of this package, each as array class and as dictionary class (``d``, ``D``, ``Dict``)."""
 
+from monai_vlsm.transforms.absent import (
+    RandAbsentPrompt,
+    RandAbsentPromptD,
+    RandAbsentPromptd,
+    RandAbsentPromptDict,
+)
+from monai_vlsm.transforms.existence import (
+    ExistenceScoreD,
+    ExistenceScored,
+    ExistenceScoreDict,
+    existence_scores,
+)
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
 from monai_vlsm.transforms.resize import ResizePicture, ResizePictureD, ResizePictured, ResizePictureDict
@@ -17,6 +29,7 @@ from monai_vlsm.transforms.select import (
     SelectPromptd,
     SelectPromptDict,
 )
+from monai_vlsm.transforms.styles import in_styles
 from monai_vlsm.transforms.tokens import TokenizePrompt, TokenizePromptD, TokenizePromptd, TokenizePromptDict
 
 __all__ = [
@@ -24,10 +37,17 @@ __all__ = [
     "BinarizeMaskD",
     "BinarizeMaskDict",
     "BinarizeMaskd",
+    "ExistenceScoreD",
+    "ExistenceScoreDict",
+    "ExistenceScored",
     "OrientVolume",
     "OrientVolumeD",
     "OrientVolumeDict",
     "OrientVolumed",
+    "RandAbsentPrompt",
+    "RandAbsentPromptD",
+    "RandAbsentPromptDict",
+    "RandAbsentPromptd",
     "RandSelectPrompt",
     "RandSelectPromptD",
     "RandSelectPromptDict",
@@ -49,4 +69,6 @@ __all__ = [
     "TokenizePromptD",
     "TokenizePromptDict",
     "TokenizePromptd",
+    "existence_scores",
+    "in_styles",
 ]

@@ -64,6 +64,7 @@ def test_holds_adapters_and_settings_only(network: CLIPSegNet, backbone: Path) -
         "adaptation": ADAPTATION.settings(),
         "image_size": tiny.SIZE,
         "default_prompt": "one polyp",
+        "existence_threshold": 0.0,
     }
 
 
@@ -90,6 +91,23 @@ def test_round_trip(load: Any, network: CLIPSegNet, file: Path, backbone: Path) 
     assert not torch.equal(predict(other), predict(network))
     load(other, file)
     assert torch.equal(predict(other), predict(network))
+
+
+@pytest.mark.parametrize("load", WAYS)
+def test_existence_threshold_travels_and_refuses_no_file(load: Any, network: CLIPSegNet, tmp_path: Path) -> None:
+    state = TrainedState(network)
+    assert state.existence_threshold == 0.0
+    state.existence_threshold = 0.4
+    saved = state.state_dict()
+    assert saved[SETTINGS_KEY] == state.settings()
+    torch.save(saved, tmp_path / "new.pt")
+    del saved[SETTINGS_KEY]["existence_threshold"]
+    torch.save(saved, tmp_path / "old.pt")
+    state.existence_threshold = 0.9
+    load(network, tmp_path / "new.pt")
+    assert network.existence_threshold == 0.4
+    load(network, tmp_path / "old.pt")
+    assert network.existence_threshold == 0.0
 
 
 @pytest.mark.parametrize("load", WAYS)

@@ -214,7 +214,7 @@ def test_inference(settings: dict[str, Any], trained: Path, folder_of_images: Pa
     run([INFERENCE], tmp_path, **arguments, dataset_dir=str(folder_of_images), prompt=["left polyp", "right polyp"])
     names = ["labels", "left_polyp", "right_polyp"]
     expected = {f"{image}_{name}.png" for image in ("wide", "tall") for name in names}
-    expected |= {f"scan_{name}.nii.gz" for name in names}
+    expected |= {f"scan_{name}.nii.gz" for name in names} | {"existence.csv"}
     assert {path.name for path in tmp_path.iterdir()} == expected
     assert Image.open(tmp_path / "wide_labels.png").size == (60, 40)
     assert Image.open(tmp_path / "tall_left_polyp.png").size == (30, 70)
@@ -224,12 +224,12 @@ def test_inference(settings: dict[str, Any], trained: Path, folder_of_images: Pa
     assert set(np.unique(np.asarray(mask.dataobj))) <= {0, 1, 2}
 
 
-def test_one_prompt_writes_one_file(
+def test_one_prompt_writes_one_mask(
     settings: dict[str, Any], trained: Path, folder_of_images: Path, tmp_path: Path
 ) -> None:
     arguments = {**without_data(settings), "model_file": str(trained / "models" / "model.pt")}
     run([INFERENCE], tmp_path, **arguments, dataset_dir=str(folder_of_images / "wide.png"), prompt="polyp")
-    assert [path.name for path in tmp_path.iterdir()] == ["wide_polyp.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["existence.csv", "wide_polyp.png"]
 
 
 def break_dataset(folder: Path) -> list[str]:
@@ -340,6 +340,8 @@ def test_two_processes(settings: dict[str, Any], tmp_path: Path) -> None:
     scores = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("train", "evaluate")]
     assert scores[0]["mean"] == pytest.approx(scores[1]["mean"], abs=1e-4)
     assert scores[1]["masks"] == 4
+    probes = list(csv.DictReader((tmp_path / "evaluate" / "probes.csv").open(encoding="utf-8")))
+    assert sorted(row["name"] for row in probes) == ["val_0_left", "val_0_right", "val_1_left", "val_1_right"]
 
 
 def test_started_by_another_program(settings: dict[str, Any], tmp_path: Path) -> None:

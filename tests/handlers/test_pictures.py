@@ -161,9 +161,24 @@ def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["same.png", "same_1.png"]
 
 
+def test_styles_of_one_image_have_names_of_their_own(tmp_path: Path) -> None:
+    data = [dict(item, name="same", prompt_style=style) for item, style in zip(toy.records(4), "abab", strict=True)]
+    toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=4)]).run()
+    names = ["same.png", "same_1.png", "same_a.png", "same_b.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_all_images_of_the_last_evaluation(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(3, 1, 1)
+    engine = toy.evaluator(network, toy.records(5), [OverlayWriter(tmp_path, count=None)])
+    engine.run(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"case{index}.png" for index in range(5)]
+
+
 def test_volumes_are_left_out(tmp_path: Path) -> None:
     data = [{"image": torch.zeros(3, 8, 8, 4), "label": torch.zeros(1, 8, 8, 4), "name": "volume"}]
-    toy.evaluator(torch.nn.Conv3d(3, 1, 1), data, [OverlayWriter(tmp_path / "overlays")]).run()
+    for count in (6, None):
+        toy.evaluator(torch.nn.Conv3d(3, 1, 1), data, [OverlayWriter(tmp_path / "overlays", count)]).run()
     assert not (tmp_path / "overlays").exists()
 
 

@@ -47,6 +47,13 @@ def _read(folder: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
         return list(csv.DictReader(file)), json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
+def test_existence_where_it_was_computed() -> None:
+    masks = torch.ones(2, 4, 4)
+    rows = image_rows({"name": "a", "prompt": ["x", "y"]}, {"label": masks, "pred": masks, "existence": [0.1234567, 1]})
+    assert [row["existence"] for row in rows] == [0.123457, 1.0]
+    assert "existence" not in image_rows({"name": "a"}, {"label": masks, "pred": masks})[0]
+
+
 def test_one_row_for_each_image(tmp_path: Path) -> None:
     toy.evaluator(_Above(), _squares(), [ScoreWriter(tmp_path / "out", METRICS)]).run()
     rows, summary = _read(tmp_path / "out")

@@ -1,0 +1,52 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``run.json``: what an evaluation was."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import monai
+import pytest
+import torch
+
+from monai_vlsm.handlers import RunInfoWriter
+from monai_vlsm.handlers.run_info import package_versions
+from tests.handlers import toy
+
+
+class _State:
+    def settings(self) -> dict[str, Any]:
+        return {"network": "CLIPSegNet", "existence_threshold": 0.25}
+
+
+def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "monai.bundle", "run", "--styles", "['p1','p2']"])
+    facts = {"bundle": "vlsm_dense", "dataset_dir": Path("/data/grün"), "styles": ["p1"], "dataset": None, "seed": 41}
+    writer = RunInfoWriter(tmp_path / "out", _State(), facts)
+    toy.evaluator(torch.nn.Conv2d(3, 1, 1), toy.records(1), [writer]).run()
+    text = (tmp_path / "out" / "run.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    created = datetime.fromisoformat(content.pop("created"))
+    assert abs((datetime.now(created.tzinfo) - created).total_seconds()) < 600
+    assert content == {
+        "bundle": "vlsm_dense",
+        "dataset_dir": "/data/grün",
+        "styles": ["p1"],
+        "dataset": None,
+        "seed": 41,
+        "settings": {"network": "CLIPSegNet", "existence_threshold": 0.25},
+        "versions": package_versions(),
+        "command": """python -m monai.bundle run --styles '['"'"'p1'"'"','"'"'p2'"'"']'""",
+    }
+    assert "grün" in text
+
+
+def test_versions() -> None:
+    versions = package_versions()
+    assert list(versions) == ["monai_vlsm", "monai", "torch"]
+    assert versions["monai"] == monai.__version__
