@@ -81,27 +81,43 @@ def draw_overlay(overlay: Overlay) -> Figure:
     """Draw an image: one structure as image, truth, prediction side by side; K structures as columns of two rows."""
     count, (height, width) = len(overlay.truth), overlay.image.shape[:2]
     rows, columns, panel = (1, 3, 3.6) if count == 1 else (2, count, 2.4)
-    figure = Figure(figsize=(panel * columns, panel * height / width * rows + 0.9), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    titles = [_title(overlay, index, width=90 if count == 1 else 26) for index in range(count)]
+    # inches for titles, legend and gaps; a layout engine takes three times as long
+    above, below, between = 0.4 + 0.2 * max(title.count("\n") + 1 for title in titles), 0.4, 0.05
+    figure = Figure(figsize=(panel * columns, (panel * height / width + between) * rows + above + below))
+    across, down = figure.get_size_inches()
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": 0.1 / across,
+            "right": 1 - 0.1 / across,
+            "bottom": below / down,
+            "top": 1 - above / down,
+            "wspace": between / panel,
+            "hspace": between / panel,
+        },
+    )
     for axes in grid.flat:
         axes.imshow(overlay.image)
         axes.set_axis_off()
     if count == 1:
-        figure.suptitle(_title(overlay, 0, width=90), fontsize=11)
+        figure.suptitle(titles[0], fontsize=11, y=1 - 0.1 / down, va="top")
         for axes, name in zip(grid[0], ("image", "truth", "prediction"), strict=True):
             axes.set_title(name, fontsize=9, color="0.35")
-    for index, (above, below) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
+    for index, (truth, prediction) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
         if count > 1:
-            above.set_title(_title(overlay, index, width=26), fontsize=10)
-        _outline(above, overlay.truth[index], TRUTH)
-        _fill(below, overlay.pred[index])
-        _outline(below, overlay.truth[index], TRUTH)
-        _outline(below, overlay.pred[index], PREDICTION)
+            truth.set_title(titles[index], fontsize=10)
+        _outline(truth, overlay.truth[index], TRUTH)
+        _fill(prediction, overlay.pred[index])
+        _outline(prediction, overlay.truth[index], TRUTH)
+        _outline(prediction, overlay.pred[index], PREDICTION)
     lines = [
         Line2D([], [], color=TRUTH, lw=2, label="truth"),
         Line2D([], [], color=PREDICTION, lw=2, label="prediction"),
     ]
-    figure.legend(handles=lines, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    figure.legend(handles=lines, loc="lower center", ncols=2, frameon=False, fontsize=10)
     return figure
 
 
@@ -182,7 +198,7 @@ class OverlayWriter:
 
     def _draw(self, overlay: Overlay) -> None:
         with replacing(self.output_dir / f"{self._file_stem(overlay)}.png") as path:
-            draw_overlay(overlay).savefig(path, format="png", dpi=120)
+            draw_overlay(overlay).savefig(path, format="png", dpi=120, pil_kwargs={"compress_level": 1})
 
     def _file_stem(self, overlay: Overlay) -> str:
         name = re.sub(r"[^\w.-]+", "_", overlay.name)

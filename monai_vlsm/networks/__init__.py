@@ -5,8 +5,17 @@
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
-from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
-__all__ = ["BackboneWeightsError", "CLIPSegNet", "CRISNet", "PromptedNet", "SANNet", "TargetUNet", "load_base"]
+__all__ = [
+    "BackboneWeightsError",
+    "CLIPSegNet",
+    "CRISNet",
+    "NoAdaptersError",
+    "PromptedNet",
+    "SANNet",
+    "TargetUNet",
+    "load_base",
+]

@@ -15,20 +15,15 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from monai_vlsm.adapters import Adaptation
 from monai_vlsm.backbones import load_architecture
-from monai_vlsm.errors import UserError
 from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
-from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
 
-__all__ = ["CRISNet", "CRISText", "NoAdaptersError"]
+__all__ = ["CRISNet", "CRISText"]
 
 _STRIDE = 32
-
-
-class NoAdaptersError(UserError, ValueError):
-    """Adapters were asked of a network that has no places for them."""
 
 
 class CRISText(NamedTuple):

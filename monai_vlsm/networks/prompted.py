@@ -14,8 +14,13 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
+from monai_vlsm.errors import UserError
 
-__all__ = ["PromptedNet"]
+__all__ = ["NoAdaptersError", "PromptedNet"]
+
+
+class NoAdaptersError(UserError, ValueError):
+    """Adapters were asked of a network that has no places for them."""
 
 
 class PromptedNet(nn.Module, ABC):

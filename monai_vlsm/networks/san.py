@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
-from monai_vlsm.networks.cris import NoAdaptersError
-from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork

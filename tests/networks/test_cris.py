@@ -20,7 +20,7 @@ from torch import Tensor
 from monai_vlsm.adapters import DenseAdaptation, ModelMismatchError, TrainedState, count_parameters
 from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
 from monai_vlsm.backbones.weights import WeightsFileError
-from monai_vlsm.networks.cris import CRISNet, NoAdaptersError
+from monai_vlsm.networks import CRISNet, NoAdaptersError
 from tests.networks import tiny_cris
 from tests.networks.tiny_cris import SIZE, clip_state, official_state, save_archive
 

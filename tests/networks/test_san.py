@@ -17,8 +17,7 @@ from monai.networks.utils import eval_mode
 
 from monai_vlsm.adapters import DenseAdaptation, ModelMismatchError, TrainedState, count_parameters
 from monai_vlsm.backbones import default_image_size, known_backbones
-from monai_vlsm.networks import SANNet
-from monai_vlsm.networks.cris import NoAdaptersError
+from monai_vlsm.networks import NoAdaptersError, SANNet
 from monai_vlsm.networks.san import SANFeatures
 from tests import tiny
 from tests.networks.tiny_san import SIZE, inputs, shrink_side
