@@ -176,7 +176,7 @@ def _text_config(backbone: str | Path) -> dict[str, Any]:
     return text
 
 
-def not_available(what: str, source: str) -> BackboneNotFoundError:
+def not_available(what: str, source: str, mini: str = MINI) -> BackboneNotFoundError:
     """The error for a known backbone whose files cannot be had: where it was looked for, and three ways to get it."""
     if Path(source).is_dir():
         return BackboneNotFoundError(f"{source} holds no readable {what} in Hugging Face layout; copy the whole model")
@@ -186,5 +186,5 @@ def not_available(what: str, source: str) -> BackboneNotFoundError:
         f"  1. with a network connection, once:  hf download {source}\n"
         f"  2. copy the model's folder to this machine and name it:  --backbone /path/to/folder\n"
         f"  3. copy the cache of a machine that has it and set HF_HOME to the copy\n"
-        f"To try things out without it: --backbone {MINI}"
+        f"To try things out without it: --backbone {mini}"
     )

@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.backbones.catalogue import backbone_source, load_config, not_available
+from monai_vlsm.backbones.catalogue import MINI, backbone_source, load_config, not_available
 from monai_vlsm.errors import UserError
 
-__all__ = ["BackboneWeightsError", "load_base"]
+__all__ = ["BackboneWeightsError", "load_base", "load_pretrained"]
 
 
 class BackboneWeightsError(UserError, ValueError):
@@ -36,9 +36,25 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
     config = load_config(backbone)
     if not load_weights:
         return CLIPSegForImageSegmentation(config).eval()
-    source = backbone_source(backbone)
+    base: CLIPSegForImageSegmentation = load_pretrained(CLIPSegForImageSegmentation, config, backbone_source(backbone))
+    return base
+
+
+def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> Any:
+    """Load a transformers model in float32, in evaluation mode, and refuse weights that are not all its own.
+
+    Args:
+        model: class of the model.
+        config: its architecture.
+        source: a folder, or the id of a model in the Hugging Face cache or on the Hub.
+        mini: name of the embedded backbone that the error suggests when the weights cannot be had.
+
+    Raises:
+        BackboneNotFoundError: when the weights cannot be had.
+        BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape.
+    """
     try:
-        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
+        loaded, report = model.from_pretrained(
             source,
             config=config,
             dtype=torch.float32,
@@ -49,13 +65,12 @@ def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImag
     except SafetensorError as error:
         raise BackboneWeightsError(f"{source}: a weight file cannot be read: {error}. Copy the model again") from error
     except OSError as error:
-        raise not_available("weights", source) from error
-    base, report = loaded
-    _check(report, source)
-    return base.eval()
+        raise not_available("weights", source, mini) from error
+    _check(report, source, model.config_class.model_type)
+    return loaded.eval()
 
 
-def _check(report: dict[str, Any], source: str) -> None:
+def _check(report: dict[str, Any], source: str, kind: str) -> None:
     missing = sorted(report["missing_keys"])
     # checkpoints written by transformers < 4.31 carry the position indices, which are no weights
     unexpected = sorted(key for key in report["unexpected_keys"] if not key.endswith("position_ids"))
@@ -64,5 +79,5 @@ def _check(report: dict[str, Any], source: str) -> None:
         raise BackboneWeightsError(
             f"{source}: the weights are not those of its config.json: {len(missing)} missing {missing[:3]}, "
             f"{len(unexpected)} unexpected {unexpected[:3]}, {len(mismatched)} of another shape {mismatched[:3]}. "
-            "Get the model again, or give the folder of a CLIPSeg model"
+            f"Get the model again, or give the folder of a {kind} model"
         )

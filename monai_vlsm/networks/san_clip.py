@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
 from monai_vlsm.backbones import MINI, load_architecture
-from monai_vlsm.backbones.catalogue import not_available
-from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
+from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base, load_pretrained
 
 __all__ = ["clip_states", "load_clip", "load_san_architecture"]
 
@@ -73,7 +70,7 @@ def load_clip(architecture: Mapping[str, Any], load_weights: bool) -> Any:
     if config["model_type"] == "clipseg":
         clip: Any = load_base(source, load_weights).clip
     elif load_weights:
-        clip = _pretrained(source, CLIPConfig.from_dict(config))
+        clip = load_pretrained(CLIPModel, CLIPConfig.from_dict(config), source, mini="san-mini")
     else:
         clip = CLIPModel(CLIPConfig.from_dict(config)).eval()
     if architecture["logit_scale"] is not None:
@@ -104,35 +101,3 @@ def _local_config(source: str) -> dict[str, Any]:
         return {"model_type": "clipseg"}
     values: dict[str, Any] = json.loads(Path(source, "config.json").read_text(encoding="utf-8"))
     return values
-
-
-def _pretrained(source: str, config: CLIPConfig) -> CLIPModel:
-    try:
-        loaded: Any = CLIPModel.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=Path(source).is_dir(),
-            ignore_mismatched_sizes=True,  # reported below, with the name of the folder
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise BackboneWeightsError(f"{source}: a weight file cannot be read: {error}. Copy the model again") from error
-    except OSError as error:
-        raise not_available("weights", source) from error
-    model, report = loaded
-    _check(report, source)
-    return model.eval()
-
-
-def _check(report: dict[str, Any], source: str) -> None:
-    # checkpoints written by transformers < 4.31 carry the position indices, which are no weights
-    unexpected = sorted(key for key in report["unexpected_keys"] if not key.endswith("position_ids"))
-    missing = sorted(report["missing_keys"])
-    mismatched = sorted(str(key) for key in report["mismatched_keys"])
-    if missing or unexpected or mismatched:
-        raise BackboneWeightsError(
-            f"{source}: the weights are not those of its config.json: {len(missing)} missing {missing[:3]}, "
-            f"{len(unexpected)} unexpected {unexpected[:3]}, {len(mismatched)} of another shape {mismatched[:3]}. "
-            "Get the model again, or give the folder of a CLIP model"
-        )
