@@ -22,8 +22,7 @@ def existence_scores(probabilities: Tensor, share: float = TOP_SHARE) -> Tensor:
 
     The most probable 0.5 % of a picture are about as many pixels as the smallest structures have (in BUSI one mask in
     twenty covers less than 0.6 %). So the score does not grow with the size of a structure, as the mean over the
-    picture would, and does not hang on one pixel, as the largest value would. Between 0.1 % and 2 % the share hardly
-    matters (docs/absent.md).
+    picture would, and does not hang on one pixel, as the largest value would. See docs/absent.md.
 
     Args:
         probabilities: ``(K, H, W)``, or ``(K, H, W, D)`` with D slices, at the size of the network.
