@@ -39,10 +39,11 @@ def load_datalist(
         check: decode all files first and refuse the list if anything is wrong.
 
     Returns:
-        records ``{"image", "label", "prompt", "tags", "dataset", "name"}`` in the order of the list: a path, a path or
-        K paths, a table of styles or K tables, what each style gives away or K tables of that
-        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, and a unique name that can be part of a file name:
-        records that would have the same name get -2, -3, ... behind it.
+        records ``{"image", "label", "prompt", "tags", "dataset", "name", "picture", "patient"}`` in the order of the
+        list: a path, a path or K paths, a table of styles or K tables, what each style gives away or K tables of that
+        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, a unique name that can be part of a file name
+        (records that would have the same name get -2, -3, ... behind it), the name of the picture, which all records
+        of one picture share, and the patient, empty where neither list nor file name tells.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -102,6 +103,7 @@ def _separate(rows: Sequence[Row]) -> list[Record]:
     names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
     return [
         {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "tags": row.tags, "name": name}
+        | {"picture": images[row.image], "patient": row.patient or ""}
         for row, name in zip(rows, _unique(names), strict=True)
     ]
 
@@ -110,8 +112,9 @@ def _together(rows: Sequence[Row]) -> list[Record]:
     names = _image_names(rows)
     records: dict[Path, Record] = {}
     for row in rows:
-        empty = {"image": str(row.image), "label": [], "prompt": [], "tags": [], "name": names[row.image]}
-        record = records.setdefault(row.image, empty)
+        name = names[row.image]
+        who = {"name": name, "picture": name, "patient": row.patient or ""}
+        record = records.setdefault(row.image, {"image": str(row.image), "label": [], "prompt": [], "tags": []} | who)
         record["label"].append(str(row.mask))
         record["prompt"].append(row.prompt)
         record["tags"].append(row.tags)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import textwrap
@@ -202,8 +203,8 @@ class OverlayWriter:
 
     def _file_stem(self, overlay: Overlay) -> str:
         name = re.sub(r"[^\w.-]+", "_", overlay.name)
-        numbered = (f"{name}_{number}" for number in range(1, len(self._names) + 2))
-        stems = [name, *([f"{name}_{overlay.style}"] if overlay.style else []), *numbered]
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        stems = itertools.chain([name], [f"{name}_{overlay.style}"] if overlay.style else [], numbered)
         stem = next(stem for stem in stems if stem not in self._names)
         self._names.add(stem)
         return stem
