@@ -143,7 +143,7 @@ def _threshold(facts: Mapping[str, str]) -> Iterator[Block]:
         yield Paragraph(
             "This run has no threshold, so no mask was emptied."
             if none
-            else f"The threshold of this run is {values[0]}."
+            else f"The threshold of this run is {float(values[0]):.3g}."
         )
 
 
