@@ -29,7 +29,10 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("file", metavar="FILE", type=Path, help="a model.pt")
     parser.add_argument("repo_id", metavar="REPO_ID", help="OWNER/NAME on the Hub; made if it is not there")
     parser.add_argument(
-        "--evaluation", type=Path, metavar="RUN_DIR", help="what an evaluation of FILE wrote: scores, prompts, a picture"
+        "--evaluation",
+        type=Path,
+        metavar="RUN_DIR",
+        help="what an evaluation of FILE wrote; gives scores, prompts, picture",
     )
     parser.add_argument(
         "--dataset",

@@ -20,8 +20,8 @@ from monai_vlsm.report.columns import natural
 from monai_vlsm.report.markdown import escaped, table_text
 from monai_vlsm.report.reading import Run, read_run
 from monai_vlsm.report.results import RunResults, measure
-from monai_vlsm.report.scores import ScoreRow, plain_rows
-from monai_vlsm.report.sections import score_table
+from monai_vlsm.report.scores import PromptRow, ScoreRow, plain_rows
+from monai_vlsm.report.sections import prompt_table, score_table
 
 __all__ = ["Evaluation", "ScoreSection", "model_index", "read_evaluation"]
 
@@ -37,12 +37,14 @@ class ScoreSection:
         title: what prompts they are.
         meaning: what such prompts give away.
         table: means with intervals.
+        by_prompt: the same for each prompt, where there are few different ones; else empty.
         few: whether there are too few images for good intervals.
     """
 
     title: str
     meaning: str
     table: str
+    by_prompt: str
     few: bool
 
 
@@ -97,7 +99,7 @@ def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
         threshold=None if threshold is None else float(threshold),
         known_model="settings" in run.facts,
         prompts=_prompts(run),
-        scores=[_section(tag, rows) for tag, rows in results.scores.items()],
+        scores=[_section(tag, rows, results.prompts[tag]) for tag, rows in results.scores.items()],
         plain=plain_rows(results.scores),
         remarks=list(_remarks(results)),
         case=_typical(results),
@@ -127,10 +129,11 @@ def _prompts(run: Run) -> dict[str, list[str]]:
     return {tag: sorted(set(prompts[tags == tag]), key=natural) for tag in TAGS if (tags == tag).any()}
 
 
-def _section(tag: str, rows: Sequence[ScoreRow]) -> ScoreSection:
+def _section(tag: str, rows: Sequence[ScoreRow], prompts: Sequence[PromptRow]) -> ScoreSection:
     meaning = words.TAG_MEANING[tag].replace("nothing else on this page", "no other scores")
     few = any(row.units < words.FEW for row in rows)
-    return ScoreSection(words.TAG_TITLE[tag], meaning, table_text(score_table(rows)), few)
+    by_prompt = table_text(prompt_table(prompts)) if prompts else ""
+    return ScoreSection(words.TAG_TITLE[tag], meaning, table_text(score_table(rows)), by_prompt, few)
 
 
 def _remarks(results: RunResults) -> Iterator[str]:
@@ -161,7 +164,7 @@ def _typical(results: RunResults) -> Case | None:
 
 
 def model_index(evaluation: Evaluation) -> list[EvalResult]:
-    """Scores of class prompts as the Hub reads them from the head of a card; those of other prompts stay in the text."""
+    """Scores of class prompts for the head of a card, where the Hub reads them; others stay in the text."""
     return [
         EvalResult(
             task_type="image-segmentation",

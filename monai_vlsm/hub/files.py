@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from monai_vlsm.networks import CLIPSegNet, PromptedNet, SANNet
 __all__ = ["AdapterFile", "check_architecture", "is_shared_backbone", "read_adapters", "write_adapters"]
 
 _FORMAT = 1
-_NETWORKS: dict[str, type[PromptedNet]] = {kind.__name__: kind for kind in (CLIPSegNet, SANNet)}
+_NETWORKS: dict[str, Callable[..., PromptedNet]] = {"CLIPSegNet": CLIPSegNet, "SANNet": SANNet}
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int}
 _NOT_ARGUMENTS = {"format", "network", "base", "default_prompt", "existence_threshold"}
 
@@ -96,7 +96,7 @@ def _check_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
         raise ModelMismatchError(
             f"{path} holds a whole network ({settings['network']}), not adapters of a frozen base: its fingerprint of "
             f"the base is {settings['base']!r}. The Hub commands share adapters only; a whole bundle goes up with "
-            "python -m monai.bundle push_to_hf_hub"
+            "monai.bundle.push_to_hf_hub"
         )
     try:
         json.dumps(dict(settings))

@@ -52,7 +52,7 @@ def pull(
     Raises:
         HubError: no such repository or revision, no permission, no network, a broken download, a name that is none, or
             a repository without adapters.
-        ModelMismatchError: a file with code or other objects in it, without settings or fingerprint, or that is damaged.
+        ModelMismatchError: a file with code or other objects in it, without settings or fingerprint, or a damaged one.
         FileExistsHereError: another file is there already, without ``overwrite``.
     """
     check_repo_id(repo_id)
@@ -104,7 +104,9 @@ def _check(path: Path, repo_id: str) -> None:
         if is_shared_backbone(adapters.settings["backbone"]):
             check_architecture(path, adapters)
     except ModelMismatchError as error:
-        raise ModelMismatchError(str(error).replace(str(path), f"{MODEL} of {repo_id}") + ". Nothing was kept") from error
+        raise ModelMismatchError(
+            str(error).replace(str(path), f"{MODEL} of {repo_id}") + ". Nothing was kept"
+        ) from error
 
 
 def _move(source: Path, folder: Path, files: list[str], overwrite: bool) -> None:

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import HfApi
 from PIL import Image
 
-from monai_vlsm.hub.card import CardFacts, make_card
+from monai_vlsm.hub.card import make_card
 from monai_vlsm.hub.evaluation import read_evaluation
+from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.hub.faults import HubError, check_repo_id, hub_errors
 from monai_vlsm.hub.files import check_architecture, read_adapters, write_adapters
 
@@ -125,6 +126,8 @@ def _upload(folder: Path, repo_id: str, private: bool, api: HfApi) -> str:
     with hub_errors(repo_id, api.endpoint):
         url = api.create_repo(repo_id, private=private or None, exist_ok=True)
         if private and not api.model_info(repo_id).private:
-            raise HubError(f"{repo_id} is there already and is public; nothing was sent. Make it private on its page first")
+            raise HubError(
+                f"{repo_id} is there already and is public; nothing was sent. Make it private on its page first"
+            )
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Adapters of monai_vlsm")
     return str(url)
