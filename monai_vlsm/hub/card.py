@@ -109,7 +109,7 @@ def _settings_table(settings: Mapping[str, Any]) -> str:
         ("prompt where none is given", escaped(clean(settings.get("default_prompt") or "none"))),
         ("existence threshold", _threshold(settings)),
     ]
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return "\n".join(["| setting | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def _adaptation_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -103,8 +103,6 @@ def score_notes(evaluation: Evaluation | None, settings: Mapping[str, Any]) -> I
     yield escaped(words.EMPTY_RULE)
     if evaluation.split == "val":
         yield "In training, the list “val” chooses the epoch that is kept, so scores on it are a little too good."
-    if not evaluation.known_model:
-        yield "The evaluation does not record which model it was made with: that it was this one is the author's word."
     if evaluation.threshold is not None and evaluation.threshold != settings.get("existence_threshold", 0.0):
         yield (
             f"These scores were computed with the existence threshold {evaluation.threshold:.3g}, "

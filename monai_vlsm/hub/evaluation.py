@@ -18,14 +18,14 @@ from monai_vlsm.report.bootstrap import Estimate
 from monai_vlsm.report.cases import Case
 from monai_vlsm.report.columns import natural
 from monai_vlsm.report.markdown import escaped, table_text
-from monai_vlsm.report.reading import Run, read_run
+from monai_vlsm.report.reading import EVALUATE, Run, read_run
 from monai_vlsm.report.results import RunResults, measure
 from monai_vlsm.report.scores import PromptRow, ScoreRow, plain_rows
 from monai_vlsm.report.sections import prompt_table, score_table
 
 __all__ = ["Evaluation", "ScoreSection", "model_index", "read_evaluation"]
 
-_FREE = {"format", "backbone", "default_prompt", "existence_threshold"}
+_FREE = {"format", "backbone", "default_prompt"}
 _METRICS = {"dice": "Dice", "mean_iou": "IoU"}
 
 
@@ -57,7 +57,6 @@ class Evaluation:
         split: name of the list, empty if not known.
         date: when, empty if not known.
         threshold: existence threshold that the scores were computed with; None if not known.
-        known_model: whether run.json says which model it was, and it is this one.
         prompts: tag to the different prompts.
         scores: by tag, one section each.
         plain: the rows that may be quoted: class prompts, plainest style, one for each dataset.
@@ -69,7 +68,6 @@ class Evaluation:
     split: str
     date: str
     threshold: float | None
-    known_model: bool
     prompts: Mapping[str, Sequence[str]]
     scores: Sequence[ScoreSection]
     plain: Sequence[ScoreRow]
@@ -81,12 +79,13 @@ def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
     """Read the folder of an evaluation, and check that it is one of these adapters.
 
     Args:
-        folder: with ``metrics.csv`` and, as far as there, ``run.json``, ``probes.csv`` and ``overlays``.
+        folder: with ``metrics.csv``, ``run.json`` and, as far as there, ``probes.csv`` and ``overlays``.
         settings: those of the adapters.
 
     Raises:
         ReportError: when no evaluation wrote the folder.
-        ModelMismatchError: when it is the evaluation of another model, or of one without anything trained.
+        ModelMismatchError: when it is the evaluation of another model, of one without anything trained, or does not say
+            of which.
     """
     run = read_run(folder)
     _check_model(folder, run.facts, settings)
@@ -97,7 +96,6 @@ def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
         split=str(run.facts.get("split") or ""),
         date=words.date(str(run.facts.get("created") or "")),
         threshold=None if threshold is None else float(threshold),
-        known_model="settings" in run.facts,
         prompts=_prompts(run),
         scores=[_section(tag, rows, results.prompts[tag]) for tag, rows in results.scores.items()],
         plain=plain_rows(results.scores),
@@ -112,15 +110,17 @@ def _check_model(folder: Path, facts: Mapping[str, Any], settings: Mapping[str, 
             f"{folder} is an evaluation without adapters (zero-shot); give the one of this file, or none"
         )
     evaluated = facts.get("settings")
-    if evaluated is None:
-        return
     if not isinstance(evaluated, dict):
-        raise ModelMismatchError(f"{folder / 'run.json'}: settings must be a table; run the evaluation again")
+        raise ModelMismatchError(
+            f"{folder} does not record which model its scores belong to: run.json or its settings are missing, as "
+            f"after a training. Evaluate this file: {EVALUATE} --model_file FILE --output_dir FOLDER"
+        )
     for name in sorted((set(settings) | set(evaluated)) - _FREE):
-        if evaluated.get(name) != settings.get(name):
+        theirs, ours = ({"existence_threshold": 0.0, **found}.get(name) for found in (evaluated, settings))
+        if theirs != ours:
             raise ModelMismatchError(
-                f"{folder} is the evaluation of another model: its {name} is {evaluated.get(name)}, "
-                f"that of the file {settings.get(name)}. Give the evaluation of this file, or none"
+                f"{folder} is the evaluation of another model: its {name} is {theirs}, that of the file {ours}. "
+                "Give the evaluation of this file, or none"
             )
 
 

@@ -64,7 +64,6 @@ def push(
         ReportError: a folder that no evaluation wrote.
         HubError: the Hub cannot be reached, or does not let us; or the repository is public and should be private.
     """
-    check_repo_id(repo_id)
     with TemporaryDirectory() as folder:
         write_upload(
             file,

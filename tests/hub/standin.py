@@ -153,6 +153,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _unseen(self, repo_id: str) -> Reply | None:
         repository = self.hub.repositories.get(repo_id)
+        if self.token not in ("", TOKEN, READ_ONLY):
+            return refused(401, message="Invalid credentials in Authorization header")
         if repository is None or (repository.private and self.token not in (TOKEN, READ_ONLY)):
             status = 404 if self.token else 401
             return refused(status, "RepoNotFound", "Repository not found")

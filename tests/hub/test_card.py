@@ -17,9 +17,10 @@ from huggingface_hub import ModelCard
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError
 from monai_vlsm.commands import main
 from monai_vlsm.hub import write_upload
+from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.report import ReportError
 from tests.hub.standin import TOKEN, Hub
 from tests.report.runs import HOSTILE, full_run, make_run, score, scores
@@ -83,10 +84,7 @@ def test_facts_of_the_file(mini_file: Path, tmp_path: Path) -> None:
     assert "Without a prompt it looks for “polyp”." in card
 
 
-def test_a_base_on_the_hub(mini_file: Path, tmp_path: Path) -> None:
-    from monai_vlsm.adapters import DenseAdaptation
-    from monai_vlsm.networks import CLIPSegNet
-
+def test_a_base_on_the_hub(tmp_path: Path) -> None:
     with torch.device("meta"):
         network = CLIPSegNet(adaptation=DenseAdaptation("v", width=2), load_weights=False)
     state = {name: torch.zeros(network.state_dict()[name].shape) for name in network.trained_names}
@@ -153,8 +151,6 @@ def test_doubts_are_told(mini_file: Path, tmp_path: Path) -> None:
     assert "With fewer than 20 images" in card
     assert "so scores on it are a little too good" in card
     assert ModelCard(card).data.eval_results is None
-    unknown = card_of(mini_file, tmp_path, make_run(tmp_path / "unknown", rows))
-    assert "does not record which model it was made with" in unknown
 
 
 def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
@@ -184,7 +180,7 @@ def test_hostile_words(mini_file: Path, tmp_path: Path) -> None:
     text = card.split("\n---\n", 1)[1]
     assert "<script>" not in text
     assert text.count("](javascript") == text.count("\\](javascript") > 0
-    assert "{{ 7 * 7 }}" in text
+    assert "{{ 7 \\* 7 }}" in text
     assert ModelCard(card).data.license is None
     assert "--prompt polyp" in card
 
@@ -195,6 +191,7 @@ def test_hostile_words(mini_file: Path, tmp_path: Path) -> None:
         ({"base": "1" * 64}, "evaluation of another model: its base is 1111"),
         ({"adaptation": {"type": "DenseAdaptation", "width": 64}}, "another model: its adaptation is"),
         ({"image_size": 352}, "its image_size is 352, that of the file 160"),
+        ({"existence_threshold": 0.3}, "its existence_threshold is 0.3, that of the file 0.25"),
     ],
 )
 def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -207,8 +204,9 @@ def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change
 def test_other_faulty_evaluations(mini_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelMismatchError, match="without adapters"):
         card_of(mini_file, tmp_path, make_run(tmp_path / "zero", info=facts(mini_file, zero_shot=True)))
-    with pytest.raises(ModelMismatchError, match="settings must be a table"):
-        card_of(mini_file, tmp_path, make_run(tmp_path / "odd", info=facts(mini_file, settings=3)))
+    for name, info in (("odd", facts(mini_file, settings=3)), ("training", None)):
+        with pytest.raises(ModelMismatchError, match="does not record which model"):
+            card_of(mini_file, tmp_path, make_run(tmp_path / name, info=info))
     with pytest.raises(ReportError, match="does not exist"):
         card_of(mini_file, tmp_path, tmp_path / "none")
 

@@ -101,6 +101,12 @@ def test_push_without_permission(hub: Hub, mini_file: Path, token: str | None, m
     assert REPO not in hub.repositories
 
 
+def test_pull_with_a_token_that_has_expired(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {"model.pt": b"x"})
+    with pytest.raises(HubError, match=r"does not know who you are.*settings/tokens.*Invalid credentials"):
+        pull(REPO, tmp_path / "out", token="hf_old", endpoint=hub.url)
+
+
 def test_push_of_a_wrong_licence(hub: Hub, mini_file: Path) -> None:
     with pytest.raises(HubError, match=r'does not take what was sent.*\n.*"license" must be one of'):
         push(mini_file, REPO, license="my-own", token=TOKEN, endpoint=hub.url)
