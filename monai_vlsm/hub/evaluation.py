@@ -95,7 +95,7 @@ def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
         datasets=sorted(set(run.scores["dataset"]), key=natural),
         split=str(run.facts.get("split") or ""),
         date=words.date(str(run.facts.get("created") or "")),
-        threshold=None if threshold is None else float(threshold),
+        threshold=float(threshold) if isinstance(threshold, int | float) else None,
         prompts=_prompts(run),
         scores=[_section(tag, rows, results.prompts[tag]) for tag, rows in results.scores.items()],
         plain=plain_rows(results.scores),
