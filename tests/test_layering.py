@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
     "handlers": {"errors", "prompts"},
+    "hub": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report"},
     "inferers": set(),
     "losses": set(),
     "metrics": set(),
@@ -24,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
+    "commands": {"adapters", "backbones", "data", "errors", "hub", "networks", "prompts", "report", "transforms"},
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
