@@ -20,6 +20,7 @@ SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
 
 _SETTINGS = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
+_OPTIONAL = {"adaptation": Mapping, "existence_threshold": (int, float)}
 
 
 class ModelMismatchError(UserError, ValueError):
@@ -99,6 +100,9 @@ def _fault(content: Any) -> str:
     for key, kind in _SETTINGS.items():
         if not isinstance(settings.get(key), kind):
             return f"{key!r} in its entry {SETTINGS_KEY!r} must be of type {kind.__name__}, got {settings.get(key)!r}"
+    for key in _OPTIONAL.keys() & settings.keys():
+        if settings[key] is not None and not isinstance(settings[key], _OPTIONAL[key]):
+            return f"{key!r} in its entry {SETTINGS_KEY!r} is {settings[key]!r}"
     strange = [name for name, value in content.items() if name != SETTINGS_KEY and not _is_plain(value)]
     return f"{strange[0]!r} is not a plain tensor" if strange else ""
 
