@@ -82,7 +82,7 @@ def _load(path: str | Path) -> Any:
             path, "it is no file of torch.save, or holds Python objects that could run code; it was not opened"
         ) from error
     except OSError as error:
-        raise _no_model(path, f"it cannot be read: {error.strerror or error}") from error
+        raise _no_model(path, f"it is damaged or cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises many kinds; each means that this is not one of our files
         reason = str(error).partition("\n")[0]
         raise _no_model(path, f"it is damaged or of another kind: {type(error).__name__}: {reason}") from error

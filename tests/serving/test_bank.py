@@ -35,9 +35,7 @@ def memory_of(network: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("kind", ADAPTATIONS)
-def test_computes_what_a_network_of_its_own_computes(
-    kind: str, full_bank: AdapterBank, trained: Networks
-) -> None:
+def test_computes_what_a_network_of_its_own_computes(kind: str, full_bank: AdapterBank, trained: Networks) -> None:
     network = full_bank.network(kind)
     assert torch.equal(ask(network), ask(trained[kind]))
     image = torch.ones(1, 3, tiny.SIZE, tiny.SIZE)
