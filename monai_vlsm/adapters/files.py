@@ -20,7 +20,7 @@ SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
 
 _SETTINGS = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
-_OPTIONAL = {"adaptation": Mapping, "existence_threshold": (int, float)}
+_OPTIONAL: dict[str, Any] = {"adaptation": Mapping, "existence_threshold": (int, float)}
 
 
 class ModelMismatchError(UserError, ValueError):
