@@ -25,7 +25,19 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "hub", "networks", "prompts", "report", "transforms"},
+    "commands": {
+        "adapters",
+        "backbones",
+        "data",
+        "errors",
+        "hub",
+        "networks",
+        "prompts",
+        "report",
+        "serving",
+        "transforms",
+    },
+    "serving": {"adapters", "backbones", "errors", "networks"},
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
