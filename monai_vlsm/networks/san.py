@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
-from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork
@@ -75,6 +75,9 @@ class SANNet(PromptedNet):
         NoAdaptersError: when an adaptation is given.
         ValueError: when ``image_size`` does not fit the patches, or for another ``fusion``.
     """
+
+    image_mean = CLIP_MEAN
+    image_std = CLIP_STD
 
     def __init__(
         self,
