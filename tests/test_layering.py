@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
+    "export": {"adapters", "backbones", "errors", "networks", "transforms"},
+    "commands": {"adapters", "backbones", "data", "errors", "export", "networks", "prompts", "report", "transforms"},
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -114,7 +114,7 @@ class SANNet(PromptedNet):
         picture = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
         states = clip_states(self.clip, picture, self.recognition)
         patch = self.clip.config.vision_config.patch_size
-        grid = (picture.shape[-2] // patch, picture.shape[-1] // patch)
+        grid = (int(picture.shape[-2]) // patch, int(picture.shape[-1]) // patch)  # in a trace too, as ONNX needs it
         maps = [state[:, 1:].transpose(1, 2).unflatten(2, grid) for state in states]
         masks, biases = self.proposals(*self.side(image, maps))
         if self.fusion == "official":

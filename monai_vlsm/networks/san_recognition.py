@@ -48,7 +48,9 @@ def attention_mask_of_biases(biases: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     queries = biases.shape[2]
     resized = adaptive_max_pool2d(biases.flatten(1, 2), grid).flatten(2).unflatten(1, biases.shape[1:3])
-    blind = biases.new_full((queries, queries + 1), -torch.inf).fill_diagonal_(0.0)
+    places = torch.arange(queries + 1, device=biases.device)  # in place of torch.eye, which onnxruntime cannot run
+    others = places[:queries, None] != places
+    blind = biases.new_zeros(queries, queries + 1).masked_fill(others, -torch.inf)
     copies = torch.cat([blind.expand(*biases.shape[:2], -1, -1), resized], dim=-1)
     own = biases.new_zeros(resized.shape[-1] + 1, copies.shape[-1])
     own[:, :queries] = -torch.inf
