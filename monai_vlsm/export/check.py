@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_vlsm.export.files import quiet
 from monai_vlsm.export.problems import ExportError
 from monai_vlsm.networks import PromptedNet
 
@@ -35,7 +36,8 @@ def open_file(path: Path) -> Run:
         A function that maps images ``(B, 3, S, S)`` and the other inputs by name to logits ``(B, K, S, S)``.
     """
     if path.suffix == ".ts":
-        module = torch.jit.load(str(path), map_location="cpu")
+        with quiet():
+            module = torch.jit.load(str(path), map_location="cpu")
         return lambda image, texts: module(image, *texts.values())
     import onnxruntime
 
@@ -68,13 +70,9 @@ def check_file(path: Path, network: PromptedNet, ids: Tensor, texts: Mapping[str
     try:
         run = open_file(path)
         difference = max(_difference(run, network, ids, texts, images) for images in BATCHES)
-    except RuntimeError as error:
+    except Exception as error:  # onnxruntime's errors have no other class in common
         reason = str(error).strip().partition("\n")[0]
-        raise ExportError(f"{path} was written but does not run: {reason}. It is left as it is; do not use it") from error
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise ExportError(f"{path} was written but does not run: {error}. It is left as it is; do not use it") from error
+        raise ExportError(f"{path} does not run: {reason}. It is left as it is; do not use it") from error
     if not difference <= LIMIT:
         raise ExportError(
             f"{path} differs from the network in PyTorch by {difference:.1e}, more than {LIMIT:.0e}. It is left as it "

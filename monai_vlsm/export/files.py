@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from monai.data import save_net_with_metadata
 from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
 
 from monai_vlsm.export.problems import ExportError
 
-__all__ = ["FORMATS", "require_packages", "write_onnx", "write_torchscript"]
+__all__ = ["FORMATS", "quiet", "require_packages", "write_onnx", "write_torchscript"]
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".ts"}
 OPSETS = range(18, 21)  # below 18 CRIS has no fold; torch's exporter by trace ends at 20
@@ -53,14 +54,19 @@ def write_torchscript(module: nn.Module, arguments: Sequence[Tensor], path: Path
         path: the file.
         info: plain values, read back by `monai.data.load_net_with_metadata`.
     """
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         traced = torch.jit.trace(module, tuple(arguments), check_trace=False)
         frozen = torch.jit.freeze(traced, optimize_numerics=False)
         save_net_with_metadata(frozen, str(path), meta_values=info)
 
 
 def write_onnx(
-    module: nn.Module, arguments: Sequence[Tensor], names: Sequence[str], path: Path, info: Mapping[str, Any], opset: int
+    module: nn.Module,
+    arguments: Sequence[Tensor],
+    names: Sequence[str],
+    path: Path,
+    info: Mapping[str, Any],
+    opset: int,
 ) -> None:
     """Write a module as one ONNX file; the number of images and of prompts stays free.
 
@@ -84,7 +90,7 @@ def write_onnx(
     axes = {"image": {0: "batch"}, "logits": {0: "batch", 1: "prompts"}}
     axes |= {name: {0: "batch_or_1", 1: "prompts"} for name in names[1:]}
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             torch.onnx.export(
                 module,
                 tuple(arguments),
@@ -115,8 +121,13 @@ def _describe(proto: Any, size: int, info: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide what torch says of any trace (sizes become constants, tracing is old): the file is checked afterwards."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # freezing reads all attributes, and one of a model complains
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
