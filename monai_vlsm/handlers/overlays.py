@@ -30,7 +30,7 @@ from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.scores import prompts_of, texts_of
 
-__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
+__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced", "fill", "outline"]
 
 # Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
@@ -110,10 +110,10 @@ def draw_overlay(overlay: Overlay) -> Figure:
     for index, (truth, prediction) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
         if count > 1:
             truth.set_title(titles[index], fontsize=10)
-        _outline(truth, overlay.truth[index], TRUTH)
-        _fill(prediction, overlay.pred[index])
-        _outline(prediction, overlay.truth[index], TRUTH)
-        _outline(prediction, overlay.pred[index], PREDICTION)
+        outline(truth, overlay.truth[index], TRUTH)
+        fill(prediction, overlay.pred[index], PREDICTION)
+        outline(prediction, overlay.truth[index], TRUTH)
+        outline(prediction, overlay.pred[index], PREDICTION)
     lines = [
         Line2D([], [], color=TRUTH, lw=2, label="truth"),
         Line2D([], [], color=PREDICTION, lw=2, label="prediction"),
@@ -128,7 +128,8 @@ def _title(overlay: Overlay, index: int, width: int) -> str:
     return f"{prompt}\nDice {overlay.dice[index]:.3f}{empty}"
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+def outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Draw the border of a mask, bool ``(H, W)``, on the axes that show its picture."""
     padded = np.pad(mask, 1).astype(float)  # so that the outline closes where the mask touches the border
     if mask.any():
         rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
@@ -137,10 +138,11 @@ def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
         axes.axis(limits)
 
 
-def _fill(axes: Axes, mask: np.ndarray) -> None:
+def fill(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Lay a colour over a mask, bool ``(H, W)``, on the axes that show its picture."""
     layer = np.zeros((*mask.shape, 4))
-    layer[mask] = to_rgba(PREDICTION, 0.3)
-    axes.imshow(layer)
+    layer[mask] = to_rgba(colour, 0.3)
+    axes.imshow(layer, aspect=axes.get_aspect())
 
 
 class OverlayWriter:

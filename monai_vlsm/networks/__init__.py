@@ -8,7 +8,8 @@ from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
 from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san import SANNet
-from monai_vlsm.networks.unet import TargetUNet
+from monai_vlsm.networks.saved import build_network, load_network
+from monai_vlsm.networks.unet import TargetUNet, UnknownTargetError
 
 __all__ = [
     "BackboneWeightsError",
@@ -18,9 +19,12 @@ __all__ = [
     "PromptedNet",
     "SANNet",
     "TargetUNet",
+    "UnknownTargetError",
+    "build_network",
     "empty_network",
     "fill_network",
     "frozen_tensors",
     "load_base",
+    "load_network",
     "network_class",
 ]
