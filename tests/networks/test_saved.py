@@ -73,7 +73,7 @@ def test_base_in_another_place(backbone: Path, tmp_path: Path) -> None:
 
 def test_another_base(backbone: Path, tmp_path: Path) -> None:
     file = save(CLIPSegNet(backbone, DenseAdaptation("v", width=4)), tmp_path / "model.pt")
-    with pytest.raises(ModelMismatchError, match="another base.*clipseg-mini"):
+    with pytest.raises(ModelMismatchError, match=r"another base.*clipseg-mini"):
         load_network(file, "clipseg-mini")
 
 
