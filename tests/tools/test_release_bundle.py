@@ -9,8 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from monai.bundle import download, verify_metadata
+from monai.bundle import download, load, run, verify_metadata, verify_net_in_out
 
 from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, FineTuning, ShallowAdaptation, TrainedState
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
@@ -201,55 +199,35 @@ def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bundles" / "vlsm_dense"
 
 
-def python(code: str, folder: Path, *words: str) -> str:
-    """Run Python in ``folder``, with the package and nothing else of the repository."""
-    package = folder / "site"
-    if not package.exists():
-        package.mkdir()
-        (package / "monai_vlsm").symlink_to(ROOT / "monai_vlsm")
-    environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-W", "ignore", *(["-c", code] if code else []), *words]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-LOAD = """
-import sys, torch, monai.bundle
-bundles, kind = sys.argv[1:]
-network = monai.bundle.load("vlsm_dense", bundle_dir=bundles, workflow_type=kind)
-saved = torch.load(bundles + "/vlsm_dense/models/model.pt", weights_only=True)
-own = network.state_dict()
-print("equal", all(torch.equal(own[name], value) for name, value in saved.items() if name != "monai_vlsm"))
-print(network(torch.zeros(1, 3, 160, 160)).shape)
-"""
-
-
 @pytest.mark.parametrize("kind", ["train", "inference"])
-def test_load(kind: str, alone: Path, tmp_path: Path) -> None:
-    output = python(LOAD, tmp_path, str(alone.parent), kind)
-    assert "equal True" in output
-    assert "torch.Size([1, 1, 160, 160])" in output
+def test_load(kind: str, alone: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder that has nothing to do with the bundle."""
+    monkeypatch.chdir(tmp_path)
+    network = load("vlsm_dense", bundle_dir=str(alone.parent), workflow_type=kind, device="cpu")
+    saved, own = torch.load(model, weights_only=True), network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in saved.items() if name != SETTINGS_KEY)
+    assert network(torch.zeros(1, 3, 160, 160)).shape == (1, 1, 160, 160)
 
 
-def test_train_and_predict(alone: Path, tmp_path: Path) -> None:
-    """From another folder with ``bundle_root``, and the prediction from within the bundle."""
+def test_train_and_predict(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training from another folder with ``bundle_root``, the prediction from within the bundle."""
     bundle, data = tmp_path / "vlsm_dense", write_dataset(tmp_path / "data", train=2, val=1)
     shutil.copytree(alone, bundle, ignore=shutil.ignore_patterns("models"))
-    run = ("-m", "monai.bundle", "run", "--config_file")
-    words = ["--bundle_root", str(bundle), "--dataset_dir", str(data), "--backbone", "clipseg-mini"]
-    python("", tmp_path, *run, str(bundle / "configs/train.json"), *words, "--epochs", "1", "--batch_size", "2")
+    small = {"backbone": "clipseg-mini", "epochs": 1, "batch_size": 2, "num_workers": 0, "logging_file": False}
+    monkeypatch.chdir(tmp_path)
+    run(config_file=str(bundle / "configs/train.json"), bundle_root=str(bundle), dataset_dir=str(data), **small)
     assert (bundle / "models" / "model.pt").is_file()
-    images = ["--dataset_dir", str(data / "images"), "--prompt", "left polyp"]
-    python("", bundle, *run, "configs/inference.json", *images)
+    monkeypatch.chdir(bundle)
+    images = {"dataset_dir": str(data / "images"), "prompt": "left polyp", "logging_file": False}
+    run(config_file="configs/inference.json", workflow_type="infer", **images)
     rows = list(csv.DictReader((bundle / "eval" / "predictions" / "existence.csv").open(encoding="utf-8")))
     assert [row["name"] for row in rows] == ["train_0", "train_1", "val_0"]
 
 
-def test_shapes(alone: Path, tmp_path: Path) -> None:
-    words = ["--net_id", "network_def", "--config_file", str(alone / "configs/inference.json")]
-    words += ["--meta_file", str(alone / "configs/metadata.json"), "--device", "cpu"]
-    python("", tmp_path, "-m", "monai.bundle", "verify_net_in_out", *words)
+def test_shapes(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs = {name: str(alone / f"configs/{name}.json") for name in ("inference", "metadata")}
+    verify_net_in_out("network_def", meta_file=configs["metadata"], config_file=configs["inference"], device="cpu")
 
 
 def test_metadata_follows_the_schema(alone: Path, shared: Path, tmp_path: Path) -> None:
