@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "backbones": {"errors"},
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
-    "handlers": {"errors", "prompts"},
+    "handlers": {"errors", "inferers", "prompts"},
     "inferers": set(),
     "losses": set(),
     "metrics": set(),
@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
+    "caches": {"errors", "inferers", "networks"},
+    "commands": {"adapters", "backbones", "caches", "data", "errors", "networks", "prompts", "report", "transforms"},
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
