@@ -33,7 +33,8 @@ def _info(args: argparse.Namespace) -> int:
         about = store.settings
         what = " ".join(str(about.get(key, "?")) for key in ("backbone", "dtype", "device"))
         left = f", {store.leftovers} leftovers of a stopped run" if store.leftovers else ""
-        print(f"{store.folder.name}  {readable(store.size):>8}  {store.images} images  {what}{left}")
+        images = f"{store.images} image{'' if store.images == 1 else 's'}"
+        print(f"{store.folder.name}  {readable(store.size):>8}  {images}  {what}{left}")
     print(f"{readable(sum(store.size for store in stores))} in {folder}")
     return 0
 
