@@ -3,6 +3,8 @@
 """What need not be computed twice: results of frozen encoders."""
 
 from monai_vlsm.caches.features import FeatureDataset, feature_dataset
+from monai_vlsm.caches.packing import Packed, pack, unpack
+from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, picture_files
 from monai_vlsm.caches.store import (
     DTYPES,
     CacheDamagedError,
@@ -25,10 +27,16 @@ __all__ = [
     "DistinctPrompts",
     "FeatureDataset",
     "FeatureStore",
+    "MixedTransformsError",
+    "Packed",
+    "PictureDataset",
     "PromptCache",
     "clear_cache",
     "default_folder",
     "describe_cache",
     "feature_dataset",
+    "pack",
+    "picture_files",
     "prompt_encoding",
+    "unpack",
 ]

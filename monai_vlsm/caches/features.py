@@ -13,7 +13,7 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from monai_vlsm.caches.packing import pack_masks, unpack_masks, with_values, without_values
+from monai_vlsm.caches.records import pack_masks, unpack_masks, with_values, without_values
 from monai_vlsm.caches.store import CacheSettingError, FeatureStore, readable, tensor_key
 from monai_vlsm.caches.transforms import fixed_part
 from monai_vlsm.inferers import FEATURES_KEY

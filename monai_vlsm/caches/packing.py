@@ -1,71 +1,111 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Records after their transforms, small enough to hold all of a data set in memory."""
+"""Pictures in the fewest bytes that hold them exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.transforms.utils import reset_ops_id
+from monai.utils import MetaKeys
 from torch import Tensor
 
-__all__ = ["PackedMask", "pack_masks", "unpack_masks", "without_values"]
+from monai_vlsm.transforms.naming import EIGHT_BIT
+
+__all__ = ["Packed", "pack", "unpack"]
+
+Packed = dict[str, Any]
+"""Tensors and plain values only, so that ``torch.load(weights_only=True)`` reads it."""
+
+# what the transforms behind the cache read; a header's further entries may hold a patient's name
+KEPT_META = (
+    MetaKeys.AFFINE,
+    MetaKeys.ORIGINAL_AFFINE,
+    MetaKeys.ORIGINAL_CHANNEL_DIM,
+    MetaKeys.SPACE,
+    MetaKeys.SPATIAL_SHAPE,
+    EIGHT_BIT,
+    "filename_or_obj",
+)
 
 
-@dataclass(frozen=True)
-class PackedMask:
-    """A mask of 0 and 1 with one bit for each pixel.
+def pack(image: Tensor) -> Packed:
+    """The values of a picture or mask as 1 bit each, 8 bits each, or as they are: the first that loses nothing.
 
     Args:
-        bits: the pixels, eight in a byte.
-        shape: of the mask.
-        empty: a tensor without values that has the type and, if there is any, the meta of the mask.
+        image: any shape. float32 of 0 and 1 takes 1 bit per value, float32 of multiples of 1/255 in 0..1 takes 8 bits;
+            all else is kept as it is.
+
+    Returns:
+        what `unpack` turns back into an equal tensor, with the part of the meta that transforms use and the stack of
+        operations that ``Invertd`` needs.
     """
-
-    bits: np.ndarray
-    shape: tuple[int, ...]
-    empty: Tensor
-
-    def mask(self) -> Tensor:
-        """The mask as it was."""
-        values = np.unpackbits(self.bits, count=int(np.prod(self.shape))).reshape(self.shape)
-        return with_values(self.empty, torch.from_numpy(values).to(self.empty.dtype))
+    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+    packed: Packed = {"shape": list(plain.shape), **_values(plain)}
+    if isinstance(image, MetaTensor):
+        meta = {str(key): image.meta[key] for key in KEPT_META if key in image.meta}
+        packed["meta"], packed["operations"] = _plain(meta), _plain(reset_ops_id(image.applied_operations))
+    return packed
 
 
-def without_values(tensor: Tensor) -> Tensor:
-    """A tensor of the same type without values that keeps the meta."""
-    plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-    return with_values(tensor, plain.new_empty(0))
+def unpack(packed: Packed) -> Tensor:
+    """The tensor that `pack` got, in memory of its own."""
+    image = _restored(packed)
+    if "meta" not in packed:
+        return image
+    return MetaTensor(image, meta=_arrays(packed["meta"]), applied_operations=_arrays(packed["operations"]))
 
 
-def with_values(like: Tensor, values: Tensor) -> Tensor:
-    """``values`` with a copy of the meta of ``like``, if it has any."""
-    if not isinstance(like, MetaTensor):
-        return values
-    out = MetaTensor(values)
-    out.__dict__.update(deepcopy(like.__dict__))
-    return out
+def _values(plain: Tensor) -> Packed:
+    if plain.dtype != torch.float32:
+        return {"kind": "same", "values": plain.clone()}
+    if bool(((plain == 0) | (plain == 1)).all()):
+        return {"kind": "bits", "values": torch.from_numpy(np.packbits(plain.numpy() > 0))}
+    levels = (plain * 255).round()
+    if bool((levels / 255 == plain).all()) and bool((plain >= 0).all()) and bool((plain <= 1).all()):
+        return {"kind": "bytes", "values": levels.to(torch.uint8)}
+    return {"kind": "same", "values": plain.clone()}
 
 
-def pack_masks(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-    """An item with all its masks packed; other values stay as they are."""
-    return {key: _packed(value) for key, value in item.items()}
+def _restored(packed: Packed) -> Tensor:
+    values: Tensor = packed["values"]
+    if packed["kind"] == "bytes":
+        return values.float() / 255
+    if packed["kind"] == "bits":
+        bits = np.unpackbits(values.numpy(), count=int(np.prod(packed["shape"])))
+        return torch.from_numpy(bits).float().reshape(packed["shape"])
+    return values.clone()
 
 
-def unpack_masks(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-    """What was given to `pack_masks`, as copies."""
-    return {key: value.mask() if isinstance(value, PackedMask) else deepcopy(value) for key, value in item.items()}
+def _plain(value: Any) -> Any:
+    """Enums as their values, arrays as ``{"array": tensor}``, numbers as Python's; containers inside too."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(entry) for entry in value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return {"array": torch.from_numpy(np.ascontiguousarray(value))}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return str(value) if isinstance(value, Path) else value
 
 
-def _packed(value: Any) -> Any:
-    if not isinstance(value, Tensor) or value.dtype != torch.float32 or value.numel() == 0:
-        return value
-    plain = value.as_tensor() if isinstance(value, MetaTensor) else value
-    if not bool(((plain == 0) | (plain == 1)).all()):
-        return value
-    return PackedMask(np.packbits(plain.bool().numpy()), tuple(plain.shape), without_values(value))
+def _arrays(value: Any) -> Any:
+    """The inverse of `_plain` for arrays."""
+    if isinstance(value, dict):
+        if set(value) == {"array"}:
+            return value["array"].numpy().copy()
+        return {key: _arrays(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_arrays(entry) for entry in value)
+    return value.clone() if isinstance(value, Tensor) else value

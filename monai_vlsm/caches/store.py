@@ -55,8 +55,11 @@ class CacheRoomError(UserError, OSError):
 
 
 def default_folder() -> str:
-    """Where features are kept when no other folder is named: ``monai_vlsm/features`` in the user's cache folder."""
-    return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm" / "features")
+    """Where caches are kept when no other folder is named: ``monai_vlsm`` in the user's cache folder.
+
+    Features lie in ``features`` below it, pictures in ``pictures``.
+    """
+    return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm")
 
 
 def tensor_key(tensor: Tensor) -> str:

@@ -165,7 +165,7 @@ def test_clear_leaves_files_of_others(store: FeatureStore) -> None:
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_folder() == "/somewhere/monai_vlsm/features"
+    assert default_folder() == "/somewhere/monai_vlsm"
 
 
 @pytest.mark.parametrize(("size", "text"), [(5, "5 B"), (2_234_880, "2.23 MB"), (3e9, "3 GB"), (1.5e13, "15 TB")])
