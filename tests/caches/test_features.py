@@ -23,6 +23,7 @@ from monai_vlsm.caches import (
     CacheSettingError,
     CacheTransformError,
     FeatureDataset,
+    PromptCache,
     describe_cache,
     feature_dataset,
 )
@@ -254,6 +255,19 @@ def test_volumes(network: CLIPSegNet, tmp_path: Path) -> None:
     dataset = Dataset([{"image": torch.zeros(3, 32, 32, 4)}], Compose([]))
     with pytest.raises(CacheSettingError, match=r"\(3, 32, 32, 4\)"):
         FeatureDataset(dataset, network, tmp_path / "cache")
+
+
+def test_behind_the_wrapper_for_several_gpus(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(network)
+        batch = next(iter(DataLoader(FeatureDataset(plain(data, backbone), wrapped, tmp_path / "cache"), batch_size=5)))
+        inferer = PromptInferer(cpu_autocast=False, prompts=PromptCache(wrapped))
+        inferer(batch["image"], wrapped, batch["input_ids"]).mean().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters() if parameter.requires_grad)
+    finally:
+        torch.distributed.destroy_process_group()
+        network.zero_grad()
 
 
 def test_switch(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
