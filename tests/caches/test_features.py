@@ -92,7 +92,7 @@ def test_through_the_inferer_and_back_to_the_original_size(
     cached = FeatureDataset(original, network, tmp_path / "cache")
     results = []
     for dataset in (original, cached):
-        dataset.transform.set_random_state(5)
+        torch.manual_seed(5)  # MONAI's loader seeds the transforms from torch
         batch = next(iter(DataLoader(dataset, batch_size=1)))
         with torch.no_grad():
             logits = PromptInferer(cpu_autocast=False)(batch["image"], network, batch["input_ids"])
@@ -284,3 +284,16 @@ def test_about_file(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: P
     settings = json.loads(about.read_text())
     assert settings["layers"] == [3, 6, 9]
     assert (settings["autocast"], settings["batch"], settings["dtype"]) == ("torch.bfloat16", 2, "float32")
+
+
+def test_filling_draws_nothing(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
+    dataset = plain(data, backbone)
+    dataset.transform.set_random_state(7)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    drawn = dataset[0]["prompt"], dataset[1]["prompt"]
+    dataset.transform.set_random_state(7)
+    torch.manual_seed(7)
+    cached = FeatureDataset(dataset, network, tmp_path / "cache")
+    assert torch.equal(torch.rand(1), expected)
+    assert (cached[0]["prompt"], cached[1]["prompt"]) == drawn
