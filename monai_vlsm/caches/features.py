@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import Dataset, MetaTensor
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -195,8 +195,8 @@ class _Prepared(torch.utils.data.Dataset):
 
 
 def _prepared(dataset: FeatureDataset, order: list[int], num_workers: int) -> Iterable[Prepared]:
-    # a generator of its own: the loader would draw from the global one and so change what follows
-    loader = DataLoader(
+    # torch's loader and a generator of its own: MONAI's seeds the transforms, and both draw from the global generator
+    loader = torch.utils.data.DataLoader(
         _Prepared(dataset, order),
         batch_size=None,
         num_workers=num_workers,

@@ -147,3 +147,15 @@ def test_refusals(
         error = error.__cause__
     assert words in str(error)
     assert not (tmp_path / "out" / "model.pt").exists()
+
+
+def test_inference_with_prompts_encoded_once(
+    plain: tuple[list[float], Path], data: Path, backbone: Path, tmp_path: Path
+) -> None:
+    for how in ("all", "once"):
+        more = {"model_file": str(plain[1] / "model.pt"), "dataset_dir": str(data / "images"), "prompt": "polyp"}
+        run("vlsm_shallow", ["inference"], tmp_path / how, data, backbone, **more, encode_prompts=how)
+    masks = [sorted((tmp_path / how).glob("*.png")) for how in ("all", "once")]
+    assert len(masks[0]) == 6
+    for one, other in zip(*masks, strict=True):
+        assert one.read_bytes() == other.read_bytes()

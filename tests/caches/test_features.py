@@ -23,6 +23,7 @@ from monai_vlsm.caches import (
     CacheSettingError,
     CacheTransformError,
     FeatureDataset,
+    PromptCache,
     describe_cache,
     feature_dataset,
 )
@@ -91,7 +92,7 @@ def test_through_the_inferer_and_back_to_the_original_size(
     cached = FeatureDataset(original, network, tmp_path / "cache")
     results = []
     for dataset in (original, cached):
-        dataset.transform.set_random_state(5)
+        torch.manual_seed(5)  # MONAI's loader seeds the transforms from torch
         batch = next(iter(DataLoader(dataset, batch_size=1)))
         with torch.no_grad():
             logits = PromptInferer(cpu_autocast=False)(batch["image"], network, batch["input_ids"])
@@ -256,6 +257,19 @@ def test_volumes(network: CLIPSegNet, tmp_path: Path) -> None:
         FeatureDataset(dataset, network, tmp_path / "cache")
 
 
+def test_behind_the_wrapper_for_several_gpus(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(network)
+        batch = next(iter(DataLoader(FeatureDataset(plain(data, backbone), wrapped, tmp_path / "cache"), batch_size=5)))
+        inferer = PromptInferer(cpu_autocast=False, prompts=PromptCache(wrapped))
+        inferer(batch["image"], wrapped, batch["input_ids"]).mean().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters() if parameter.requires_grad)
+    finally:
+        torch.distributed.destroy_process_group()
+        network.zero_grad()
+
+
 def test_switch(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
     dataset = plain(data, backbone)
     assert feature_dataset(dataset, network, False, folder=tmp_path / "cache") is dataset
@@ -270,3 +284,16 @@ def test_about_file(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: P
     settings = json.loads(about.read_text())
     assert settings["layers"] == [3, 6, 9]
     assert (settings["autocast"], settings["batch"], settings["dtype"]) == ("torch.bfloat16", 2, "float32")
+
+
+def test_filling_draws_nothing(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
+    dataset = plain(data, backbone)
+    dataset.transform.set_random_state(7)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    drawn = dataset[0]["prompt"], dataset[1]["prompt"]
+    dataset.transform.set_random_state(7)
+    torch.manual_seed(7)
+    cached = FeatureDataset(dataset, network, tmp_path / "cache")
+    assert torch.equal(torch.rand(1), expected)
+    assert (cached[0]["prompt"], cached[1]["prompt"]) == drawn
