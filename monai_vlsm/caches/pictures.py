@@ -117,7 +117,7 @@ class DiskPictures(PersistentDataset):
         try:
             return super()._cachecheck(item_transformed)
         except (RuntimeError, EOFError) as error:
-            file = self.cache_dir / f"{self.hash_func(item_transformed).decode()}.pt"
+            file = Path(self.cache_dir or "") / f"{self.hash_func(item_transformed).decode()}.pt"
             if not file.is_file():  # it was a picture that could not be read
                 raise
             logger.warning("%s cannot be read and is made anew: %s", file, str(error).partition("\n")[0])

@@ -202,7 +202,7 @@ class CLIPSegNet(PromptedNet):
         """What ``model.pt`` records about the network that it belongs to, as plain values."""
         return {**super().settings(), "adaptation": self.adaptation.settings()}
 
-    def _run_layer(self, layer: nn.Module, hidden: Tensor, mask: Tensor | None, **arguments: Any) -> Tensor:
+    def _run_layer(self, layer: nn.Module, hidden: Tensor, mask: Any, **arguments: Any) -> Tensor:
         """One encoder layer with its adapters, ``(B, N, C)`` to the same shape."""
         if self.checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)

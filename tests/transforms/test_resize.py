@@ -119,3 +119,20 @@ def test_missing_key() -> None:
 
 def test_aliases() -> None:
     assert ResizePictureD is ResizePictureDict is ResizePictured
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 60), (3, 200, 150), (1, 20, 25), (3, 40, 60, 2)])
+def test_eight_bits_stay_eight_bits(shape: tuple[int, ...]) -> None:
+    """Rounded by half a grey level at most, and only where the picture is marked and bilinear."""
+    values = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    marked, other = (MetaTensor(values, meta={"eight_bit": mark}) for mark in (True, False))
+    exact = ResizePicture(32)(values.clone()).as_tensor()
+    resizer = ResizePicture(32)
+    rounded = resizer(marked)
+    assert torch.equal(rounded.as_tensor(), (exact * 255).round() / 255)
+    assert 0.4 / 255 < (rounded.as_tensor() - exact).abs().max() <= 0.501 / 255
+    assert torch.equal(ResizePicture(32)(other).as_tensor(), exact)
+    assert torch.equal(ResizePicture(32, "nearest")(marked).as_tensor(), ResizePicture(32, "nearest")(values))
+    prediction = MetaTensor(torch.rand(shape[0], 32, 32, *shape[3:])).copy_meta_from(rounded)
+    restored = resizer.inverse(prediction).as_tensor()
+    assert not torch.equal((restored * 255).round() / 255, restored)
