@@ -183,7 +183,7 @@ def _read_dicom(path: Path) -> Loaded:
     # the reader's affine is for (column, row, frame), the array is (row, column)
     affine = meta[MetaKeys.AFFINE][:, [1, 0, 2, 3]] if len(meta[MetaKeys.AFFINE]) == 4 else np.eye(4)
     spacing = _pixel_spacing(meta.get(_PIXEL_SPACING, ""))
-    known = {MetaKeys.AFFINE: affine, MetaKeys.ORIGINAL_AFFINE: affine, MetaKeys.SPACE: meta["space"]}
+    known: dict[str, Any] = {MetaKeys.AFFINE: affine, MetaKeys.ORIGINAL_AFFINE: affine, MetaKeys.SPACE: meta["space"]}
     return _plane(array, {**known, "pixel_spacing": spacing})
 
 
