@@ -21,8 +21,9 @@ def model(backbone: Path, tmp_path: Path) -> Path:
     return tmp_path / "model.pt"
 
 
-@pytest.mark.parametrize(("format", "suffix"), [("onnx", ".onnx"), ("torchscript", ".ts")])
-@pytest.mark.parametrize("form", ["tokens", "embedding"])
+@pytest.mark.parametrize(
+    ("format", "suffix", "form"), [("onnx", ".onnx", "embedding"), ("torchscript", ".ts", "tokens")]
+)
 def test_prints_files_and_difference(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str, suffix: str, form: str
 ) -> None:
