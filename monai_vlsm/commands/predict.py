@@ -9,11 +9,11 @@ from pathlib import Path
 
 from monai_vlsm.errors import UserError
 
-__all__ = ["OutputFolderError", "add"]
+__all__ = ["PredictOptionError", "add"]
 
 
-class OutputFolderError(UserError, ValueError):
-    """The folder for the results is the one of the images."""
+class PredictOptionError(UserError, ValueError):
+    """Options that do not go together."""
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,16 +55,22 @@ def _share(text: str) -> float:
     return value
 
 
+def _check(args: argparse.Namespace) -> None:
+    folder = args.images if args.images.is_dir() else args.images.parent
+    if args.output.resolve() == folder.resolve():
+        raise PredictOptionError(
+            f"--output must be another folder than that of the images, got {args.output}: "
+            "masks would lie among the images, and could take the place of one"
+        )
+    if args.window is not None and not args.window[0] < args.window[1]:
+        raise PredictOptionError("--window must be LOW HIGH with LOW below HIGH, got {:g} {:g}".format(*args.window))
+
+
 def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.data import load_images, require_sound
     from monai_vlsm.serving import Segmenter, distinct_names, predict_records
 
-    folder = args.images if args.images.is_dir() else args.images.parent
-    if args.output.resolve() == folder.resolve():
-        raise OutputFolderError(
-            f"--output must be another folder than that of the images, got {args.output}: "
-            "masks would lie among the images, and could take the place of one"
-        )
+    _check(args)
     records = distinct_names(load_images(args.images, args.prompt, check=False))
     segment = Segmenter(
         args.adapters,

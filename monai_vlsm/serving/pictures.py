@@ -7,7 +7,9 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -21,7 +23,8 @@ __all__ = ["draw_segmentation", "prompt_colours", "save_picture"]
 # Okabe and Ito, without black: told apart by colour-blind readers
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 _PANEL, _LINE, _MARGIN = 4.0, 0.21, 0.1  # inches
-_LETTERS = 90
+_LETTERS, _LONGEST = 90, 200  # of a line, of a prompt
+_FILLED = 4  # with more prompts, only outlines
 
 
 def prompt_colours(count: int) -> list[str]:
@@ -46,9 +49,7 @@ def draw_segmentation(result: Segmentation) -> Figure:
         axes.imshow(view.picture, aspect=view.aspect)
         axes.set_axis_off()
         if index == 1:
-            for mask, colour in zip(view.masks, colours, strict=True):
-                fill(axes, mask, colour)
-                outline(axes, mask, colour)
+            _draw_masks(axes, view.masks, colours)
     where = "" if view.slice is None else f", slice {view.slice}"
     figure.text(0.5, 1 - 0.1 / down, f"{result.name}{where}", ha="center", va="top", fontsize=10, parse_math=False)
     patches = [Patch(facecolor=f"{colour}4D", edgecolor=colour, linewidth=1.6, label="prompt") for colour in colours]
@@ -61,11 +62,20 @@ def draw_segmentation(result: Segmentation) -> Figure:
     return figure
 
 
+def _draw_masks(axes: Axes, masks: np.ndarray, colours: list[str]) -> None:
+    """Large ones first, so that small ones stay visible; fills of many masks would mix to one brown."""
+    for index in np.argsort([-mask.sum() for mask in masks], kind="stable"):
+        if len(masks) <= _FILLED:
+            fill(axes, masks[index], colours[index])
+        outline(axes, masks[index], colours[index])
+
+
 def _line(result: Segmentation, index: int) -> str:
     area, unit = result.areas[index], "mm³" if result.masks.ndim == 4 else "mm²"
     size = f"{result.shares[index]:.1%}" + ("" if area is None else f", {area:,.0f} {unit}")
     found = size if result.pixels[index] else "empty"
-    prompt = textwrap.shorten(result.prompts[index], 200, placeholder=" ...") or result.prompts[index][:200]
+    prompt = " ".join(result.prompts[index].split())
+    prompt = prompt if len(prompt) <= _LONGEST else f"{prompt[:_LONGEST]} ..."
     return textwrap.fill(f"{prompt}: {found}, existence {result.existence[index]:.2f}", _LETTERS)
 
 

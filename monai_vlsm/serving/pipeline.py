@@ -7,6 +7,8 @@ A bundle names each step in its JSON, where a user can see and change it. A test
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai.transforms import Activationsd, Compose, Invertd, LoadImaged, NormalizeIntensityd
 
 from monai_vlsm.data import PictureReader
@@ -26,10 +28,12 @@ def preprocessing(network: PromptedNet, window: tuple[float, float] | None = Non
         network: says image size, normalisation, tokenizer and default prompt.
         window: lowest and highest value of images other than 8-bit (`monai_vlsm.transforms.ToRGBd`).
     """
-    mean, std = list(network.image_mean), list(network.image_std)
+    mean: Any = list(network.image_mean)
+    std: Any = list(network.image_std)
+    reader: Any = PictureReader()  # MONAI takes readers too, its annotation names only their classes
     return Compose(
         [
-            LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
+            LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
             ToRGBd("image", window=window),
             OrientVolumed("image"),
             ResizePictured("image", size=network.image_size),

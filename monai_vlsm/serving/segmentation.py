@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class Segmentation:
 
     def save_masks(self, folder: str | Path) -> None:
         """Write the masks, and with several prompts the label map, as the bundles do (`SavePromptMasksd`)."""
-        record = {
+        record: dict[Hashable, Any] = {
             "name": self.name,
             "prompt": self.prompts,
             "image": MetaTensor(torch.empty(0), meta=dict(self.meta)),
@@ -117,12 +117,12 @@ def best_view(picture: MetaTensor, masks: MetaTensor) -> View:
         picture: RGB within 0..1, upright: ``(3, H, W[, D])``.
         masks: ``(K, ...)`` with the axes and the affine of the file.
     """
-    shown = OrientVolume()(masks)
+    shown: Any = OrientVolume()(masks)
     number = None
     if shown.ndim == 4:
         sizes = (shown > 0).any(dim=0).sum(dim=(0, 1))
         index = int(sizes.argmax()) if int(sizes.max()) else shown.shape[-1] // 2
-        picture, shown, number = picture[..., index], shown[..., index], index + 1
+        picture, shown, number = cast(MetaTensor, picture[..., index]), shown[..., index], index + 1
     rows, columns = (float(one) for one in torch.as_tensor(shown.affine[:3, :2]).norm(dim=0))
     return View(
         np.ascontiguousarray(picture.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
