@@ -86,7 +86,7 @@ def write_onnx(
     """
     import onnx
 
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # taken by torch, though its annotation names paths only
     axes = {"image": {0: "batch"}, "logits": {0: "batch", 1: "prompts"}}
     axes |= {name: {0: "batch_or_1", 1: "prompts"} for name in names[1:]}
     try:

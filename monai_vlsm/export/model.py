@@ -89,7 +89,8 @@ def export_network(
     arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in texts.items()}
     np.savez(files[1], **arrays)
     files[2].write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ExportedModel(*files, difference)
+    model, numbers, facts = files
+    return ExportedModel(model, numbers, facts, difference)
 
 
 def _check_free(files: Sequence[Path]) -> None:

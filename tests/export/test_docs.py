@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,20 +63,23 @@ def test_examples(network: CLIPSegNet, folder: Path, monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(names["logits"], of_onnx, atol=1e-3)  # type: ignore[call-overload]
 
 
-def test_python_example(network: CLIPSegNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def trained(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model.pt where the documents have it, below the working folder."""
     model = tmp_path / "bundles" / "vlsm_dense" / "models" / "model.pt"
     model.parent.mkdir(parents=True)
-    torch.save(TrainedState(network).state_dict(), model)
+    torch.save(TrainedState(CLIPSegNet(backbone)).state_dict(), model)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("trained")
+def test_python_example() -> None:
     exec(PYTHON, {})
-    assert (tmp_path / "exported" / "model.onnx").is_file()
+    assert Path("exported", "model.onnx").is_file()
 
 
-def test_the_command_runs(network: CLIPSegNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("trained")
+def test_the_command_runs() -> None:
     (line,) = re.findall(r"^python -m monai_vlsm (export .*)$", TEXT, re.MULTILINE)
-    model = tmp_path / "bundles" / "vlsm_dense" / "models" / "model.pt"
-    model.parent.mkdir(parents=True)
-    torch.save(TrainedState(network).state_dict(), model)
-    monkeypatch.chdir(tmp_path)
-    assert main([word.strip('"') for word in re.findall(r'"[^"]+"|\S+', line)]) == 0
+    assert main(shlex.split(line)) == 0
     assert {path.name for path in Path("exported").iterdir()} == {"model.onnx", "prompts.npz", "model.json"}
