@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "report": {"errors", "prompts"},
     "samples": set(),
-    "transforms": {"backbones", "prompts"},
+    "transforms": {"backbones", "data", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
     "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
     "__main__": {"commands"},

@@ -107,7 +107,7 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         found = "a folder" if Path(file).is_dir() else "nothing at this path"
         return FileFacts(problem=Problem(file, "a file", found), missing=True)
     try:
-        reader = PictureReader()
+        reader = PictureReader(flat=True)
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
         return FileFacts(problem=error.problems[0])
