@@ -17,6 +17,7 @@ from monai_vlsm import (
     networks,
     prompts,
     samples,
+    serving,
     transforms,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "networks",
     "prompts",
     "samples",
+    "serving",
     "transforms",
 ]

@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "data", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
+    "serving": {"adapters", "backbones", "errors", "networks"},
+    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "serving", "transforms"},
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks."""
 
+from monai_vlsm.networks.assembly import empty_network, fill_network, frozen_tensors, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
@@ -17,5 +18,9 @@ __all__ = [
     "PromptedNet",
     "SANNet",
     "TargetUNet",
+    "empty_network",
+    "fill_network",
+    "frozen_tensors",
     "load_base",
+    "network_class",
 ]
