@@ -25,7 +25,19 @@ ALLOWED: dict[str, set[str]] = {
     "transforms": {"backbones", "data", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
     "serving": {"adapters", "backbones", "errors", "networks"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "serving", "transforms"},
+    "apps": {"adapters", "data", "errors", "networks", "serving", "transforms"},
+    "commands": {
+        "adapters",
+        "apps",
+        "backbones",
+        "data",
+        "errors",
+        "networks",
+        "prompts",
+        "report",
+        "serving",
+        "transforms",
+    },
     "__main__": {"commands"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 
-__all__ = ["PLANES", "display_codes", "flat_slice"]
+__all__ = ["PLANES", "display_codes", "displayed", "flat_slice"]
 
 PLANES = {"S": "PL", "I": "PL", "A": "IL", "P": "IL", "L": "IP", "R": "IP"}
 """Rows and columns of a single slice on a radiologist's screen, by the direction that the slice looks in."""
@@ -41,11 +41,26 @@ def flat_slice(array: np.ndarray, affine: np.ndarray) -> np.ndarray | None:
         ValueError: the affine is singular.
     """
     volume = array[..., None] if array.ndim == 2 else array
-    if 1 not in volume.shape[:3]:
-        return None
+    return displayed(volume, affine)[:, :, 0] if 1 in volume.shape[:3] else None
+
+
+def displayed(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A volume turned so that its last axis counts pictures as on a radiologist's screen; axial, if there are several.
+
+    Args:
+        volume: ``(X, Y, Z)``, channels may follow.
+        affine: ``(4, 4)``, as in `flat_slice`.
+
+    Returns:
+        ``(rows, columns, slices)``, channels follow.
+
+    Raises:
+        ValueError: the affine is singular.
+    """
     codes = nib.orientations.aff2axcodes(affine)
     if None in codes:
         raise ValueError(f"the affine must map three axes, got {affine.tolist()}")
-    shown = nib.orientations.axcodes2ornt(display_codes("".join(codes), volume.shape[:3], ""))
+    shown = nib.orientations.axcodes2ornt(display_codes("".join(codes), volume.shape[:3], "PLS"))
     turn = nib.orientations.ornt_transform(nib.orientations.io_orientation(affine), shown)
-    return nib.orientations.apply_orientation(volume, turn)[:, :, 0]
+    turned: np.ndarray = nib.orientations.apply_orientation(volume, turn)
+    return turned
