@@ -35,7 +35,7 @@ def test_models_and_targets(app: Path) -> None:
 def test_only_wanted_bundles(app: Path, bundle: Path) -> None:
     shutil.copytree(bundle, app / "model" / "other")
     assert [model.name for model in find_models(app, ["other"])] == ["other", "second"]
-    with pytest.raises(AppFolderError, match="no bundle nothing .* there are: other, vlsm_dense"):
+    with pytest.raises(AppFolderError, match=r"no bundle nothing .* there are: other, vlsm_dense"):
         find_models(app, ["nothing"])
 
 
