@@ -12,6 +12,7 @@ Needs monailabel (see docs/monai_label.md)::
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,15 +30,21 @@ from monai_vlsm.networks import CLIPSegNet
 from tests.apps.server import running
 
 ROOT = Path(__file__).parents[1]
+SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
 def write_backbone(folder: Path) -> Path:
-    """Random weights at real size, with the tokenizer of the embedded backbone."""
+    """Random weights at real size; the tokenizer of the embedded backbone, with unused words up to CLIP's number."""
     torch.manual_seed(0)
-    CLIPSegForImageSegmentation(load_config("CIDAS/clipseg-rd64-refined")).save_pretrained(folder)
-    for path in (ROOT / "monai_vlsm" / "backbones" / "clipseg_mini").iterdir():
-        if not (folder / path.name).exists() and "weights" not in path.name and path.suffix != ".safetensors":
-            shutil.copy(path, folder / path.name)
+    config = load_config("CIDAS/clipseg-rd64-refined")
+    CLIPSegForImageSegmentation(config).save_pretrained(folder)
+    mini = ROOT / "monai_vlsm" / "backbones" / "clipseg_mini"
+    for name in ("merges.txt", "tokenizer_config.json"):
+        shutil.copy(mini / name, folder / name)
+    words = [word for word in json.loads((mini / "vocab.json").read_text(encoding="utf-8")) if word not in SPECIAL]
+    words += [f"unused{index}</w>" for index in range(config.text_config.vocab_size - len(words) - len(SPECIAL))]
+    vocabulary = {word: index for index, word in enumerate([*words, *SPECIAL])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     return folder
 
 
@@ -67,7 +74,8 @@ def measure(files: list[Path], folder: Path) -> int:
     with running(app, folder / "studies", folder, "skip_trainers", "true") as client:
         for name in ("vlsm_dense", *(file.stem for file in files[1:])):
             answer = client.infer(name, "a", prompt="polyp")
-            answer.raise_for_status()
+            if answer.status_code != 200:
+                raise RuntimeError(answer.text)
         return int(psutil.Process(client.process.pid).memory_full_info().uss)
 
 

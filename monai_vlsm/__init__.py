@@ -8,8 +8,10 @@ Importing the package imports its kinds, so that MONAI bundles find the classes 
 from monai_vlsm import (
     adapters,
     backbones,
+    caches,
     data,
     errors,
+    export,
     handlers,
     inferers,
     losses,
@@ -26,8 +28,10 @@ __version__ = "0.1.0"
 __all__ = [
     "adapters",
     "backbones",
+    "caches",
     "data",
     "errors",
+    "export",
     "handlers",
     "inferers",
     "losses",

@@ -24,22 +24,13 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "transforms": {"backbones", "data", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "serving": {"adapters", "backbones", "errors", "networks"},
-    "apps": {"adapters", "data", "errors", "networks", "serving", "transforms"},
-    "commands": {
-        "adapters",
-        "apps",
-        "backbones",
-        "data",
-        "errors",
-        "networks",
-        "prompts",
-        "report",
-        "serving",
-        "transforms",
-    },
-    "__main__": {"commands"},
+    "caches": {"errors", "inferers", "networks", "transforms"},
+    "serving": {"adapters", "backbones", "data", "errors", "handlers", "inferers", "networks", "transforms"},
+    "export": {"adapters", "backbones", "errors", "networks", "serving", "transforms"},
+    "hub": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report"},
+    "apps": {"adapters", "backbones", "data", "errors", "networks", "prompts", "samples", "serving", "transforms"},
 }
+ALLOWED |= {"commands": set(ALLOWED), "__main__": {"commands"}}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -20,6 +20,7 @@ SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
 
 _SETTINGS = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
+_OPTIONAL: dict[str, Any] = {"adaptation": Mapping, "existence_threshold": (int, float)}
 
 
 class ModelMismatchError(UserError, ValueError):
@@ -81,7 +82,7 @@ def _load(path: str | Path) -> Any:
             path, "it is no file of torch.save, or holds Python objects that could run code; it was not opened"
         ) from error
     except OSError as error:
-        raise _no_model(path, f"it cannot be read: {error.strerror or error}") from error
+        raise _no_model(path, f"it is damaged or cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises many kinds; each means that this is not one of our files
         reason = str(error).partition("\n")[0]
         raise _no_model(path, f"it is damaged or of another kind: {type(error).__name__}: {reason}") from error
@@ -99,6 +100,9 @@ def _fault(content: Any) -> str:
     for key, kind in _SETTINGS.items():
         if not isinstance(settings.get(key), kind):
             return f"{key!r} in its entry {SETTINGS_KEY!r} must be of type {kind.__name__}, got {settings.get(key)!r}"
+    for key in _OPTIONAL.keys() & settings.keys():
+        if settings[key] is not None and not isinstance(settings[key], _OPTIONAL[key]):
+            return f"{key!r} in its entry {SETTINGS_KEY!r} is {settings[key]!r}"
     strange = [name for name, value in content.items() if name != SETTINGS_KEY and not _is_plain(value)]
     return f"{strange[0]!r} is not a plain tensor" if strange else ""
 

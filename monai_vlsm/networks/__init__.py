@@ -6,21 +6,26 @@ from monai_vlsm.networks.assembly import empty_network, fill_network, frozen_ten
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
-from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
 from monai_vlsm.networks.san import SANNet
-from monai_vlsm.networks.unet import TargetUNet
+from monai_vlsm.networks.saved import build_network, load_network
+from monai_vlsm.networks.unet import TargetUNet, UnknownTargetError
 
 __all__ = [
     "BackboneWeightsError",
     "CLIPSegNet",
     "CRISNet",
     "NoAdaptersError",
+    "NotFrozenError",
     "PromptedNet",
     "SANNet",
     "TargetUNet",
+    "UnknownTargetError",
+    "build_network",
     "empty_network",
     "fill_network",
     "frozen_tensors",
     "load_base",
+    "load_network",
     "network_class",
 ]

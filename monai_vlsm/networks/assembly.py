@@ -60,15 +60,18 @@ def empty_network(settings: Mapping[str, Any], backbone: str | Path) -> Prompted
 
     Raises:
         BackboneNotFoundError: when the backbone or its tokenizer cannot be had.
-        TypeError: when a setting is no argument of the network.
-        ValueError: when a setting has a wrong value.
+        TypeError: when a setting is no argument of the network, or of a wrong type.
+        ValueError: when a setting has a wrong value, or is none that such a network records.
     """
     arguments = {name: value for name, value in settings.items() if name not in _RECORDED}
     if arguments.get("adaptation") is not None:
         arguments["adaptation"] = build_adaptation(arguments["adaptation"])
     with torch.device("meta"):
         network = _build(backbone, **arguments)
-    network.existence_threshold = float(settings.get("existence_threshold", 0.0))
+    unknown = sorted(arguments.keys() - network.settings().keys())
+    if unknown:
+        raise ValueError(f"unknown settings: {', '.join(unknown)}")
+    network.existence_threshold = float(settings.get("existence_threshold") or 0.0)
     return network.eval().requires_grad_(False)
 
 
@@ -104,8 +107,11 @@ def frozen_tensors(backbone: str | Path, device: torch.device | str = "cpu") -> 
         BackboneWeightsError: when they are damaged or of another model.
     """
     kind = network_class(backbone)
-    # "official" is the variant of SAN in which no part of CLIP trains; CRIS has nothing that stays as it was
-    arguments: dict[str, Any] = {SANNet: {"fusion": "official"}, CRISNet: {"load_weights": False}}.get(kind, {})
+    arguments: dict[str, Any] = {}
+    if kind is SANNet:
+        arguments["fusion"] = "official"  # the variant in which no part of CLIP trains
+    if kind is CRISNet:
+        arguments["load_weights"] = False  # all of it trains, so a model file replaces all
     network = kind(backbone, **arguments).to(device)
     tensors = {**dict(network.named_buffers()), **network.state_dict()}
     own = {*network.trained_names, "default_input_ids"}
@@ -114,6 +120,5 @@ def frozen_tensors(backbone: str | Path, device: torch.device | str = "cpu") -> 
 
 def _build(backbone: str | Path, **arguments: Any) -> PromptedNet:
     kind = network_class(backbone)
-    if kind is not TargetUNet:
-        arguments["load_weights"] = False
-    return kind(backbone, **arguments)
+    weights: dict[str, Any] = {} if kind is TargetUNet else {"load_weights": False}
+    return kind(backbone, **weights, **arguments)

@@ -54,6 +54,7 @@ class AdapterBank:
         self.device = torch.device(device)
         self._kind = network_class(backbone)
         self._base = frozen_tensors(backbone, self.device)
+        self._base_memory = _storages(self._base.values())
         self._fingerprints: dict[frozenset[str], str] = {}
         self._loaded: dict[str, _Loaded] = {}  # replaced, never changed: who reads it needs no lock
         self._lock = threading.Lock()
@@ -116,7 +117,7 @@ class AdapterBank:
     def memory(self) -> dict[str, Any]:
         """Bytes that the weights take: ``{"base": bytes, "adapters": {name: bytes}}``."""
         adapters = {name: loaded.size for name, loaded in self._loaded.items()}
-        return {"base": sum(_storages(self._base.values()).values()), "adapters": adapters}
+        return {"base": sum(self._base_memory.values()), "adapters": adapters}
 
     def _find(self, name: str) -> _Loaded:
         loaded = self._loaded.get(name)
@@ -138,7 +139,7 @@ class AdapterBank:
         except ModelMismatchError as error:
             raise ModelMismatchError(f"{file}: {error}") from error
         fill_network(network, self._own_copies(network, state))
-        network.to(self.device)
+        network.default_input_ids = network.default_input_ids.to(self.device)
         return _Loaded(network, settings, self._own_size(network))
 
     def _empty(self, settings: Mapping[str, Any]) -> PromptedNet:
@@ -152,7 +153,7 @@ class AdapterBank:
             return empty_network(settings, self.backbone)
         except UserError:
             raise
-        except (RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # the settings are those of a file, and can be anything
             raise ModelMismatchError(
                 f"its settings do not make a {self._kind.__name__} on {self.backbone}: {error}. "
                 "The file is damaged, or was made by another version of monai_vlsm"
@@ -178,7 +179,7 @@ class AdapterBank:
 
     def _own_size(self, network: PromptedNet) -> int:
         storages = _storages(itertools.chain(network.parameters(), network.buffers()))
-        return sum(size for address, size in storages.items() if address not in _storages(self._base.values()))
+        return sum(size for address, size in storages.items() if address not in self._base_memory)
 
 
 def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:

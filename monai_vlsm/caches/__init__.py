@@ -1,0 +1,34 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What need not be computed twice: results of frozen encoders."""
+
+from monai_vlsm.caches.features import FeatureDataset, feature_dataset
+from monai_vlsm.caches.store import (
+    DTYPES,
+    CacheDamagedError,
+    CacheRoomError,
+    CacheSettingError,
+    FeatureStore,
+    clear_cache,
+    default_folder,
+    describe_cache,
+)
+from monai_vlsm.caches.text import DistinctPrompts, PromptCache, prompt_encoding
+from monai_vlsm.caches.transforms import CacheTransformError
+
+__all__ = [
+    "DTYPES",
+    "CacheDamagedError",
+    "CacheRoomError",
+    "CacheSettingError",
+    "CacheTransformError",
+    "DistinctPrompts",
+    "FeatureDataset",
+    "FeatureStore",
+    "PromptCache",
+    "clear_cache",
+    "default_folder",
+    "describe_cache",
+    "feature_dataset",
+    "prompt_encoding",
+]
