@@ -72,9 +72,11 @@ class Part:
 
 
 def parts_by_image(records: Sequence[Record]) -> dict[str, list[Part]]:
-    """Path of each image to its structures, from records with one structure or with several."""
+    """Path of each image to its structures, from records with one structure or with several; others are left out."""
     images: dict[str, list[Part]] = defaultdict(list)
     for record in records:
+        if "prompt" not in record:  # MONAI Label's datalists; nobody can tell what else is in such an image
+            continue
         together = not isinstance(record["label"], str)
         masks = list(record["label"]) if together else [record["label"]]
         prompts = list(record["prompt"]) if together else [record["prompt"]]

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from monai_vlsm.data.masks import mask_channel
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.slices import flat_slice
 
 __all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "is_supported"]
 
@@ -56,16 +57,19 @@ class PictureReader(ImageReader):
     Args:
         mode: ``"image"``; or ``"mask"``: each file becomes one channel (:func:`mask_channel`), so that a list of K
             files gives ``(K, rows, columns)`` whatever their colour modes.
+        flat: read a NIfTI file of one slice as a picture, in the orientation of a radiologist's screen. For training,
+            where nothing is written back into the file's own axes.
 
     Raises:
         ValueError: unknown mode.
     """
 
-    def __init__(self, mode: str = "image") -> None:
+    def __init__(self, mode: str = "image", flat: bool = False) -> None:
         super().__init__()
         if mode not in MODES:
             raise ValueError(f"unknown mode {mode!r} of PictureReader, known: {', '.join(MODES)}")
         self.mode = mode
+        self.flat = flat
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Whether all files have a supported suffix or the mark of DICOM."""
@@ -101,7 +105,7 @@ class PictureReader(ImageReader):
 
     def _load(self, path: Path) -> Loaded:
         with _explained(path, self.mode):
-            array, meta = _decode(path)
+            array, meta = _decode(path, self.flat)
             return (array, meta) if self.mode == "image" else _as_mask(array, meta)
 
 
@@ -143,9 +147,9 @@ def _explained(path: Path, mode: str) -> Iterator[None]:
         raise DatasetProblems([Problem(str(path), f"a readable {mode}", found[0])]) from error
 
 
-def _decode(path: Path) -> Loaded:
+def _decode(path: Path, flat: bool) -> Loaded:
     if _is_volume(path):
-        return _read_volume(path)
+        return _read_volume(path, flat)
     if _is_dicom_file(path):
         return _read_dicom(path)
     return _read_picture(path)
@@ -196,12 +200,15 @@ def _pixel_spacing(text: str) -> np.ndarray:
     return np.array([rows, columns])
 
 
-def _read_volume(path: Path) -> Loaded:
+def _read_volume(path: Path, flat: bool) -> Loaded:
     reader = NibabelReader()
     array, meta = reader.get_data(reader.read(path))
     if array.dtype.kind not in "biuf":
         raise ValueError(f"values of type {array.dtype}; save them as integers or floats")
-    return _native(array), meta
+    if array.ndim == 5 and array.shape[3] == 1:  # (X, Y, Z, 1, C): how ITK and MONAI Label write colour
+        array = array[:, :, :, 0]
+    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
+    return (_native(array), meta) if picture is None else _plane(picture)
 
 
 def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:

@@ -14,6 +14,14 @@ from monai_vlsm.transforms.existence import (
     ExistenceScoreDict,
     existence_scores,
 )
+from monai_vlsm.transforms.label import (
+    LabelResultD,
+    LabelResultd,
+    LabelResultDict,
+    RequestPromptD,
+    RequestPromptd,
+    RequestPromptDict,
+)
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
 from monai_vlsm.transforms.resize import ResizePicture, ResizePictureD, ResizePictured, ResizePictureDict
@@ -40,6 +48,9 @@ __all__ = [
     "ExistenceScoreD",
     "ExistenceScoreDict",
     "ExistenceScored",
+    "LabelResultD",
+    "LabelResultDict",
+    "LabelResultd",
     "OrientVolume",
     "OrientVolumeD",
     "OrientVolumeDict",
@@ -52,6 +63,9 @@ __all__ = [
     "RandSelectPromptD",
     "RandSelectPromptDict",
     "RandSelectPromptd",
+    "RequestPromptD",
+    "RequestPromptDict",
+    "RequestPromptd",
     "ResizePicture",
     "ResizePictureD",
     "ResizePictureDict",

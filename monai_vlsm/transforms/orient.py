@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any, TypeGuard, cast
 
 import nibabel as nib
@@ -15,12 +15,11 @@ from monai.transforms import InvertibleTransform, MapTransform, Orientation
 from monai.utils import SpaceKeys, TraceKeys
 from torch import Tensor
 
+from monai_vlsm.data.slices import display_codes
 from monai_vlsm.transforms.naming import file_name
 
 __all__ = ["OrientVolume", "OrientVolumeD", "OrientVolumeDict", "OrientVolumed"]
 
-# rows and columns of a single slice on a radiologist's screen, by the direction that the slice looks in
-PLANES = {"S": "PL", "I": "PL", "A": "IL", "P": "IL", "L": "IP", "R": "IP"}
 LABELS_LPS = (("R", "L"), ("A", "P"), ("I", "S"))  # ends of the axes when the affine points to L, P, S
 
 
@@ -42,18 +41,6 @@ def axis_codes(volume: MetaTensor) -> str:
     if None in codes:
         raise ValueError(f"{file_name(volume)}: the affine must map three axes, got {volume.affine.tolist()}")
     return "".join(codes)
-
-
-def display_codes(codes: str, shape: Sequence[int], axcodes: str) -> str:
-    """Axis codes to show a volume in: ``axcodes``, but a single slice keeps its plane.
-
-    Args:
-        codes: present axis codes.
-        shape: the three spatial sizes; an axis of size 1 makes it a single slice.
-        axcodes: axis codes for volumes.
-    """
-    single = [code for code, size in zip(codes, shape, strict=True) if size == 1]
-    return PLANES[single[-1]] + single[-1] if single else axcodes
 
 
 def with_three_axes(image: MetaTensor) -> MetaTensor:

@@ -1,0 +1,25 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""An app for MONAI Label: what is here works without it, `app`, `infer`, `train` and `datastore` need monailabel."""
+
+from monai_vlsm.apps.label.banks import Banks
+from monai_vlsm.apps.label.install import install_app, start_command
+from monai_vlsm.apps.label.labels import label_prompts, picture_records, read_records
+from monai_vlsm.apps.label.layout import AppFolderError, Model, Target, find_models, model_names, read_targets
+from monai_vlsm.apps.label.polygons import polygons
+
+__all__ = [
+    "AppFolderError",
+    "Banks",
+    "Model",
+    "Target",
+    "find_models",
+    "install_app",
+    "label_prompts",
+    "model_names",
+    "picture_records",
+    "polygons",
+    "read_records",
+    "read_targets",
+    "start_command",
+]

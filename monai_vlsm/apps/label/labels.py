@@ -1,0 +1,156 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of a MONAI Label datastore as training records: which prompt each was made for, and all as pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import ITKReader
+from monai.utils import MetaKeys
+from PIL import Image
+
+from monai_vlsm.data import PictureReader
+from monai_vlsm.data.slices import displayed
+from monai_vlsm.errors import UserError
+from monai_vlsm.transforms import ToRGB
+
+__all__ = ["label_prompts", "picture_records", "read_records"]
+
+logger = logging.getLogger(__name__)
+
+VOLUMES = (".nii", ".nii.gz")
+UNNAMED = "prompt"  # what the bundles call their only label
+
+Record = dict[str, str]
+
+
+def label_prompts(info: Mapping[str, Any], default: str, name: str = "label") -> dict[int, str]:
+    """Which prompt the values of a label belong to.
+
+    The first of these that is there: ``params.prompt`` of the client that saved the label; the prompt of the request
+    that computed it on the server; the names of the segments (3D Slicer sends ``label_info``), each for its own value.
+    Else the default prompt, and a line in the log says so.
+
+    Args:
+        info: what the datastore knows about the label.
+        default: prompt of labels without any.
+        name: of the label, for the log.
+
+    Returns:
+        value to prompt; the value 0 stands for "any value above zero".
+    """
+    computed = info.get("params")
+    for place in (info, computed if isinstance(computed, Mapping) else {}):
+        prompt = place.get("prompt")
+        if isinstance(prompt, str) and prompt.strip():
+            return {0: prompt}
+    segments = info.get("label_info")
+    named = dict(_segments(segments)) if isinstance(segments, Sequence) else {}
+    if named:
+        return named
+    logger.warning("%s was saved without a prompt; training takes the default prompt %r", name, default)
+    return {0: default}
+
+
+def _segments(segments: Sequence[Any]) -> Iterator[tuple[int, str]]:
+    for place, segment in enumerate(segments, 1):
+        name = segment.get("name") if isinstance(segment, Mapping) else None
+        if isinstance(name, str) and name.strip() and name.lower() != UNNAMED:
+            value = segment.get("idx", place)
+            yield value if isinstance(value, int) and value > 0 else place, name
+
+
+def picture_records(image: str, label: str, prompts: Mapping[int, str], folder: Path) -> list[Record]:
+    """Training records of one labelled image; volumes become one picture for each slice that has the structure.
+
+    Args:
+        image: a picture, DICOM or NIfTI file.
+        label: its label, in any of these formats or NRRD, written by MONAI Label or a client of it.
+        prompts: from `label_prompts`.
+        folder: where converted pictures are written, as PNG.
+
+    Returns:
+        records ``{"image", "label", "prompt"}``, ready for the training of a bundle.
+
+    Raises:
+        UserError: a file that cannot be read.
+        ValueError: image and label of different sizes.
+    """
+    pictures, masks = _pictures(image), _masks(image, label)
+    if pictures.shape[:3] != masks.shape:
+        raise ValueError(f"{label} has the size {masks.shape}, its image {Path(image).name} {pictures.shape[:3]}")
+    records = []
+    for value, prompt in prompts.items():
+        found = masks > 0 if value == 0 else masks == value
+        slices = np.flatnonzero(found.any((0, 1))) if found.shape[2] > 1 else np.array([0])
+        for index in slices:
+            name = f"{_stem(image)}_{value}_{index}.png"
+            Image.fromarray((pictures[:, :, index] * 255).round().astype(np.uint8)).save(folder / f"image_{name}")
+            Image.fromarray(found[:, :, index].astype(np.uint8)).save(folder / f"label_{name}")
+            paths = {"image": str(folder / f"image_{name}"), "label": str(folder / f"label_{name}")}
+            records.append({**paths, "prompt": prompt})
+    return records
+
+
+def read_records(file: str | Path) -> list[Record]:
+    """Read records from JSON. Configs take them by this and never as they are: MONAI evaluates texts that start with $.
+
+    Args:
+        file: a list of records.
+    """
+    records: list[Record] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return records
+
+
+def _pictures(image: str) -> np.ndarray:
+    """``(rows, columns, slices, 3)`` from 0 to 1, scaled as for inference."""
+    reader = PictureReader()
+    array, meta = reader.get_data(reader.read(image))
+    volume = image.lower().endswith(VOLUMES)
+    grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
+    channels = array[None] if grey else np.moveaxis(array, -1, 0)
+    rgb = np.moveaxis(torch.as_tensor(ToRGB()(torch.as_tensor(channels))).numpy(), 0, -1)
+    if not volume:
+        return rgb[:, :, None]
+    return displayed(rgb if rgb.ndim == 4 else rgb[:, :, None], meta[MetaKeys.ORIGINAL_AFFINE])
+
+
+def _masks(image: str, label: str) -> np.ndarray:
+    """``(rows, columns, slices)`` of label values, as `_pictures` shows the image."""
+    if not label.lower().endswith((*VOLUMES, ".nrrd")):
+        reader = PictureReader("mask")
+        return _values(reader.get_data(reader.read(label))[0])[..., None]
+    array = _itk_order(label)
+    if not image.lower().endswith(VOLUMES):  # a label of a picture has ITK's axes, whatever its affine says
+        return array.swapaxes(0, 1)
+    reader = PictureReader()
+    return displayed(array, reader.get_data(reader.read(image))[1][MetaKeys.ORIGINAL_AFFINE])
+
+
+def _values(array: np.ndarray) -> np.ndarray:
+    """Label values of a picture file; black and white (0 and 255) is one label."""
+    return np.where(array > 127, 1, 0) if array.max(initial=0) > 20 else array.astype(int)
+
+
+def _itk_order(label: str) -> np.ndarray:
+    """``(X, Y, Z)`` of a NIfTI or NRRD file, integers."""
+    try:
+        reader = ITKReader()
+        array, _ = reader.get_data(reader.read(label))
+    except Exception as error:  # ITK raises many kinds
+        raise UserError(f"cannot read the label {label}: {error}") from error
+    volume = array[..., None] if array.ndim == 2 else array
+    if volume.ndim != 3:
+        raise UserError(f"the label {label} must have up to three axes and one channel, got shape {array.shape}")
+    return np.rint(volume).astype(int)
+
+
+def _stem(image: str) -> str:
+    return Path(image).name.partition(".")[0]

@@ -1,0 +1,121 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Training as MONAI Label's stock app starts it: its own lists of images and labels, without names and prompts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import run
+from PIL import Image
+
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, TrainedState
+from monai_vlsm.networks import CLIPSegNet
+from tests.bundles.dataset import write_dataset
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
+ADAPTATION = DenseAdaptation("v", width=4)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, backbone: Path) -> Path:
+    """The bundle with a model of another backbone and other adapters than those of its defaults."""
+    shutil.copytree(BUNDLE, tmp_path / "bundle", ignore=shutil.ignore_patterns("models", "eval"))
+    network = CLIPSegNet(backbone, ADAPTATION, default_prompt="polyp")
+    network.existence_threshold = 0.25
+    (tmp_path / "bundle" / "models").mkdir()
+    torch.save(TrainedState(network).state_dict(), tmp_path / "bundle" / "models" / "model.pt")
+    return tmp_path / "bundle"
+
+
+def labelled(data: Path, count: int, suffix: str = ".png") -> list[dict[str, str]]:
+    """What MONAI Label's datastore lists; its labels hold 0 and 1."""
+    records = []
+    for index in range(count):
+        mask = (np.asarray(Image.open(data / f"masks/train_{index}_left.png")) > 0).astype(np.uint8)
+        label = data / f"label_{index}{suffix}"
+        if suffix == ".png":
+            Image.fromarray(mask).save(label)
+        else:
+            nib.save(nib.Nifti1Image(mask.T[..., None], np.diag([-1.0, -1.0, 1.0, 1.0])), label)
+        records.append({"image": str(data / f"images/train_{index}.png"), "label": str(label)})
+    return records
+
+
+def train(bundle: Path, training: list[dict[str, str]], validation: list[dict[str, str]], **more: Any) -> None:
+    """The call of ``BundleTrainTask`` with the values that 3D Slicer sends."""
+    handlers = json.loads((bundle / "configs" / "train.json").read_text())["train"]["handlers"]
+    overrides = {
+        "bundle_root": str(bundle),
+        "train#trainer#max_epochs": 1,
+        "train#dataset#data": training,
+        "validate#dataset#data": validation,
+        "train#handlers": handlers,
+        "device": "cpu",
+        "amp": False,
+    }
+    files = {"config_file": str(bundle / "configs/train.json"), "meta_file": str(bundle / "configs/metadata.json")}
+    run(run_id="", init_id=None, final_id=None, **files, **{**overrides, **more})
+
+
+def saved(bundle: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    return state
+
+
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
+def test_goes_on_with_the_model_of_the_bundle(bundle: Path, data: Path, suffix: str) -> None:
+    before = saved(bundle)
+    train(bundle, labelled(data, 3, suffix), labelled(data, 1, suffix))
+    after = saved(bundle)
+    assert after[SETTINGS_KEY] == before[SETTINGS_KEY]
+    assert any(not torch.equal(after[name], before[name]) for name in before if name != SETTINGS_KEY)
+    close = [torch.allclose(after[name], before[name], atol=0.01) for name in before if name != SETTINGS_KEY]
+    assert all(close)  # one epoch at 1e-3 moves little; a start from random adapters would differ by more
+    assert not (bundle / "eval").exists()
+    assert (bundle / "models" / "label" / "curves.png").is_file()
+
+
+def test_saves_without_validation(bundle: Path, data: Path) -> None:
+    before = (bundle / "models" / "model.pt").read_bytes()
+    train(bundle, labelled(data, 2), [])
+    assert (bundle / "models" / "model.pt").read_bytes() != before
+
+
+def test_trains_from_the_start_without_a_model(bundle: Path, data: Path, backbone: Path) -> None:
+    (bundle / "models" / "model.pt").unlink()
+    small = {"backbone": str(backbone), "adapter_width": 4}
+    train(bundle, labelled(data, 2), labelled(data, 1), **small)
+    assert saved(bundle)[SETTINGS_KEY]["adaptation"] == DenseAdaptation("vl", width=4).settings()
+
+
+def test_a_model_of_another_base_is_refused(bundle: Path, data: Path) -> None:
+    with pytest.raises(Exception) as error:
+        train(bundle, labelled(data, 2), [], backbone="clipseg-mini")
+    causes: list[BaseException | None] = [error.value]
+    while causes[-1] is not None:
+        causes.append(causes[-1].__cause__)
+    assert any(isinstance(cause, ModelMismatchError) for cause in causes)
+
+
+@pytest.mark.parametrize("name", ["vlsm_dense", "vlsm_shallow", "clipseg", "cris", "san", "unet"])
+def test_no_handler_is_found_by_a_place_that_monai_label_moves(name: str) -> None:
+    """MONAI Label puts a CheckpointLoader at the front unless there is one of exactly this name."""
+    handlers = json.loads((BUNDLE.parent / name / "configs" / "train.json").read_text())["train"]["handlers"]
+    assert handlers[0]["_target_"] == "CheckpointLoader"
+    state = handlers[-1]["save_dict"]
+    places = {key: int(value.rpartition("#")[2]) for key, value in state.items() if "handlers" in value}
+    kinds = {key: handlers[place]["_target_"].rpartition(".")[2] for key, place in places.items()}
+    assert kinds == {"early_stop": "EarlyStop", "best": "ModelSaver", "curves": "CurvePlot"}
