@@ -115,26 +115,25 @@ def random_batch(conditions: Conditions, prompts: int = 1, image_size: int | Non
     return tuple(part.to(conditions.device) for part in (image, *tokens, target))
 
 
-def write_pictures(folder: Path, count: int, width: int, height: int, suffix: str = "jpg") -> list[dict[str, str]]:
-    """Write a dataset with one bright ellipse on each picture: ``train.json``, equal to ``val.json``.
+def write_pictures(folder: Path, train: int, val: int, width: int, height: int) -> None:
+    """Write a dataset of JPEG with one bright ellipse each: ``train.json`` and ``val.json``.
 
     Eight different pictures are drawn; further ones are links to them, because drawing takes long.
     """
     generator = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    rows = []
-    for index in range(count):
-        row = {"image": f"images/{index}.{suffix}", "mask": f"masks/{index}.png", "prompt": PROMPTS[index % 2]}
+    rows: list[dict[str, str]] = []
+    for index in range(train + val):
+        row = {"image": f"images/{index}.jpg", "mask": f"masks/{index}.png", "prompt": PROMPTS[index % len(PROMPTS)]}
         if index < 8:
             _draw(folder, row, width, height, generator)
         else:
             for key in ("image", "mask"):
                 os.link(folder / rows[index % 8][key], folder / row[key])
         rows.append(row)
-    for split in ("train", "val"):
-        (folder / f"{split}.json").write_text(json.dumps(rows))
-    return rows
+    for split, chosen in (("train", rows[:train]), ("val", rows[train:])):
+        (folder / f"{split}.json").write_text(json.dumps(chosen))
 
 
 def _draw(folder: Path, row: dict[str, str], width: int, height: int, generator: np.random.Generator) -> None:

@@ -4,10 +4,18 @@
 
 from __future__ import annotations
 
+import cases_epoch
 import cases_network
+import cases_score
+import cases_start
 from cases import Case
 
-CASES: tuple[Case, ...] = (*cases_network.CASES,)
+CASES: tuple[Case, ...] = (
+    *cases_network.CASES,
+    *cases_epoch.CASES,
+    *cases_score.CASES,
+    *cases_start.CASES,
+)
 
 
 def find_case(name: str) -> Case:
