@@ -8,6 +8,7 @@ Importing the package imports its kinds, so that MONAI bundles find the classes 
 from monai_vlsm import (
     adapters,
     backbones,
+    caches,
     data,
     errors,
     handlers,
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "adapters",
     "backbones",
+    "caches",
     "data",
     "errors",
     "handlers",

@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "adapters": {"errors"},
     "backbones": {"errors"},
+    "caches": {"errors", "transforms"},
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
     "handlers": {"errors", "prompts"},

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
@@ -37,6 +38,8 @@ class CLIPSegNet(PromptedNet):
         load_weights: False builds the network with random weights and without network access.
         attention: transformers' implementation of attention, ``"sdpa"`` or ``"eager"``. The backward pass in bfloat16
             on CPUs is a quarter faster with ``"eager"``.
+        checkpointing: True keeps of each encoder layer only its input and computes the rest again in the backward pass,
+            in training mode. The numbers stay the same; a step needs less memory and takes longer.
 
     Raises:
         BackboneNotFoundError: when backbone, weights or tokenizer cannot be had.
@@ -53,6 +56,7 @@ class CLIPSegNet(PromptedNet):
         dropout: float = 0.0,
         load_weights: bool = True,
         attention: str = "sdpa",
+        checkpointing: bool = False,
     ) -> None:
         config: Any = load_config(backbone)  # transformers types its parts as "config, dict or None"
         super().__init__(backbone, image_size, default_prompt, stride=config.vision_config.patch_size)
@@ -61,6 +65,7 @@ class CLIPSegNet(PromptedNet):
         self.base = load_base(backbone, load_weights).requires_grad_(False)
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
+        self.checkpointing = checkpointing
         self.seams = self.adaptation.install(self._sites())
         self.remember_trained(whole=self.adaptation.saves_base)
 
@@ -77,7 +82,7 @@ class CLIPSegNet(PromptedNet):
         hidden = tower.pre_layrnorm(tower.embeddings(image, interpolate_pos_encoding=True))
         skips: list[Tensor] = []
         for index, layer in enumerate(tower.encoder.layers[: max(self.config.extract_layers) + 1]):
-            hidden = layer(hidden, attention_mask=None)
+            hidden = self._run_layer(layer, hidden, None)
             if index in self.config.extract_layers:
                 skips.append(hidden)
         return self.seams.skips(skips)
@@ -104,7 +109,7 @@ class CLIPSegNet(PromptedNet):
         mask = create_causal_mask(tower.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None)
         states: list[Tensor] = []
         for index, layer in enumerate(tower.encoder.layers):
-            hidden = layer(hidden, mask, is_causal=True)
+            hidden = self._run_layer(layer, hidden, mask, is_causal=True)
             if index in self.seams.text_layers:
                 states.append(hidden[rows, ends])
         embedding = self.base.clip.text_projection(tower.final_layer_norm(hidden[rows, ends]))
@@ -131,6 +136,12 @@ class CLIPSegNet(PromptedNet):
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` records about the network that it belongs to, as plain values."""
         return {**super().settings(), "adaptation": self.adaptation.settings()}
+
+    def _run_layer(self, layer: nn.Module, hidden: Tensor, mask: Tensor | None, **arguments: Any) -> Tensor:
+        """One encoder layer with its adapters, ``(B, N, C)`` to the same shape."""
+        if self.checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)
+        return layer(hidden, mask, **arguments)
 
     def _sites(self) -> Sites:
         vision, text = self.base.clip.vision_model, self.base.clip.text_model

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a datum is called in an error: by its record, or by the file that it was read from."""
+"""What a datum is called in an error, by its record or by the file that it was read from; and names in its meta."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from monai.data import MetaTensor
 
-__all__ = ["file_name", "record_name"]
+__all__ = ["EIGHT_BIT", "file_name", "record_name"]
+
+EIGHT_BIT = "eight_bit"  # in the meta of a picture: its values are multiples of 1/255
 
 
 def file_name(image: Any, default: str = "image") -> str:

@@ -16,7 +16,7 @@ from monai.utils import TraceKeys, convert_to_dst_type, convert_to_tensor, ensur
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from monai_vlsm.transforms.naming import file_name
+from monai_vlsm.transforms.naming import EIGHT_BIT, file_name
 
 __all__ = ["ResizePicture", "ResizePictureD", "ResizePictureDict", "ResizePictured"]
 
@@ -41,6 +41,9 @@ class ResizePicture(InvertibleTransform):
 
     MONAI's ``Resize(anti_aliasing=True)`` smooths with zeros beyond the border and so darkens it (to 0.85 in the corner
     of a white 1024 x 800 picture at 352 pixels); here torch's antialiased bilinear is used, which does not.
+
+    A picture of 8 bits, as ``ToRGB`` marks it, stays one: its new values are rounded to multiples of 1/255, as imaging
+    libraries do (the authors resize with OpenCV), so that it can be kept in 8 bits without loss.
 
     Args:
         size: rows and columns of the result, in pixels.
@@ -80,7 +83,10 @@ class ResizePicture(InvertibleTransform):
             raise ValueError(f"{file_name(img)}: expected (C, H, W) or (C, H, W, D), got shape {tuple(img.shape)}")
         img = convert_to_tensor(img, track_meta=get_track_meta())
         plain = convert_to_tensor(img, track_meta=False)
-        return self._traced(img, resample(plain, self.size, mode, antialias=True), mode)
+        resized = resample(plain, self.size, mode, antialias=True)
+        if mode == "bilinear" and isinstance(img, MetaTensor) and img.meta.get(EIGHT_BIT) is True:
+            resized = (resized * 255).round() / 255
+        return self._traced(img, resized, mode)
 
     def _traced(self, img: Tensor, resized: Tensor, mode: str) -> Tensor:
         """``resized`` with the meta of ``img``, its affine rescaled and this operation on its stack."""

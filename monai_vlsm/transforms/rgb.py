@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import get_track_meta
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
-from monai_vlsm.transforms.naming import file_name
+from monai_vlsm.transforms.naming import EIGHT_BIT, file_name
 
 __all__ = ["ToRGB", "ToRGBD", "ToRGBDict", "ToRGBd"]
 
@@ -89,7 +89,8 @@ class ToRGB(Transform):
             img: ``(C, H, W)`` or ``(C, H, W, D)`` with 1 to 4 channels.
 
         Returns:
-            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input.
+            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``eight_bit`` says whether the
+            values are multiples of 1/255.
 
         Raises:
             ValueError: another number of channels or axes, an empty image, or one without finite values; the message
@@ -100,7 +101,10 @@ class ToRGB(Transform):
         check_picture(plain, name)
         scaled = unit_range(drop_alpha(plain, name), self.window, name)
         scaled = scaled.expand(3, *scaled.shape[1:]).contiguous()
-        return convert_to_dst_type(scaled, image, dtype=torch.float32)[0]
+        out = convert_to_dst_type(scaled, image, dtype=torch.float32)[0]
+        if isinstance(out, MetaTensor):
+            out.meta[EIGHT_BIT] = plain.dtype in (torch.bool, torch.uint8)
+        return out
 
 
 class ToRGBd(MapTransform):

@@ -1,0 +1,200 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A data set that decodes and resizes each picture once."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from monai.data import CacheDataset, Dataset, PersistentDataset
+from monai.transforms import Compose, MapTransform, RandomizableTrait, Transform
+from torch import Tensor
+
+from monai_vlsm.caches.packing import Packed, pack, unpack
+from monai_vlsm.errors import UserError
+from monai_vlsm.transforms import ResizePictured
+
+__all__ = ["MixedTransformsError", "PictureDataset", "default_picture_dir"]
+
+MODES = ("off", "memory", "disk")
+FORMAT = 1  # raised when a transform of this package gives other numbers, so that files of before are not read
+BAR_FROM = 200  # pictures; fewer are done before anyone looks at a progress bar
+
+logger = logging.getLogger(__name__)
+
+
+class MixedTransformsError(UserError, ValueError):
+    """The transforms before the cached point are not the same in every epoch, or mix pictures."""
+
+
+def default_picture_dir() -> Path:
+    """Where ``cache="disk"`` keeps pictures: ``monai_vlsm/pictures`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm" / "pictures"
+
+
+class PictureDataset(Dataset):
+    """Records through transforms, where all up to the last `ResizePictured` run once for each picture.
+
+    What is kept is each *file* of a record, not the record: structures and prompts of one image share its picture. A
+    picture of 8 bits is kept as 8 bits (372 kB at 352 pixels), a mask as 1 bit per pixel, other pictures as float32;
+    what comes out is equal to the bit to what comes out without a cache.
+
+    Args:
+        data: records, dicts with a path, or a list of paths, at some of ``keys``.
+        transform: transforms of a record. Those up to the last `ResizePictured` must be dictionary transforms without
+            randomness that treat each of ``keys`` alone, unless ``cache`` is ``"off"``.
+        cache: ``"off"`` runs all transforms each time, as MONAI's ``Dataset``. ``"memory"`` prepares the pictures now
+            and keeps them in this process (MONAI's ``CacheDataset``): forked workers read them where they are.
+            ``"disk"`` writes each picture when it is first used and reads it from then on, in later runs and other
+            processes too (MONAI's ``PersistentDataset``). A changed file or transform is seen.
+        cache_rate: share of the files that ``"memory"`` keeps, from 0 to 1.
+        cache_dir: folder of ``"disk"``; None takes `default_picture_dir`. It may be deleted at any time.
+        keys: where a record names files.
+        num_workers: threads that prepare the pictures for ``"memory"``.
+
+    Raises:
+        ValueError: an unknown ``cache`` or a ``cache_rate`` outside 0..1.
+        MixedTransformsError: transforms that cannot be cached; the message names the first.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Sequence[Callable[..., Any]] | Callable[..., Any],
+        cache: str = "off",
+        cache_rate: float = 1.0,
+        cache_dir: str | os.PathLike[str] | None = None,
+        keys: Sequence[str] = ("image", "label"),
+        num_workers: int = 1,
+    ) -> None:
+        super().__init__(data, transform)
+        if cache not in MODES:
+            raise ValueError(f"unknown cache {cache!r}, known: {', '.join(MODES)}")
+        if not 0 <= cache_rate <= 1:
+            raise ValueError(f"cache_rate must be from 0 to 1, got {cache_rate}")
+        self.pictures: Dataset | None = None
+        if cache == "off":
+            return
+        self._start = cached_transforms(self.transform)
+        items, self._places = files_of_records(data, keys)
+        prepare = Compose([*lenient(self.transform.transforms[: self._start]), PackPictures()])
+        if cache == "memory":
+            bar = len(items) * cache_rate > BAR_FROM
+            self.pictures = CacheDataset(
+                items, prepare, cache_rate=cache_rate, num_workers=num_workers, progress=bar, copy_cache=False
+            )
+        else:
+            key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
+            self.pictures = DiskPictures(items, prepare, Path(cache_dir or default_picture_dir()), hash_func=key)
+
+    def _transform(self, index: int) -> Any:
+        if self.pictures is None:
+            return super()._transform(index)
+        record = dict(self.data[index])
+        for place in self._places[index]:
+            record.update({key: unpack(packed) for key, packed in self.pictures[place].items()})
+        return self.transform(record, start=self._start)
+
+
+class DiskPictures(PersistentDataset):
+    """MONAI's ``PersistentDataset``, which would stop at a file that a killed process left half written."""
+
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        try:
+            return super()._cachecheck(item_transformed)
+        except (RuntimeError, EOFError) as error:
+            file = self.cache_dir / f"{self.hash_func(item_transformed).decode()}.pt"
+            if not file.is_file():  # it was a picture that could not be read
+                raise
+            logger.warning("%s cannot be read and is made anew: %s", file, str(error).partition("\n")[0])
+            file.unlink(missing_ok=True)
+            return super()._cachecheck(item_transformed)
+
+
+class PackPictures(Transform):
+    """Dict with tensors to dict of `pack`'s values; entries that are no tensors are left out."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Packed]:
+        """Pack each tensor of ``data``."""
+        return {key: pack(value) for key, value in data.items() if isinstance(value, Tensor)}
+
+
+def cached_transforms(transform: Compose) -> int:
+    """How many of the transforms lie up to the last `ResizePictured`, checked to be cacheable.
+
+    Raises:
+        MixedTransformsError: no `ResizePictured`; a random transform before it, or one that is no ``MapTransform``.
+    """
+    last = max((i for i, one in enumerate(transform.transforms) if isinstance(one, ResizePictured)), default=-1)
+    if last < 0:
+        raise MixedTransformsError(
+            "a cache of pictures keeps what ResizePictured returns, and these transforms have none; "
+            'add it, or set cache to "off"'
+        )
+    for one in transform.transforms[: last + 1]:
+        if isinstance(one, RandomizableTrait) or not isinstance(one, MapTransform):
+            fault = "is random" if isinstance(one, RandomizableTrait) else "is no dictionary transform (MapTransform)"
+            raise MixedTransformsError(
+                f"{type(one).__name__} {fault}, so that what ResizePictured returns cannot be kept; "
+                'put it behind ResizePictured, or set cache to "off"'
+            )
+    return last + 1
+
+
+def files_of_records(
+    data: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[list[int]]]:
+    """Each file, or list of files, of the records once, as ``{key: path}``; and for each record the places of its own."""
+    places: dict[tuple[str, Any], int] = {}
+    rows = []
+    for record in data:
+        used = [(key, record[key]) for key in keys if key in record]
+        hashable = [(key, path if isinstance(path, str) else tuple(path)) for key, path in used]
+        rows.append([places.setdefault(one, len(places)) for one in hashable])
+    items = [{key: path if isinstance(path, str) else list(path)} for key, path in places]
+    return items, rows
+
+
+def lenient(transforms: Sequence[MapTransform]) -> list[MapTransform]:
+    """Copies that accept records without some of their keys."""
+    copies = [copy.copy(one) for one in transforms]
+    for one in copies:
+        one.allow_missing_keys = True
+    return copies
+
+
+def file_key(item: Mapping[str, Any], described: str) -> bytes:
+    """Name of the cache file of one item of `files_of_records`: its paths, sizes, times of change and transforms."""
+    (key, value), *_ = item.items()
+    paths = [Path(path).absolute() for path in ([value] if isinstance(value, str) else value)]
+    facts = [[str(path), *((s.st_size, s.st_mtime_ns) if (s := _stat(path)) else ())] for path in paths]
+    return hashlib.sha256(json.dumps([key, facts, described]).encode()).hexdigest().encode()
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # reading it says what is wrong with it
+        return None
+
+
+def describe(value: Any, depth: int = 8) -> Any:
+    """The settings of transforms as plain values, the same in every process."""
+    if value is None or isinstance(value, str | int | float) or depth == 0:
+        return value if depth else type(value).__qualname__
+    if isinstance(value, Mapping):
+        return {str(key): describe(entry, depth - 1) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(entry, depth - 1) for entry in value]
+    if isinstance(value, type) or not hasattr(value, "__dict__"):
+        return getattr(value, "__qualname__", str(value) if str(value).startswith("torch.") else type(value).__name__)
+    own = {name: entry for name, entry in vars(value).items() if name != "_tracing"}  # which MONAI makes on first use
+    return [getattr(value, "__qualname__", type(value).__qualname__), describe(own, depth - 1)]

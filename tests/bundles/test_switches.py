@@ -1,0 +1,77 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Each switch of ``train.json`` against the plain path: the same losses, scores and weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.bundles.dataset import write_dataset
+from tests.bundles.test_vlsm_dense import TRAIN, run
+
+# what must be equal: bits, or numbers within a tolerance where the same maths is done in another order or precision
+SWITCHES: dict[str, tuple[dict[str, Any], float]] = {
+    "cache in memory": ({"cache": "memory"}, 0),
+    "half of it in memory": ({"cache": "memory", "cache_rate": 0.5}, 0),
+    "cache on disk": ({"cache": "disk"}, 0),
+    "cache on disk, read": ({"cache": "disk"}, 0),
+    "checkpointing": ({"checkpointing": True}, 0),
+    "all exact ones": ({"cache": "disk", "checkpointing": True, "num_workers": 2}, 0),
+    "compile": ({"compile": True, "compile_kwargs": {"backend": "eager"}}, 1e-4),
+    "amp": ({"amp": True}, 0.05),
+}
+
+
+@pytest.fixture(scope="module")
+def settings(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("switches")
+    return {
+        "dataset_dir": str(write_dataset(folder)),
+        "backbone": str(backbone),
+        "cache_dir": str(folder / "pictures"),
+        "adapter_width": 4,
+        "epochs": 2,
+        "batch_size": 4,
+        "num_workers": 0,
+        "amp": False,
+        "device": torch.device("cpu"),
+    }
+
+
+def results(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    """Adapters of the last epoch, curves of training and validation, scores."""
+    objects = torch.load(folder / "last.pt", weights_only=True)["objects"]
+    adapters = {name: value for name, value in objects["model"].items() if isinstance(value, Tensor)}
+    return adapters, objects["curves"], json.loads((folder / "metrics.json").read_text())["mean"]
+
+
+@pytest.fixture(scope="module")
+def plain(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return results(run([TRAIN], tmp_path_factory.mktemp("plain"), **settings))
+
+
+def numbers(values: Any) -> list[float]:
+    """All numbers in nested containers."""
+    if isinstance(values, dict):
+        return [number for key in sorted(values) for number in numbers(values[key])]
+    if isinstance(values, list | tuple):
+        return [number for value in values for number in numbers(value)]
+    return [float(values)] if isinstance(values, int | float) else []
+
+
+@pytest.mark.parametrize(("switch", "tolerance"), SWITCHES.values(), ids=list(SWITCHES))
+def test_same_results(switch: dict[str, Any], tolerance: float, settings: Any, plain: Any, tmp_path: Path) -> None:
+    adapters, curves, scores = results(run([TRAIN], tmp_path, **{**settings, **switch}))
+    expected_adapters, expected_curves, expected_scores = plain
+    assert list(adapters) == list(expected_adapters)
+    assert len(numbers(curves)) > 4
+    assert numbers(curves) == pytest.approx(numbers(expected_curves), rel=tolerance, abs=tolerance)
+    if tolerance == 0:
+        assert scores == expected_scores
+        assert all(torch.equal(adapters[name], value) for name, value in expected_adapters.items())
