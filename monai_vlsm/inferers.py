@@ -13,7 +13,12 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor
 
-__all__ = ["PromptInferer"]
+__all__ = ["FEATURES_KEY", "PromptInferer", "autocast_dtype"]
+
+FEATURES_KEY = "features"
+"""Entry of an image's meta which says that the tensor holds what a frozen encoder made of the image."""
+
+Prompts = Callable[[dict[str, Tensor], int], dict[str, Any]]
 
 # names in torch.cpu.get_capabilities(); without one of them bfloat16 is emulated and slower than float32
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
@@ -23,6 +28,19 @@ def cpu_has_bf16() -> bool:
     """Whether this CPU calculates in bfloat16."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
+
+
+def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str = "float16") -> torch.dtype | None:
+    """The type in which a bundle's network calculates where it may; None is float32 throughout.
+
+    Args:
+        device: where the network is.
+        amp: whether mixed precision is wanted.
+        amp_dtype: name of the type on a GPU. On a CPU it is bfloat16, where the CPU has it (see `PromptInferer`).
+    """
+    if torch.device(device).type == "cpu":
+        return torch.bfloat16 if amp and cpu_has_bf16() else None
+    return getattr(torch, amp_dtype) if amp else None
 
 
 def tokens_in_meta(inputs: Tensor) -> dict[str, Tensor]:
@@ -75,12 +93,16 @@ class PromptInferer(Inferer):
     Args:
         cpu_autocast: bfloat16 on a CPU: ``"auto"`` where the CPU has the instructions, True always, False never.
         slice_batch: how many slices of a volume go through the network at a time.
+        prompts: makes the network's keyword arguments from tokens and the number of images, such as
+            `monai_vlsm.caches.DistinctPrompts`; None passes the tokens as they are.
 
     Raises:
         ValueError: another ``cpu_autocast``, or a ``slice_batch`` below 1.
     """
 
-    def __init__(self, cpu_autocast: bool | str = "auto", slice_batch: int = 8) -> None:
+    def __init__(
+        self, cpu_autocast: bool | str = "auto", slice_batch: int = 8, prompts: Prompts | None = None
+    ) -> None:
         super().__init__()
         if cpu_autocast not in ("auto", True, False):
             raise ValueError(f"cpu_autocast must be 'auto', True or False, got {cpu_autocast!r}")
@@ -88,6 +110,7 @@ class PromptInferer(Inferer):
             raise ValueError(f"slice_batch must be at least 1, got {slice_batch}")
         self.cpu_autocast = cpu_has_bf16() if cpu_autocast == "auto" else bool(cpu_autocast)
         self.slice_batch = slice_batch
+        self.prompts = prompts
 
     def __call__(
         self,
@@ -100,7 +123,8 @@ class PromptInferer(Inferer):
         """Predict.
 
         Args:
-            inputs: pictures ``(B, 3, S, S)`` or volumes ``(B, 3, S, S, D)``.
+            inputs: pictures ``(B, 3, S, S)``, volumes ``(B, 3, S, S, D)``, or the features ``(B, F, N, C)`` that a
+                `monai_vlsm.caches.FeatureDataset` gives in place of pictures; their meta says so.
             network: called with plain tensors.
             input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
             attention_mask: the same shape.
@@ -119,6 +143,8 @@ class PromptInferer(Inferer):
         found = given if input_ids is not None else tokens_in_meta(inputs)
         tokens = {key: value.to(image.device) for key, value in found.items() if value is not None}
         predict = self._pictures if image.ndim == 4 else self._volumes
+        if FEATURES_KEY in getattr(inputs, "meta", {}):
+            predict = self._features
         bf16 = self.cpu_autocast and image.device.type == "cpu"
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
             logits = predict(image, network, tokens, kwargs)
@@ -128,7 +154,16 @@ class PromptInferer(Inferer):
         self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
     ) -> Tensor:
         """One call for the whole batch ``(B, 3, S, S)``."""
-        return network(image, **tokens, **kwargs)
+        return network(image, **self._arguments(tokens, image.shape[0]), **kwargs)
+
+    def _features(
+        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
+    ) -> Tensor:
+        """One call for the features ``(B, F, N, C)`` of a batch."""
+        return network(None, frozen_image=image, **self._arguments(tokens, image.shape[0]), **kwargs)
+
+    def _arguments(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
+        return self.prompts(tokens, images) if self.prompts is not None and tokens else tokens
 
     def _volumes(
         self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
@@ -138,6 +173,6 @@ class PromptInferer(Inferer):
         for index, volume in enumerate(image):
             own = own_tokens(tokens, index, image.shape[0])
             chunks = volume.movedim(-1, 0).split(self.slice_batch)
-            logits = [network(part, **for_slices(own, part.shape[0]), **kwargs) for part in chunks]
+            logits = [self._pictures(part, network, for_slices(own, part.shape[0]), kwargs) for part in chunks]
             volumes.append(torch.cat(logits).movedim(0, -1))
         return torch.stack(volumes)

@@ -95,6 +95,14 @@ class Adaptation:
         """Whether ``model.pt`` holds the whole network, because little of the base is left as it was."""
         return False
 
+    @property
+    def frozen_towers(self) -> frozenset[str]:
+        """Encoders whose result for an input never changes: of ``"vision"`` and ``"text"`` those without adapters.
+
+        What acts in the `Seams` comes after an encoder and does not count. A subclass that changes an encoder says so.
+        """
+        return frozenset({"vision", "text"})
+
     def install(self, sites: Sites) -> Seams:
         """Put adapters on a network whose parameters are all frozen, or let some of them train.
 

@@ -41,6 +41,11 @@ class DenseAdaptation(Adaptation):
     def __post_init__(self) -> None:
         check_placement(self.towers, self.width, self.condition_width)
 
+    @property
+    def frozen_towers(self) -> frozenset[str]:
+        """The text encoder with ``towers="v"``, else none."""
+        return frozenset({"text"} if self.towers == "v" else ())
+
     def install(self, sites: Sites) -> Seams:
         """Attach the adapters of the towers and return the seams with the one on the text embedding.
 

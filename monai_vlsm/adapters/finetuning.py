@@ -38,6 +38,11 @@ class FineTuning(Adaptation):
         """True for ``"full"``: the whole model is what was trained."""
         return self.trainable == "full"
 
+    @property
+    def frozen_towers(self) -> frozenset[str]:
+        """Both encoders, none with ``"full"``."""
+        return frozenset() if self.trainable == "full" else super().frozen_towers
+
     def install(self, sites: Sites) -> Seams:
         """Let the chosen part train.
 

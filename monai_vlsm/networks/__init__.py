@@ -5,7 +5,7 @@
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
-from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
@@ -14,6 +14,7 @@ __all__ = [
     "CLIPSegNet",
     "CRISNet",
     "NoAdaptersError",
+    "NotFrozenError",
     "PromptedNet",
     "SANNet",
     "TargetUNet",

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_vlsm.adapters import Adaptation, Sites, Tower
+from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompted import PromptedNet
@@ -78,6 +78,25 @@ class CLIPSegNet(PromptedNet):
         Returns:
             One tensor ``(B, N, C)`` for each extracted layer, N = 1 + patches.
         """
+        return self.seams.skips(self._vision_states(image))
+
+    def encode_frozen_image(self, image: Tensor) -> Tensor:
+        """The first stage up to the seams: ``(B, F, N, C)``, the F activations that the decoder reads."""
+        return torch.stack(self._vision_states(image), dim=1)
+
+    def finish_image(self, frozen: Tensor) -> list[Tensor]:
+        """The first stage from the seams on.
+
+        Args:
+            frozen: what `encode_frozen_image` returned, of any floating-point type.
+
+        Returns:
+            What `encode_image` returns.
+        """
+        # contiguous, because a linear layer rounds strided inputs differently
+        return self.seams.skips([states.float().contiguous() for states in frozen.unbind(1)])
+
+    def _vision_states(self, image: Tensor) -> list[Tensor]:
         tower: CLIPSegVisionModel = self.base.clip.vision_model
         hidden = tower.pre_layrnorm(tower.embeddings(image, interpolate_pos_encoding=True))
         skips: list[Tensor] = []
@@ -85,7 +104,7 @@ class CLIPSegNet(PromptedNet):
             hidden = self._run_layer(layer, hidden, None)
             if index in self.config.extract_layers:
                 skips.append(hidden)
-        return self.seams.skips(skips)
+        return skips
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.
@@ -100,6 +119,22 @@ class CLIPSegNet(PromptedNet):
         Returns:
             Embeddings ``(B*K, D)``.
         """
+        return self.finish_text(self.encode_frozen_text(input_ids, attention_mask))
+
+    def finish_text(self, frozen: list[Tensor]) -> Tensor:
+        """The second stage from the seams on: embeddings from what `encode_frozen_text` returned."""
+        return self.seams.condition(frozen[0], frozen[1:])
+
+    def encode_frozen_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+        """The second stage up to the seams.
+
+        Args:
+            input_ids: ``(B*K, L)``, each row with an end-of-text token.
+            attention_mask: ``(B*K, L)`` or None.
+
+        Returns:
+            Embeddings ``(B*K, D)``, then the states that the seams want to see, ``(B*K, C)`` each.
+        """
         if attention_mask is not None and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
             input_ids = input_ids[:, : int(attention_mask.sum(-1).max())]
         tower: CLIPSegTextModel = self.base.clip.text_model
@@ -112,8 +147,7 @@ class CLIPSegNet(PromptedNet):
             hidden = self._run_layer(layer, hidden, mask, is_causal=True)
             if index in self.seams.text_layers:
                 states.append(hidden[rows, ends])
-        embedding = self.base.clip.text_projection(tower.final_layer_norm(hidden[rows, ends]))
-        return self.seams.condition(embedding, states)
+        return [self.base.clip.text_projection(tower.final_layer_norm(hidden[rows, ends])), *states]
 
     def decode(self, image_features: list[Tensor], text_features: Tensor) -> Tensor:
         """Third stage: logits from activations and embeddings.
@@ -132,6 +166,37 @@ class CLIPSegNet(PromptedNet):
             skips = tuple(self.dropout(skip.float()).repeat_interleave(prompts, dim=0) for skip in image_features)
             logits = self.base.decoder(skips, text_features.float()).logits
         return logits.view(images, prompts, *logits.shape[-2:])
+
+    @property
+    def frozen_towers(self) -> frozenset[str]:
+        """Encoders that the adaptation leaves alone, if none of their weights trains and they drop nothing."""
+        return frozenset(name for name in self.adaptation.frozen_towers if self._is_constant(name))
+
+    def frozen_settings(self, tower: str) -> dict[str, Any]:
+        """Plain values on which the results of a frozen encoder depend, a fingerprint of its weights among them.
+
+        Args:
+            tower: ``"vision"`` or ``"text"``.
+
+        Raises:
+            NotFrozenError: when the encoder is not frozen.
+        """
+        self.require_frozen(tower)
+        return {
+            "tower": tower,
+            "weights": base_fingerprint(self._module_of(tower), ()),
+            "layers": list(self.config.extract_layers if tower == "vision" else self.seams.text_layers),
+            "attention": self.base.config._attn_implementation,
+        }
+
+    def _module_of(self, tower: str) -> nn.Module:
+        clip = self.base.clip
+        return clip.vision_model if tower == "vision" else nn.ModuleList([clip.text_model, clip.text_projection])
+
+    def _is_constant(self, tower: str) -> bool:
+        config = self.config.vision_config if tower == "vision" else self.config.text_config
+        trains = any(parameter.requires_grad for parameter in self._module_of(tower).parameters())
+        return not trains and config.attention_dropout == 0
 
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` records about the network that it belongs to, as plain values."""

@@ -16,11 +16,23 @@ from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.errors import UserError
 
-__all__ = ["NoAdaptersError", "PromptedNet"]
+__all__ = ["NoAdaptersError", "NotFrozenError", "PromptedNet"]
+
+
+_REMEDIES = {
+    "vision": "Set cache_features to False, or leave the encoder alone: bundle vlsm_shallow, or clipseg with trainable "
+    "decoder or none",
+    "text": "Set encode_prompts to 'all' or 'distinct', or leave the encoder alone: bundle vlsm_dense with towers v, "
+    "vlsm_shallow, or clipseg with trainable decoder or none",
+}
 
 
 class NoAdaptersError(UserError, ValueError):
     """Adapters were asked of a network that has no places for them."""
+
+
+class NotFrozenError(UserError, ValueError):
+    """Results of an encoder were to be kept, but the encoder trains or the network cannot run it alone."""
 
 
 class PromptedNet(nn.Module, ABC):
@@ -55,7 +67,15 @@ class PromptedNet(nn.Module, ABC):
         self.trained_names: tuple[str, ...] = ()
         self.existence_threshold = 0.0  # recorded only: the postprocessing uses it
 
-    def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor | None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        prompt_index: Tensor | None = None,
+        frozen_image: Tensor | None = None,
+        frozen_text: list[Tensor] | None = None,
+    ) -> Tensor:
         """Segment what the prompts name.
 
         Args:
@@ -63,20 +83,32 @@ class PromptedNet(nn.Module, ABC):
             input_ids: tokens ``(B, L)``, ``(B, K, L)`` for K prompts per image, or ``(1, L)`` for one prompt on all
                 images. None uses the default prompt.
             attention_mask: 1 for tokens and 0 for padding, of the same shape.
+            prompt_index: when images share prompts: which of the U rows of ``input_ids`` ``(U, L)`` the K prompts of
+                each image are, ``(B, K)``. Each row is encoded once.
+            frozen_image: what `encode_frozen_image` returned for the images; ``image`` is None then.
+            frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
 
         Returns:
             Logits ``(B, K, H, W)``, float32.
 
         Raises:
-            ValueError: when a shape does not fit.
+            ValueError: when a shape does not fit, or not exactly one of ``image`` and ``frozen_image`` is given.
+            NotFrozenError: when frozen results are given to a network that cannot go on from them.
         """
         if input_ids is None:
             input_ids, attention_mask = self.default_input_ids, None
+        given = frozen_image if image is None else image
+        if given is None or (image is not None and frozen_image is not None):
+            raise ValueError("give an image or what encode_frozen_image made of it, one of the two")
         if not torch.jit.is_tracing():
-            self._check_inputs(image, input_ids)
-        ids = _one_row_per_prompt(input_ids, image.shape[0])
-        mask = None if attention_mask is None else _one_row_per_prompt(attention_mask, image.shape[0])
-        return self.decode(self.encode_image(image), self.encode_text(ids, mask))
+            self._check_inputs(given, input_ids, image is None, prompt_index, frozen_text)
+        encoded = self.encode_image(given) if frozen_image is None else self.finish_image(given)
+        if prompt_index is None:
+            ids = _one_row_per_prompt(input_ids, given.shape[0])
+            mask = None if attention_mask is None else _one_row_per_prompt(attention_mask, given.shape[0])
+            return self.decode(encoded, self.encode_text(ids, mask))
+        text = self.encode_text(input_ids, attention_mask) if frozen_text is None else self.finish_text(frozen_text)
+        return self.decode(encoded, _rows_of(text, prompt_index.flatten()))
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
@@ -89,6 +121,56 @@ class PromptedNet(nn.Module, ABC):
     @abstractmethod
     def decode(self, image_features: Any, text_features: Any) -> Tensor:
         """Third stage: logits ``(B, K, H, W)`` in float32 from what the other two returned."""
+
+    @property
+    def frozen_towers(self) -> frozenset[str]:
+        """Encoders, of ``"vision"`` and ``"text"``, that can run alone and give the same for an input for good."""
+        return frozenset()
+
+    def require_frozen(self, tower: str) -> None:
+        """Check that results of an encoder may be kept.
+
+        Raises:
+            NotFrozenError: when they may not; the message says why and what to do.
+        """
+        if tower not in self.frozen_towers:
+            trains = self.settings().get("adaptation", type(self).__name__)
+            raise NotFrozenError(
+                f"results of the {tower} encoder cannot be kept: it trains, or does not run alone, with {trains}. "
+                f"{_REMEDIES[tower]}"
+            )
+
+    def frozen_settings(self, tower: str) -> dict[str, Any]:
+        """Plain values on which the results of a frozen encoder depend, a fingerprint of its weights among them.
+
+        Raises:
+            NotFrozenError: when its results may not be kept.
+        """
+        raise NotFrozenError(f"{type(self).__name__} does not run its {tower} encoder alone")
+
+    def encode_frozen_image(self, image: Tensor) -> Tensor:
+        """The part of `encode_image` before all that trains: ``(B, F, N, C)``, F activations of each image.
+
+        Raises:
+            NotFrozenError: when the network has no such part.
+        """
+        raise NotFrozenError(f"{type(self).__name__} does not run its vision encoder alone")
+
+    def finish_image(self, frozen: Tensor) -> Any:
+        """The rest of `encode_image`, from what `encode_frozen_image` returned, in any floating-point type."""
+        raise NotFrozenError(f"{type(self).__name__} does not go on from a frozen vision encoder")
+
+    def encode_frozen_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+        """The part of `encode_text` before all that trains: tensors with one row for each prompt.
+
+        Raises:
+            NotFrozenError: when the network has no such part.
+        """
+        raise NotFrozenError(f"{type(self).__name__} does not run its text encoder alone")
+
+    def finish_text(self, frozen: list[Tensor]) -> Any:
+        """The rest of `encode_text`, from what `encode_frozen_text` returned."""
+        raise NotFrozenError(f"{type(self).__name__} does not go on from a frozen text encoder")
 
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` records about the network that it belongs to, as plain values."""
@@ -132,21 +214,50 @@ class PromptedNet(nn.Module, ABC):
                 f"got {size}; the nearest are {lower} and {lower + self.stride}"
             )
 
-    def _check_inputs(self, image: Tensor, input_ids: Tensor) -> None:
+    def _check_inputs(
+        self,
+        image: Tensor,
+        input_ids: Tensor,
+        frozen: bool,
+        index: Tensor | None,
+        frozen_text: list[Tensor] | None,
+    ) -> None:
+        if not frozen:
+            self._check_image(image)
+        if index is not None:
+            _check_index(index, image.shape[0], len(input_ids if frozen_text is None else frozen_text[0]))
+        elif frozen_text is not None:
+            raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
+        elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, image.shape[0]):
+            raise ValueError(
+                f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {image.shape[0]} images, "
+                f"got {tuple(input_ids.shape)}"
+            )
+
+    def _check_image(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3] or image.shape[0] == 0:
             raise ValueError(
                 f"image must be (B, 3, H, W) with H = W and B > 0, got {tuple(image.shape)}; "
                 "ToRGBd makes three channels and ResizePictured makes it square"
             )
         self._check_size(image.shape[2])
-        if input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, image.shape[0]):
-            raise ValueError(
-                f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {image.shape[0]} images, "
-                f"got {tuple(input_ids.shape)}"
-            )
 
 
 def _one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:
     if tokens.ndim == 2:
         tokens = tokens.unsqueeze(1)
     return tokens.expand(images, -1, -1).flatten(0, 1)
+
+
+def _check_index(index: Tensor, images: int, rows: int) -> None:
+    if index.ndim != 2 or index.shape[0] != images:
+        raise ValueError(
+            f"prompt_index must be (B, K) for B = {images} images and {rows} prompts, got {tuple(index.shape)}"
+        )
+
+
+def _rows_of(features: Any, rows: Tensor) -> Any:
+    """The given rows of a tensor, or of each tensor in a named tuple."""
+    if isinstance(features, Tensor):
+        return features.index_select(0, rows)
+    return type(features)(*(None if part is None else part.index_select(0, rows) for part in features))
