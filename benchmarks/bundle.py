@@ -13,7 +13,6 @@ from typing import Any
 
 from conditions import Conditions, write_backbone, write_pictures
 from monai.bundle import ConfigParser
-from monai.engines import SupervisedTrainer
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -33,13 +32,15 @@ def read_config(bundle: str, **settings: Any) -> ConfigParser:
     return parser
 
 
-def bare_trainer(parser: ConfigParser) -> SupervisedTrainer:
-    """The trainer for epochs of one pass over the data, without validation and files; gradients are clipped."""
+def without_files(parser: ConfigParser) -> ConfigParser:
+    """The same config with a trainer that passes once over the data, clips gradients, and neither validates nor writes.
+
+    Call it before anything is taken out of ``parser``.
+    """
     clip = next(one for one in parser["train"]["handlers"] if one["_target_"].endswith("ClipGradNorm"))
     parser["train"]["handlers"] = [clip]
     parser["epochs"] = 1
-    trainer: SupervisedTrainer = parser.get_parsed_content("train#trainer")
-    return trainer
+    return parser
 
 
 @lru_cache(maxsize=1)

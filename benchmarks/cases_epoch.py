@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bundle import backbone_folder, bare_trainer, picture_folder, read_config
+from bundle import backbone_folder, picture_folder, read_config, without_files
 from cases import SPEED, Case
 from cases_network import plain_network
 from conditions import Conditions, fill_adapters, random_batch
@@ -59,9 +59,10 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
             device=conditions.torch_device,
             **CACHED,
         )
+        without_files(parser)
         network = parser.get_parsed_content("network")
         fill_adapters(network.named_parameters())
-        trainer = bare_trainer(parser)
+        trainer = parser.get_parsed_content("train#trainer")
         image, ids, mask, _ = random_batch(conditions)
         return Side(trainer.run, lambda: network(image, ids, mask), items=IMAGES)
 

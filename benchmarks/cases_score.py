@@ -62,7 +62,7 @@ def validation(conditions: Conditions) -> Side:
     metric = TimedHausdorff95()
     parser["validate"]["additional_metrics"]["val_hd95"]["metric_fn"] = metric
     parser["validate"]["handlers"] = []
-    parser.reset() if hasattr(parser, "reset") else None
+    parser.parse(reset=True)
     evaluator = parser.get_parsed_content("validate#evaluator")
     taken: dict[str, float] = {}
 
