@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import lru_cache
@@ -49,6 +50,11 @@ def scratch() -> Path:
     folder = tempfile.mkdtemp(prefix="monai_vlsm_speed_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def caches_in_scratch() -> None:
+    """Let caches on disk begin empty and leave nothing behind."""
+    os.environ["XDG_CACHE_HOME"] = str(scratch() / "caches")
 
 
 @lru_cache(maxsize=2)

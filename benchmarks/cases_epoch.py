@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bundle import backbone_folder, picture_folder, read_config, without_files
+from bundle import backbone_folder, caches_in_scratch, picture_folder, read_config, without_files
 from cases import SPEED, Case
 from cases_network import plain_network
 from conditions import Conditions, fill_adapters, random_batch
@@ -38,7 +38,9 @@ def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
     return build
 
 
-def plain_pictures(conditions: Conditions, folder: Path, size: int, backbone: str | Path | None = None) -> PlainPictures:
+def plain_pictures(
+    conditions: Conditions, folder: Path, size: int, backbone: str | Path | None = None
+) -> PlainPictures:
     """The training images of a folder."""
     rows = json.loads((folder / "train.json").read_text())
     return PlainPictures(rows, folder, size, load_tokenizer(backbone or backbone_folder(conditions)))
@@ -48,6 +50,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
     """An epoch of the bundle's trainer after the first, with the features of the frozen encoders kept."""
 
     def build(conditions: Conditions) -> Side:
+        caches_in_scratch()
         parser = read_config(
             BUNDLE_OF[kind],
             dataset_dir=str(picture_folder(IMAGES, 1, 640, 480)),
@@ -57,7 +60,8 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
             attention=conditions.attention,
             amp=conditions.precision != "fp32",
             device=conditions.torch_device,
-            **CACHED,
+            cache_features=True,
+            encode_prompts="once",
         )
         without_files(parser)
         network = parser.get_parsed_content("network")
@@ -69,42 +73,35 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
     return build
 
 
-CACHED: dict[str, object] = {}
+def reading(width: int, height: int) -> dict[str, Callable[[Conditions], Side]]:
+    """Both ways of getting the batches of an epoch from files, ours with decoded and resized pictures kept in memory."""
+
+    def folder(conditions: Conditions) -> Path:
+        return picture_folder(IMAGES, 1, *(side // 10 if conditions.quick else side for side in (width, height)))
+
+    def plain(conditions: Conditions) -> Side:
+        pictures = plain_pictures(conditions, folder(conditions), conditions.image_size, MINI)
+        return Side(lambda: _exhaust(plain_batches(pictures, conditions.batch)), items=IMAGES)
+
+    def ours(conditions: Conditions) -> Side:
+        parser = read_config(
+            "vlsm_dense",
+            dataset_dir=str(folder(conditions)),
+            backbone=MINI,
+            image_size=conditions.image_size,
+            batch_size=conditions.batch,
+            num_workers=0,
+            cache="memory",
+        )
+        loader = parser.get_parsed_content("train#dataloader")
+        return Side(lambda: _exhaust(loader), items=IMAGES)
+
+    return {"plain": plain, "ours": ours}
 
 
-def plain_decoding(conditions: Conditions) -> Side:
-    """Batches from large pictures, each decoded and resized when its turn comes."""
-    pictures = plain_pictures(conditions, _large(conditions), conditions.image_size, MINI)
-
-    def run() -> None:
-        for _ in plain_batches(pictures, conditions.batch):
-            pass
-
-    return Side(run, items=IMAGES)
-
-
-def our_decoding(conditions: Conditions) -> Side:
-    """Batches of the bundle's loader after the first epoch, with decoded and resized pictures kept."""
-    loader = read_config(
-        "vlsm_dense",
-        dataset_dir=str(_large(conditions)),
-        backbone=MINI,
-        image_size=conditions.image_size,
-        batch_size=conditions.batch,
-        num_workers=0,
-        cache="memory",
-    ).get_parsed_content("train#dataloader")
-
-    def run() -> None:
-        for _ in loader:
-            pass
-
-    return Side(run, items=IMAGES)
-
-
-def _large(conditions: Conditions) -> Path:
-    width, height = (400, 300) if conditions.quick else (4000, 3000)
-    return picture_folder(IMAGES, 1, width, height)
+def _exhaust(batches: Iterable[object]) -> None:
+    for _ in batches:
+        pass
 
 
 def _cached(name: str, title: str, target: float, kind: str) -> Case:
@@ -120,7 +117,7 @@ CASES = (
         "reading 4000 x 3000 JPEG, epoch after the first, pictures kept",
         10,
         SPEED,
-        {"plain": plain_decoding, "ours": our_decoding},
+        reading(4000, 3000),
         "data",
         40,
         counted=False,

@@ -41,6 +41,8 @@ class Conditions:
         precision: of our side, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
         attention: of our side, ``"eager"`` or ``"sdpa"``.
         quick: take the small embedded network, to see that everything runs. The figures mean nothing then.
+        compile: whether ``torch.compile`` is applied to our side.
+        size: side of the images in pixels; None takes that of the network.
     """
 
     batch: int = 2
@@ -49,6 +51,7 @@ class Conditions:
     attention: str = "eager"
     quick: bool = False
     compile: bool = False
+    size: int | None = None
 
     @property
     def torch_device(self) -> torch.device:
@@ -60,7 +63,7 @@ class Conditions:
 
     @property
     def image_size(self) -> int:
-        return default_image_size(self.backbone)
+        return self.size or default_image_size(self.backbone)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -98,10 +101,10 @@ def common_name(name: str) -> str:
     return name.replace(".inner.", ".").removeprefix("base.").removeprefix("model.").removeprefix("seams.")
 
 
-def random_batch(conditions: Conditions, prompts: int = 1, image_size: int | None = None) -> tuple[Tensor, ...]:
+def random_batch(conditions: Conditions, prompts: int = 1) -> tuple[Tensor, ...]:
     """Images, tokens ``(B, K, 77)`` with lengths from `PROMPT_LENGTHS`, attention mask, masks ``(B, K, S, S)``."""
     generator = torch.Generator().manual_seed(2)
-    size, images = image_size or conditions.image_size, conditions.batch
+    size, images = conditions.image_size, conditions.batch
     text: Any = load_config(conditions.backbone).text_config
     ids = torch.full((images * prompts, 77), text.eos_token_id)
     mask = torch.zeros(images * prompts, 77, dtype=torch.int64)

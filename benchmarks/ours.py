@@ -9,6 +9,7 @@ from conditions import Conditions, fill_adapters, settle
 from torch import Tensor
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, trainable_parameters
+from monai_vlsm.caches import prompt_encoding
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.losses import PromptedSegmentationLoss
 from monai_vlsm.networks import CLIPSegNet
@@ -21,7 +22,7 @@ ADAPTATIONS: dict[str, Adaptation] = {
 }
 
 
-def our_network(kind: str, conditions: Conditions) -> CLIPSegNet:
+def our_network(kind: str, conditions: Conditions, checkpointing: bool = False) -> CLIPSegNet:
     """A network with the weights that `plain.PlainCLIPSeg` gets from `conditions.plain_base` too."""
     torch.manual_seed(0)
     network = CLIPSegNet(
@@ -29,6 +30,7 @@ def our_network(kind: str, conditions: Conditions) -> CLIPSegNet:
         adaptation=ADAPTATIONS[kind],
         load_weights=conditions.quick,
         attention=conditions.attention,
+        checkpointing=checkpointing,
     )
     settle(network.base)
     fill_adapters(network.named_parameters())
@@ -36,12 +38,20 @@ def our_network(kind: str, conditions: Conditions) -> CLIPSegNet:
 
 
 class OurTrainer:
-    """The step that ``bundles/*/configs/train.json`` configures, without the engine around it."""
+    """The step that ``bundles/*/configs/train.json`` configures, without the engine around it.
 
-    def __init__(self, network: CLIPSegNet, conditions: Conditions) -> None:
+    Args:
+        network: as `our_network` makes it.
+        conditions: device and precision.
+        encode_prompts: the switch of the config, ``"all"``, ``"distinct"`` or ``"once"``.
+    """
+
+    def __init__(self, network: CLIPSegNet, conditions: Conditions, encode_prompts: str = "all") -> None:
         self.network = network.train()
         self.conditions = conditions
-        self.inferer = PromptInferer(cpu_autocast=conditions.precision == "bf16")
+        self.inferer = PromptInferer(
+            cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(encode_prompts, network)
+        )
         self.call = torch.compile(network) if conditions.compile else network
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)

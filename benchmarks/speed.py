@@ -104,7 +104,7 @@ def report(case: Case, result: dict[str, Any]) -> str:
 
 
 def _in_fresh_process(case: Case, conditions: Conditions, side: str) -> float:
-    script = [sys.executable, str(Path(__file__).resolve()), case.name, "--side", side]
+    script = [sys.executable, str(Path(__file__).absolute()), case.name, "--side", side]
     given = ["--batch", conditions.batch, "--precision", conditions.precision, "--attention", conditions.attention]
     flags = [f"--{name}" for name in ("quick", "compile") if getattr(conditions, name)]
     command = [*script, *map(str, given), "--device", conditions.device, *flags]
