@@ -74,7 +74,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
 
 
 def reading(width: int, height: int) -> dict[str, Callable[[Conditions], Side]]:
-    """Both ways of getting the batches of an epoch from files, ours with decoded and resized pictures kept in memory."""
+    """Both ways of getting the batches of an epoch from files; ours keeps decoded and resized pictures in memory."""
 
     def folder(conditions: Conditions) -> Path:
         return picture_folder(IMAGES, 1, *(side // 10 if conditions.quick else side for side in (width, height)))

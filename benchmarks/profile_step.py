@@ -38,7 +38,7 @@ KINDS = {  # the first pattern that an operator's name fits counts; times exclud
     "layer norm": r"layer_norm",
     "loss": r"binary_cross|log_sigmoid|softplus",
     "copies and casts": r"copy_|_to_copy|clone|::cat|stack|repeat|fill_|zero_|index|gather|embedding|upsample",
-    "element-wise": r"::(add|mul|sub|div|relu|threshold|sum|mean|pow|sqrt|rsub|neg|exp|clamp|where|eq|gt|lt|ge|le|ne|bitw)",
+    "element-wise": r"::(add|mul|sub|div|relu|threshold|sum|mean|pow|sqrt|rsub|neg|exp|clamp|where|eq|g|l|ne)",
 }
 STEP = "one step"
 
