@@ -148,7 +148,7 @@ def _speed(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_title("How many times as fast as the plain way", loc="left", fontsize=11, fontweight="bold")
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    _legend(axes)
 
 
 def _memory(axes: Axes, results: Sequence[Result]) -> None:
@@ -161,7 +161,11 @@ def _memory(axes: Axes, results: Sequence[Result]) -> None:
         axes.scatter(values, places, s=55, color=colour, zorder=2, label=label)
     axes.set_xlim(left=0)
     axes.set_title("Peak memory, GiB", loc="left", fontsize=11, fontweight="bold")
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
 
 
 def replace_table(page: Path, text: str) -> None:
