@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from monai.metrics import HausdorffDistanceMetric
+from monai.metrics.utils import get_mask_edges, get_surface_distance
+from scipy import ndimage
 from torch import Tensor
 
 __all__ = ["Hausdorff95Metric"]
@@ -24,7 +27,8 @@ class Hausdorff95Metric(HausdorffDistanceMetric):
     MONAI's metric gives NaN whenever a mask is empty and leaves NaN out of the mean, so that predicting nothing
     *improves* the mean. Here both masks empty give 0, exactly one empty gives the image diagonal
     ``sqrt(H ** 2 + W ** 2)``, which no distance within the image exceeds. Every channel counts; the aggregate is the
-    mean over channels and images.
+    mean over channels and images. It is computed on the CPU, where MONAI searches distances among the few
+    pixels of the outlines.
 
     Use it in an engine as ``IgniteMetricHandler(metric_fn=Hausdorff95Metric(), output_transform=...)``.
     """
@@ -50,10 +54,18 @@ class Hausdorff95Metric(HausdorffDistanceMetric):
                 f"y_pred and y must both be (B, K, H, W), got {tuple(y_pred.shape)} and {tuple(y.shape)}; "
                 "invert the resize of the prediction before it is scored"
             )
-        filled_pred, filled = (mask.flatten(2).any(dim=2) for mask in (y_pred, y))
-        distance = torch.zeros(y.shape[:2], dtype=torch.float32, device=y.device)
-        distance[filled_pred != filled] = math.hypot(*y.shape[2:])
-        for item, channel in (filled_pred & filled).nonzero().tolist():
-            pair = (mask[item : item + 1, channel : channel + 1] for mask in (y_pred, y))
-            distance[item, channel] = super()._compute_tensor(*pair).squeeze()
-        return distance
+        pred, truth = (mask.detach().cpu().bool().numpy() for mask in (y_pred, y))
+        scores = [self._distance(pred[place], truth[place]) for place in np.ndindex(*y.shape[:2])]
+        return torch.tensor(scores, dtype=torch.float32, device=y.device).reshape(y.shape[:2])
+
+    def _distance(self, pred: np.ndarray, truth: np.ndarray) -> float:
+        """Score one mask, bool (H, W) or (H, W, D)."""
+        if pred.any() != truth.any():
+            return math.hypot(*truth.shape)
+        if not truth.any():
+            return 0.0
+        # MONAI's own way to these two functions makes several passes over the whole image and takes twice the time
+        box = ndimage.find_objects((pred | truth).view(np.uint8))[0]
+        edges = get_mask_edges(pred[box], truth[box], crop=False)
+        pairs = (edges, edges[::-1])
+        return max(float(torch.quantile(torch.as_tensor(get_surface_distance(*pair)), 0.95)) for pair in pairs)

@@ -66,6 +66,23 @@ def test_agrees_with_monai_on_masks_that_are_not_empty() -> None:
     assert torch.equal(metric.get_buffer(), reference)
 
 
+BORDERS = [  # rows and columns of the prediction and of the truth, in 30 x 40 pixels
+    ((0, 30, 0, 40), (5, 15, 5, 15)),
+    ((0, 4, 0, 4), (26, 30, 36, 40)),
+    ((0, 1, 0, 1), (0, 1, 0, 1)),
+    ((0, 30, 3, 9), (0, 30, 5, 11)),
+    ((12, 13, 0, 40), (2, 3, 7, 8)),
+]
+
+
+@pytest.mark.parametrize(("pred", "truth"), BORDERS)
+def test_agrees_with_monai_at_the_borders(pred: tuple[int, ...], truth: tuple[int, ...]) -> None:
+    pair = [mask(*place)[None, None] for place in (pred, truth)]
+    metric = Hausdorff95Metric()
+    metric(*pair)
+    assert torch.equal(metric.get_buffer(), compute_hausdorff_distance(*pair, include_background=True, percentile=95))
+
+
 def test_an_empty_prediction_makes_the_mean_worse() -> None:
     truth = mask(5, 15, 5, 15).expand(2, 1, -1, -1)
     poor, none = Hausdorff95Metric(), Hausdorff95Metric()

@@ -152,7 +152,7 @@ def cached_transforms(transform: Compose) -> int:
 def files_of_records(
     data: Sequence[Mapping[str, Any]], keys: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[list[int]]]:
-    """Each file, or list of files, of the records once, as ``{key: path}``; and for each record the places of its own."""
+    """Each file, or list of files, once, as ``{key: path}``; and for each record where its own are among them."""
     places: dict[tuple[str, Any], int] = {}
     rows = []
     for record in data:

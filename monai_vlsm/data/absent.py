@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,12 @@ def absent_structures(
     taken = {_key(text) for structure in known for text in structure}
     own = [(word,) for word in _checked_words(words) if _key(word) not in taken]
     empty = empty_masks({p.mask for parts in images.values() for p in parts if p.names}) if empty is None else empty
+    structures = [*known, *own]
+    places = {_key(text): place for place, structure in enumerate(structures) for text in structure}
     absent = {}
     for image, parts in images.items():
-        there = {_key(text) for part in parts if part.mask not in empty for text in part.names}
-        absent[image] = [s for s in [*known, *own] if not there.intersection(map(_key, s))]
+        there = {places[_key(text)] for part in parts if part.mask not in empty for text in part.names}
+        absent[image] = [structure for place, structure in enumerate(structures) if place not in there]
     return absent
 
 
@@ -148,15 +150,30 @@ def _structures(images: Mapping[str, Sequence[Part]]) -> list[Structure]:
         for part in parts:
             if part.names:
                 where[part.names].add(image)
-    found: list[tuple[dict[str, str], set[str]]] = []
-    for names, places in where.items():
+    groups: dict[str, _Names] = {}  # each text to what it names; a search through a list would cost the square of it
+    for number, (names, places) in enumerate(where.items()):
         texts = {_key(text): text for text in names}
-        same = [group for group in found if texts.keys() & group[0].keys()]
-        merged = {key: text for group in same for key, text in group[0].items()} | texts
-        everywhere = places.union(*(group[1] for group in same))
-        found = [group for group in found if group not in same] + [(merged, everywhere)]
-    _require_names(found)
-    return [tuple(texts.values()) for texts, _ in found]
+        same = sorted({id(g): g for key in texts if (g := groups.get(key))}.values(), key=lambda group: group.order)
+        merged = same[0] if same else _Names()
+        for group in same[1:]:
+            merged.texts |= group.texts
+            merged.places |= group.places
+        merged.texts |= texts
+        merged.places |= places
+        merged.order = number
+        groups |= dict.fromkeys(merged.texts if same[1:] else texts, merged)
+    found = sorted({id(group): group for group in groups.values()}.values(), key=lambda group: group.order)
+    _require_names([(group.texts, group.places) for group in found])
+    return [tuple(group.texts.values()) for group in found]
+
+
+@dataclass
+class _Names:
+    """The texts of one structure, by their keys; the images that they name it in; the place among the structures."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    places: set[str] = field(default_factory=set)
+    order: int = 0
 
 
 def _require_names(found: Sequence[tuple[Mapping[str, str], set[str]]]) -> None:

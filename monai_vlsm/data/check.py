@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from monai_vlsm.data.masks import binary_fault
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.reader import PictureReader
+from monai_vlsm.data.reader import PictureReader, glance
 
 __all__ = [
     "DatasetProblems",
@@ -107,6 +107,8 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         found = "a folder" if Path(file).is_dir() else "nothing at this path"
         return FileFacts(problem=Problem(file, "a file", found), missing=True)
     try:
+        if roles == {"image"} and look is None and (seen := glance(Path(file))):
+            return FileFacts(*seen)
         reader = PictureReader()
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:

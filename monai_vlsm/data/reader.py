@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from monai.config import PathLike
 from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
 from monai.utils import MetaKeys, ensure_tuple
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from monai_vlsm.data.masks import mask_channel
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -97,24 +98,63 @@ class PictureReader(ImageReader):
         return _stack([array for array, _ in loaded], paths), {**loaded[0][1], MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
     def _load(self, path: Path) -> Loaded:
-        if not path.is_file():
-            raise FileNotFoundError(f"no such image file: {path}")
-        try:
-            if path.stat().st_size == 0:
-                raise ValueError("an empty file (0 bytes)")
+        with _explained(path, self.mode):
             array, meta = _decode(path)
             return (array, meta) if self.mode == "image" else _as_mask(array, meta)
-        except Exception as error:  # the decoders raise nearly every type, from SyntaxError to struct.error
-            found = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise DatasetProblems([Problem(str(path), f"a readable {self.mode}", found[0])]) from error
+
+
+def glance(path: Path) -> tuple[tuple[int, int], int] | None:
+    """Find out that a picture is whole, without making an array of it: twice as fast as reading it.
+
+    A JPEG is decoded at an eighth of its size, which reads all of its data.
+
+    Returns:
+        rows and columns after EXIF orientation, and channels, 1 or 3; None for DICOM and NIfTI.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DatasetProblems: what :meth:`PictureReader.get_data` would raise.
+    """
+    with _explained(path, "image"):
+        if _is_volume(path) or _is_dicom_file(path):
+            return None
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
+            _check_pages(image)
+            columns, rows = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by a quarter, perhaps mirrored
+            image.draft(None, (1, 1))
+            image.load()
+            return (columns, rows) if turned else (rows, columns), 1 if _is_grey(image) or _is_deep(image) else 3
+
+
+@contextmanager
+def _explained(path: Path, mode: str) -> Iterator[None]:
+    """Any error of a decoder as one that names the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no such image file: {path}")
+    try:
+        if path.stat().st_size == 0:
+            raise ValueError("an empty file (0 bytes)")
+        yield
+    except Exception as error:  # the decoders raise nearly every type, from SyntaxError to struct.error
+        found = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise DatasetProblems([Problem(str(path), f"a readable {mode}", found[0])]) from error
 
 
 def _decode(path: Path) -> Loaded:
-    if path.name.lower().endswith(VOLUME_SUFFIXES):
+    if _is_volume(path):
         return _read_volume(path)
-    if path.suffix.lower() in DICOM_SUFFIXES or _is_dicom(path):
+    if _is_dicom_file(path):
         return _read_dicom(path)
     return _read_picture(path)
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def _is_dicom_file(path: Path) -> bool:
+    return path.suffix.lower() in DICOM_SUFFIXES or _is_dicom(path)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -168,11 +208,8 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 def _upright(image: Image.Image) -> Image.Image:
     """EXIF orientation applied, then grey (8, 16, 32 bits) or RGB, without transparency."""
-    pages = getattr(image, "n_frames", 1)
-    if image.format == "TIFF" and pages > 1:
-        raise ValueError(f"{pages} pages; split the file into single pictures")
-    grey = image.mode in ("1", "L", "LA", "La")
-    deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    _check_pages(image)
+    grey, deep = _is_grey(image), _is_deep(image)
     image = ImageOps.exif_transpose(image)
     if deep:
         return image
@@ -180,6 +217,20 @@ def _upright(image: Image.Image) -> Image.Image:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
     return image.convert("L" if grey else "RGB")
+
+
+def _check_pages(image: Image.Image) -> None:
+    pages = getattr(image, "n_frames", 1)
+    if image.format == "TIFF" and pages > 1:
+        raise ValueError(f"{pages} pages; split the file into single pictures")
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _as_mask(array: np.ndarray, meta: dict[str, Any]) -> Loaded:

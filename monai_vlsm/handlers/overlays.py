@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,7 @@ class OverlayWriter:
         self.count = count
         self._overlays: list[Overlay] = []
         self._names: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
@@ -176,7 +178,7 @@ class OverlayWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _clear(self, engine: Workflow) -> None:
-        self._overlays, self._names = [], set()
+        self._overlays, self._names, self._numbers = [], set(), {}
 
     def _collect(self, engine: Workflow) -> None:
         pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
@@ -202,8 +204,10 @@ class OverlayWriter:
 
     def _file_stem(self, overlay: Overlay) -> str:
         name = re.sub(r"[^\w.-]+", "_", overlay.name)
-        numbered = (f"{name}_{number}" for number in range(1, len(self._names) + 2))
-        stems = [name, *([f"{name}_{overlay.style}"] if overlay.style else []), *numbered]
+        styled = [f"{name}_{overlay.style}"] if overlay.style else []
+        # where to go on counting, else the cost grows with the square of equal names
+        numbers = self._numbers.setdefault(name, itertools.count(1))
+        stems = itertools.chain([name, *styled], (f"{name}_{number}" for number in numbers))
         stem = next(stem for stem in stems if stem not in self._names)
         self._names.add(stem)
         return stem

@@ -89,8 +89,8 @@ class ToRGB(Transform):
             img: ``(C, H, W)`` or ``(C, H, W, D)`` with 1 to 4 channels.
 
         Returns:
-            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``eight_bit`` says whether the
-            values are multiples of 1/255.
+            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``eight_bit`` says
+            whether the values are multiples of 1/255.
 
         Raises:
             ValueError: another number of channels or axes, an empty image, or one without finite values; the message

@@ -15,7 +15,17 @@ from tools import derive_bundles
 BUNDLES = Path(__file__).parents[2] / "bundles"
 NAMES = sorted(path.name for path in BUNDLES.iterdir() if path.name != "vlsm_dense")
 NETWORK = {"network_def", "backbone", "adaptation", "load_weights"}
-SETTINGS = {"towers", "adapter_width", "condition_width", "trainable", "weights", "targets", "attention", "zero_shot"}
+SETTINGS = {
+    "towers",
+    "adapter_width",
+    "condition_width",
+    "trainable",
+    "weights",
+    "targets",
+    "attention",
+    "checkpointing",
+    "zero_shot",
+}
 ALLOWED = {
     "train": NETWORK | SETTINGS | {"image_mean", "image_std", "learning_rate", "bundle_root"},
     "evaluate": NETWORK | SETTINGS,

@@ -22,7 +22,7 @@ SWITCHES: dict[str, tuple[dict[str, Any], float]] = {
     "cache on disk": ({"cache": "disk"}, 0),
     "cache on disk, read": ({"cache": "disk"}, 0),
     "checkpointing": ({"checkpointing": True}, 0),
-    "all exact ones": ({"cache": "disk", "checkpointing": True, "num_workers": 2}, 0),
+    "all exact ones": ({"cache": "disk", "checkpointing": True}, 0),
     "compile": ({"compile": True, "compile_kwargs": {"backend": "eager"}}, 1e-4),
     "amp": ({"amp": True}, 0.05),
 }

@@ -113,3 +113,20 @@ def test_accepted_masks_binarize_to_their_structure(top: int) -> None:
     mask = np.where(MASK, top, top // 5)
     assert binary_fault(mask) is None
     np.testing.assert_array_equal(mask_transform.BinarizeMask()(mask[None])[0].numpy(), MASK > 0)
+
+
+@pytest.mark.parametrize("high", [1, 2, 20, 21, 90, 254, 255])
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_count_of_values_decides_as_the_whole_rule_does(
+    high: int, colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every value beside 0 and the highest, once as a large flat area."""
+    arrays = []
+    for value in range(high + 1):
+        array = np.zeros((20, 20), np.uint8)
+        array[:, 5:10], array[:, 14:] = value, high
+        arrays.append(np.stack([array] * 3, axis=-1) if colour else array)
+    quick = [binary_fault(array) for array in arrays]
+    monkeypatch.setattr(masks, "_black_and_white", lambda channel: False)
+    assert quick == [binary_fault(array) for array in arrays]
+    assert (None in quick) == (high not in range(2, 21))

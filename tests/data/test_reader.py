@@ -16,6 +16,7 @@ from monai.transforms import Compose, Invertd, LoadImaged, Resized, SaveImage
 from PIL import Image
 
 from monai_vlsm.data import DatasetProblems, PictureReader, is_supported
+from monai_vlsm.data.reader import glance
 from tests.data.files import COLUMNS, ROWS, colour, ramp, save, save_dicom, save_nifti, square
 
 GREY = ramp()[None]
@@ -314,3 +315,43 @@ def test_resize_inverts_and_saves_upright(write: Callable[[Path], Path], tmp_pat
 def test_supported_suffix(name: str, supported: bool, tmp_path: Path) -> None:
     assert is_supported(tmp_path / name) is supported
     assert PictureReader().verify_suffix([tmp_path / name, tmp_path / "a.png"]) is supported
+
+
+GLANCES = [
+    "grey.png",
+    "rgb.jpg",
+    "rgba.png",
+    "palette.png",
+    "deep.png",
+    "one_bit.png",
+    "turned.jpg",
+    "cmyk.jpg",
+    "la.png",
+]
+
+
+@pytest.mark.parametrize("name", GLANCES)
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_glance_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path) -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    modes = {"grey": "L", "rgba": "RGBA", "palette": "P", "one_bit": "1", "cmyk": "CMYK", "la": "LA"}
+    picture = Image.fromarray(colour).convert(modes.get(name.partition(".")[0], "RGB"))
+    if name == "deep.png":
+        picture = Image.fromarray(colour[..., 0].astype(np.uint16) * 200)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if name == "turned.jpg" else 1
+    path = tmp_path / name
+    picture.save(path, exif=exif)
+    reader = PictureReader()
+    if cut:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        errors = []
+        for look in (lambda: glance(path), lambda: reader.get_data(path)):
+            with pytest.raises(DatasetProblems) as raised:
+                look()
+            errors.append(raised.value.problems[0])
+        # a JPEG at an eighth of its size misses another number of bytes
+        assert str(errors[0]).partition("(")[0] == str(errors[1]).partition("(")[0]
+        return
+    array, _ = reader.get_data(path)
+    assert glance(path) == (array.shape[:2], 1 if array.ndim == 2 else 3)
