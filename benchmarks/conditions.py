@@ -41,7 +41,7 @@ class Conditions:
         precision: of our side, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
         attention: of our side, ``"eager"`` or ``"sdpa"``.
         quick: take the small embedded network, to see that everything runs. The figures mean nothing then.
-        compile: whether ``torch.compile`` is applied to our side.
+        compile: mode of ``torch.compile`` for our side, such as ``"default"`` or ``"reduce-overhead"``; empty for none.
         size: side of the images in pixels; None takes that of the network.
     """
 
@@ -50,7 +50,7 @@ class Conditions:
     precision: str = "fp32"
     attention: str = "eager"
     quick: bool = False
-    compile: bool = False
+    compile: str = ""
     size: int | None = None
 
     @property
@@ -156,8 +156,8 @@ def write_backbone(folder: Path, conditions: Conditions) -> Path:
     plain_base(conditions).save_pretrained(folder)
     symbols = sorted(ByteLevel.alphabet())
     single = [*symbols, *(symbol + "</w>" for symbol in symbols)]
-    size = load_config(conditions.backbone).text_config.vocab_size
-    pairs = list(product(symbols, symbols))[: size - len(single) - 2]
+    text: Any = load_config(conditions.backbone).text_config
+    pairs = list(product(symbols, symbols))[: text.vocab_size - len(single) - 2]
     entries = [*single, *(first + second for first, second in pairs), "<|startoftext|>", "<|endoftext|>"]
     merges = "\n".join(["#version: 0.2", *(f"{first} {second}" for first, second in pairs)])
     (folder / "vocab.json").write_text(json.dumps({entry: index for index, entry in enumerate(entries)}))

@@ -8,6 +8,7 @@ import gc
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -42,7 +43,6 @@ class Side:
 
 def time_once(side: Side, device: str) -> float:
     """Seconds that ``side.run`` takes, on a GPU until its last kernel has ended."""
-    gc.collect()
     _wait(device)
     start = time.perf_counter()
     side.run()
@@ -97,6 +97,34 @@ def gflop(side: Side) -> float:
     return round(counter.get_total_flops() / 1e9, 2)
 
 
+def work_done(side: Side, seconds: float, device: str) -> dict[str, Any]:
+    """Operations of one run, how many a second, and on a GPU how often the CPU waits for it in one run."""
+    operations = gflop(side)
+    done = {"gflop": operations, "tflop_per_second": round(operations / seconds / 1000, 4)}
+    return {**done, "host_syncs": host_syncs(side)} if device == "cuda" else done
+
+
+def host_syncs(side: Side) -> int:
+    """How often one run makes the CPU wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            side.run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(one.message) for one in seen)
+
+
+def matmul_tflops(device: str, dtype: torch.dtype) -> float:
+    """10^12 operations a second in a square matrix product, best of five."""
+    width = 8192 if device == "cuda" else 2048
+    factors = [torch.randn(width, width, device=device, dtype=dtype) for _ in range(2)]
+    product = Side(lambda: factors[0] @ factors[1])
+    best = min(time_once(product, device) for _ in range(6))
+    return round(2 * width**3 / best / 1e12, 3)
+
+
 def _attention_flop(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
     return sdpa_flop_count(query, key, value)
 
@@ -131,7 +159,6 @@ def peak_memory(build: Callable[[], Side], device: str) -> float:
         torch.cuda.reset_peak_memory_stats()
         side.run()
         return round(torch.cuda.max_memory_allocated() / GIB, 3)
-    gc.collect()
     before = _status("VmRSS")
     side = build()
     side.run()

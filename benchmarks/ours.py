@@ -53,7 +53,7 @@ class OurTrainer:
             from monai_vlsm.caches import prompt_encoding
 
             self.inferer.prompts = prompt_encoding(encode_prompts, network)
-        self.call = torch.compile(network) if conditions.compile else network
+        self.call = torch.compile(network, mode=conditions.compile) if conditions.compile else network
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)
         fused = conditions.device == "cuda"

@@ -93,7 +93,7 @@ class PlainCLIPSeg(nn.Module):
                 condition = condition + adapter(read.hidden_states[layer + 1][rows, ends])
         return self.model.decoder(tuple(skips), condition).logits[:, None]
 
-    def _adapt(self, tower: nn.Module) -> None:
+    def _adapt(self, tower: Any) -> None:
         for layer in tower.encoder.layers[: max(self.extract)]:
             layer.self_attn = Adapted(layer.self_attn, tower.config.hidden_size, 64)
             layer.mlp = Adapted(layer.mlp, tower.config.hidden_size, 64)

@@ -47,13 +47,15 @@ def at_point(axis: str, value: int, conditions: Conditions) -> Callable[[], Side
         return lambda: kept_pictures(value, conditions)
     if axis == "prompts":
         return lambda: our_step("dense_vl", prompts=value)(conditions)
-    return lambda: our_step("dense_vl")(replace(conditions, **{axis: value}))
+    changed = replace(conditions, batch=value) if axis == "batch" else replace(conditions, size=value)
+    return lambda: our_step("dense_vl")(changed)
 
 
 def kept_pictures(images: int, conditions: Conditions) -> Side:
     """Prepares all pictures of a dataset for the cache in memory."""
     width, height = (80, 60) if conditions.quick else (640, 480)
-    folder, kept = picture_folder(images, 1, width, height), []
+    folder = picture_folder(images, 1, width, height)
+    kept: list[Any] = []
 
     def run() -> None:
         kept.clear()

@@ -25,11 +25,12 @@ from typing import Any
 import torch
 from cases import Case
 from conditions import Conditions, machine
-from measure import alternate, gflop, largest_difference, peak_memory
+from measure import alternate, largest_difference, matmul_tflops, peak_memory, work_done
 from registry import CASES, find_case
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = 1e-4  # largest difference of float32 logits
+MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile; the second and third use CUDA graphs
 
 
 def run_case(case: Case, conditions: Conditions, repeats: int, output: Path) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def run_case(case: Case, conditions: Conditions, repeats: int, output: Path) -> 
     Raises:
         SystemExit: when the logits of the two sides differ by more than `TOLERANCE`.
     """
-    facts = machine(conditions.device)
+    facts = {**machine(conditions.device), **({} if conditions.quick else products_per_second(conditions))}
     sides = {name: build(conditions) for name, build in case.sides.items()}
     difference = largest_difference(sides["plain"], sides["ours"]) if "plain" in sides else None
     if difference and difference["largest"] > TOLERANCE:
@@ -46,7 +47,7 @@ def run_case(case: Case, conditions: Conditions, repeats: int, output: Path) -> 
     measured = alternate(sides, conditions.device, repeats, case.name)
     if case.counted:
         for name, side in sides.items():
-            measured[name]["gflop"] = gflop(side)
+            measured[name] |= work_done(side, measured[name]["seconds"], conditions.device)
         sides.clear()
         for name in measured:
             measured[name]["peak_memory_gib"] = _in_fresh_process(case, conditions, name)
@@ -69,6 +70,15 @@ def run_case(case: Case, conditions: Conditions, repeats: int, output: Path) -> 
     return result
 
 
+def products_per_second(conditions: Conditions) -> dict[str, float]:
+    """What the machine reaches in one large matrix product, in the precision of each side: the limit of any network."""
+    plain = torch.float16 if conditions.device == "cuda" else torch.float32
+    return {
+        "plain_matmul_tflop_per_second": matmul_tflops(conditions.device, plain),
+        "ours_matmul_tflop_per_second": matmul_tflops(conditions.device, conditions.dtype),
+    }
+
+
 def file_name(case: Case, conditions: Conditions) -> str:
     """Name of the result file: the case and all conditions that change its figures."""
     where = conditions.device
@@ -77,7 +87,7 @@ def file_name(case: Case, conditions: Conditions) -> str:
     version = ".".join(torch.__version__.split("+")[0].split(".")[:2])
     name = case.name.removesuffix(f"_{conditions.precision}")
     parts = [name, case.kind, f"{where}-{conditions.precision}", f"b{conditions.batch}", f"torch{version}"]
-    chosen = ["compiled"] if conditions.compile else []
+    chosen = [f"compile_{conditions.compile.replace('-', '_')}"] if conditions.compile else []
     if conditions.attention != usual_attention(conditions.device):
         chosen.append(conditions.attention)
     return "--".join([*(["quick"] if conditions.quick else []), *parts, *chosen]) + ".json"
@@ -113,7 +123,10 @@ def report(case: Case, result: dict[str, Any]) -> str:
 def _in_fresh_process(case: Case, conditions: Conditions, side: str) -> float:
     script = [sys.executable, str(Path(__file__).absolute()), case.name, "--side", side]
     given = ["--batch", conditions.batch, "--precision", conditions.precision, "--attention", conditions.attention]
-    flags = [f"--{name}" for name in ("quick", "compile") if getattr(conditions, name)]
+    flags = [
+        *(["--quick"] if conditions.quick else []),
+        *(["--compile", conditions.compile] if conditions.compile else []),
+    ]
     command = [*script, *map(str, given), "--device", conditions.device, *flags]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(json.loads(printed.splitlines()[-1])["peak_memory_gib"])
@@ -128,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     made.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of our side")
     made.add_argument("--attention", choices=("eager", "sdpa"), help="of our side")
-    made.add_argument("--compile", action="store_true", help="compile our side with torch.compile")
+    made.add_argument("--compile", choices=MODES, default="", help="compile our side with torch.compile in this mode")
     made.add_argument("--quick", action="store_true", help="the small network, to see that everything runs")
     made.add_argument("--output", type=Path, default=RESULTS, help="folder of the result files")
     made.add_argument("--side", choices=("plain", "ours"), help="print the peak memory of one side, nothing else")

@@ -140,12 +140,12 @@ def _speed(axes: Axes, results: Sequence[Result]) -> None:
     axes.scatter([], [], marker="|", s=120, color=TARGET, linewidths=2.4, label="target")
     for place, (value, (_, upper)) in enumerate(zip(values, limits, strict=True)):
         end = max(value, upper, results[place]["target"])
-        axes.annotate(f"{value:.1f}×", (end, place), (8, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(f"{value:.1f}x", (end, place), (8, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_xscale("log")
     ends = [*values, *(one["target"] for one in results)]
     axes.set_xlim(min(1, *ends) * 0.95, max(ends) * 1.6)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick < max(ends) * 1.6]
-    axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_title("How many times as fast as the plain way", loc="left", fontsize=11, fontweight="bold")
     _legend(axes)

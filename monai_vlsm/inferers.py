@@ -100,9 +100,7 @@ class PromptInferer(Inferer):
         ValueError: another ``cpu_autocast``, or a ``slice_batch`` below 1.
     """
 
-    def __init__(
-        self, cpu_autocast: bool | str = "auto", slice_batch: int = 8, prompts: Prompts | None = None
-    ) -> None:
+    def __init__(self, cpu_autocast: bool | str = "auto", slice_batch: int = 8, prompts: Prompts | None = None) -> None:
         super().__init__()
         if cpu_autocast not in ("auto", True, False):
             raise ValueError(f"cpu_autocast must be 'auto', True or False, got {cpu_autocast!r}")

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import cases_start
+import measure
 import pytest
 import torch
 from bundle import read_config
 from cases import EXTRA_SECONDS, MEMORY, SHARE, SPEED, Case
 from cases_network import our_step, plain_step
 from conditions import Conditions
-from measure import Side, alternate, gflop, largest_difference
+from measure import Side, alternate, gflop, largest_difference, matmul_tflops
 from registry import CASES, find_case
 from speed import RESULTS, conditions_of, file_name, main, parser, run_case
 
@@ -47,7 +48,7 @@ def test_case_leaves_its_file(name: str, tmp_path: Path) -> None:
     for side in case.sides:
         assert result[side]["seconds"] > 0
         assert len(result[side]["all_seconds"]) == 1
-        assert ("gflop" in result[side]) == case.counted
+        assert ("gflop" in result[side]) == ("tflop_per_second" in result[side]) == case.counted
         assert ("peak_memory_gib" in result[side]) == case.counted
     if case.counted:
         assert result["logits_difference"]["largest"] < 1e-4 < result["logits_difference"]["spread"]
@@ -62,6 +63,12 @@ def test_our_steps_need_fewer_operations() -> None:
 def test_attention_is_counted_whatever_computes_it(attention: str) -> None:
     step = our_step("dense_vl")
     assert gflop(step(replace(QUICK, attention=attention))) == pytest.approx(gflop(step(QUICK)), rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_matrix_products_have_a_speed(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "time_once", lambda *_: 0.5)
+    assert matmul_tflops("cpu", dtype) == pytest.approx(2 * 2048**3 / 0.5 / 1e12, abs=1e-3)
 
 
 def test_start_and_import_run_python_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +138,13 @@ def test_lower_bounds(value: float, held: bool) -> None:
         (["dense_vl_bf16"], "dense_vl--train--cpu-bf16--b2"),
         (["checkpointing"], "checkpointing--memory--cpu-fp32--b8"),
         (["dense_vl", "--batch", "4", "--precision", "bf16"], "dense_vl--train--cpu-bf16--b4"),
-        (["dense_vl", "--quick", "--compile"], "quick--dense_vl--train--cpu-fp32--b2"),
+        (["dense_vl", "--quick", "--compile", "reduce-overhead"], "quick--dense_vl--train--cpu-fp32--b2"),
         (["dense_vl", "--attention", "sdpa"], "dense_vl--train--cpu-fp32--b2"),
     ],
 )
 def test_files_are_named_by_their_conditions(arguments: list[str], name: str) -> None:
     given, case = parser().parse_args(arguments), find_case(arguments[0])
-    end = {"--compile": "--compiled", "--attention": "--sdpa"}
+    end = {"--compile": "--compile_reduce_overhead", "--attention": "--sdpa"}
     version = ".".join(torch.__version__.split(".")[:2])
     added = "".join(text for flag, text in end.items() if flag in arguments)
     assert file_name(case, conditions_of(case, given)) == f"{name}--torch{version}{added}.json"
@@ -157,7 +164,7 @@ def test_list_names_every_case(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(SystemExit, match="unknown case 'dense'; known are dense_vl, "):
         main(["dense", "--quick"])
-    with pytest.raises(KeyError, match="vlsm_dense/configs/train.json has no setting 'caches'"):
+    with pytest.raises(KeyError, match=r"vlsm_dense/configs/train\.json has no setting 'caches'"):
         read_config("vlsm_dense", caches=True)
 
 

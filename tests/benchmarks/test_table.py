@@ -33,7 +33,7 @@ def write_result(folder: Path, name: str = "dense_vl", quick: bool = False, **ot
         "holds": True,
         "plain": plain,
         "ours": ours,
-        "conditions": {"precision": "fp32", "batch": 2, "quick": quick, "compile": False, "repeats": 3},
+        "conditions": {"precision": "fp32", "batch": 2, "quick": quick, "compile": "", "repeats": 3},
         "machine": {"card": None, "processor": "some CPU", "threads": 2, **versions},
     }
     result |= other
