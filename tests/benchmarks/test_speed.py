@@ -5,26 +5,31 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cases_start
 import measure
 import pytest
+import speed
 import torch
 from bundle import read_config
 from cases import EXTRA_SECONDS, MEMORY, SHARE, SPEED, Case
 from cases_network import our_step, plain_step
 from conditions import Conditions
-from measure import Side, alternate, gflop, largest_difference, matmul_tflops
+from measure import Side, alternate, gflop, largest_difference, matmul_tflops, peak_memory
 from registry import CASES, find_case
 from speed import RESULTS, conditions_of, file_name, main, parser, run_case
 
 KEYS = {"case", "title", "value", "unit", "target", "at_least", "holds", "ours", "conditions", "machine"}
 STARTING = ("start", "import")  # these start Python anew, see below
 QUICK = Conditions(quick=True)
-NETWORKS = [case.name for case in CASES if case.counted]
+
+
+IN_FRESH_PROCESS = speed._in_fresh_process
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +57,32 @@ def test_case_leaves_its_file(name: str, tmp_path: Path) -> None:
         assert ("peak_memory_gib" in result[side]) == case.counted
     if case.counted:
         assert result["logits_difference"]["largest"] < 1e-4 < result["logits_difference"]["spread"]
+
+
+@pytest.mark.parametrize("side", ["plain", "ours"])
+def test_memory_is_measured_in_a_fresh_process(
+    side: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def as_if_fresh(command: list[str], **_: Any) -> Any:
+        assert command[0] == sys.executable and Path(command[1]).name == "speed.py"
+        assert main(command[2:]) == 0
+        return SimpleNamespace(stdout="a line of a library\n" + capsys.readouterr().out)
+
+    monkeypatch.setattr(speed.subprocess, "run", as_if_fresh)
+    given: list[Conditions] = []
+    monkeypatch.setattr(speed, "peak_memory", lambda build, device: given.append(build()) or 1.25)
+    conditions = replace(QUICK, batch=3, precision="bf16", attention="sdpa")
+    build = lambda seen: seen  # noqa: E731
+    case = replace(find_case("dense_vl"), sides={"plain": build, "ours": build})
+    monkeypatch.setattr(speed, "find_case", lambda _: case)
+    assert IN_FRESH_PROCESS(case, conditions, side) == 1.25
+    assert given == [conditions]
+
+
+def test_peak_memory_counts_what_lives_in_a_run() -> None:
+    held: list[torch.Tensor] = []
+    side = Side(lambda: held.append(torch.ones(2**25)) or held.clear())
+    assert 0.1 < peak_memory(lambda: side, "cpu") < 0.4
 
 
 def test_our_steps_need_fewer_operations() -> None:
