@@ -94,7 +94,7 @@ def measure(system: str, precision: str, images: int, steps: int, warm_up: int =
         "image_size": network.image_size,
         "weights": "random",
         "threads": torch.get_num_threads(),
-        "processor": _processor(),
+        "processor": processor(),
         "transformers": transformers.__version__,
     }
 
@@ -104,7 +104,7 @@ def slug(system: str) -> str:
     return system.lower().replace(",", "").replace(" ", "_").replace("-", "_")
 
 
-def _processor() -> str:
+def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

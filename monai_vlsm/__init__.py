@@ -11,6 +11,7 @@ from monai_vlsm import (
     caches,
     data,
     errors,
+    export,
     handlers,
     inferers,
     losses,
@@ -18,6 +19,7 @@ from monai_vlsm import (
     networks,
     prompts,
     samples,
+    serving,
     transforms,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "caches",
     "data",
     "errors",
+    "export",
     "handlers",
     "inferers",
     "losses",
@@ -36,5 +39,6 @@ __all__ = [
     "networks",
     "prompts",
     "samples",
+    "serving",
     "transforms",
 ]

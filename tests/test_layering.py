@@ -14,7 +14,6 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "adapters": {"errors"},
     "backbones": {"errors"},
-    "caches": {"errors", "transforms"},
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
     "handlers": {"errors", "prompts"},
@@ -23,11 +22,15 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "report": {"errors", "prompts"},
     "samples": set(),
-    "transforms": {"backbones", "prompts"},
+    "transforms": {"backbones", "data", "prompts"},
     "networks": {"adapters", "backbones", "errors"},
-    "commands": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report", "transforms"},
-    "__main__": {"commands"},
+    "caches": {"errors", "inferers", "networks", "transforms"},
+    "serving": {"adapters", "backbones", "data", "errors", "handlers", "inferers", "networks", "transforms"},
+    "export": {"adapters", "backbones", "errors", "networks", "serving", "transforms"},
+    "hub": {"adapters", "backbones", "data", "errors", "networks", "prompts", "report"},
+    "apps": {"adapters", "backbones", "data", "errors", "networks", "prompts", "samples", "serving", "transforms"},
 }
+ALLOWED |= {"commands": set(ALLOWED), "__main__": {"commands"}}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

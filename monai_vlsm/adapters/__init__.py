@@ -6,6 +6,13 @@ from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.dense import DenseAdaptation
+from monai_vlsm.adapters.files import (
+    SETTINGS_KEY,
+    ModelMismatchError,
+    ModelNotFoundError,
+    read_model,
+    read_settings,
+)
 from monai_vlsm.adapters.finetuning import FineTuning
 from monai_vlsm.adapters.parameters import (
     NothingTrainsError,
@@ -15,15 +22,7 @@ from monai_vlsm.adapters.parameters import (
     trainable_parameters,
 )
 from monai_vlsm.adapters.shallow import ShallowAdaptation
-from monai_vlsm.adapters.state import (
-    SETTINGS_KEY,
-    ModelMismatchError,
-    ModelNotFoundError,
-    TrainedState,
-    build_adaptation,
-    load_trained,
-    read_settings,
-)
+from monai_vlsm.adapters.state import TrainedState, build_adaptation, load_trained
 
 __all__ = [
     "SETTINGS_KEY",
@@ -45,6 +44,7 @@ __all__ = [
     "count_parameters",
     "find_trained",
     "load_trained",
+    "read_model",
     "read_settings",
     "trainable_parameters",
 ]

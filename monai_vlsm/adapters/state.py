@@ -5,46 +5,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from monai_vlsm.adapters.adaptation import Adaptation
 from monai_vlsm.adapters.dense import DenseAdaptation
+from monai_vlsm.adapters.files import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read_model
 from monai_vlsm.adapters.finetuning import FineTuning
 from monai_vlsm.adapters.parameters import base_fingerprint
 from monai_vlsm.adapters.shallow import ShallowAdaptation
-from monai_vlsm.errors import UserError
 
-__all__ = [
-    "SETTINGS_KEY",
-    "ModelMismatchError",
-    "ModelNotFoundError",
-    "TrainedState",
-    "build_adaptation",
-    "load_trained",
-    "read_settings",
-]
-
-SETTINGS_KEY = "monai_vlsm"
-"""Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
+__all__ = ["TrainedState", "build_adaptation", "load_trained"]
 
 # settings that may differ between a file and the network that it is loaded into
 _FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold"}
 _ADAPTATIONS: dict[str, type[Adaptation]] = {
     kind.__name__: kind for kind in (Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation)
 }
-
-
-class ModelMismatchError(UserError, ValueError):
-    """A ``model.pt`` does not belong to the network that it is loaded into, or is none."""
-
-
-class ModelNotFoundError(UserError, FileNotFoundError):
-    """There is no ``model.pt`` where one is expected."""
 
 
 def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
@@ -60,32 +39,6 @@ def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
     return _ADAPTATIONS[kind](**arguments)
 
 
-def read_settings(path: str | Path) -> dict[str, Any] | None:
-    """Read what a ``model.pt`` says about its network, without building it.
-
-    Args:
-        path: a ``model.pt``.
-
-    Returns:
-        The settings (``network``, ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold``
-        and those of the network's own, such as ``adaptation``), or None when there is no such file.
-
-    Raises:
-        ModelMismatchError: when the file is not one that `TrainedState` wrote.
-    """
-    if not Path(path).is_file():
-        return None
-    try:
-        settings = torch.load(path, map_location="cpu", weights_only=True)[SETTINGS_KEY]
-    except Exception as error:  # torch raises many kinds; each means that this is not one of our files
-        reason = str(error).partition("\n")[0]
-        raise ModelMismatchError(
-            f"{path} is not a model file of monai_vlsm: expected tensors and the entry {SETTINGS_KEY!r}, "
-            f"got {type(error).__name__}: {reason}. Train again or give another file"
-        ) from error
-    return settings
-
-
 class TrainedState:
     """What was trained of a network, as an object with ``state_dict`` and ``load_state_dict``.
 
@@ -96,15 +49,19 @@ class TrainedState:
     Args:
         network: a network with ``trained_names``, the entries of its state to hold, and a method ``settings()`` that
             returns plain values (`monai_vlsm.networks.PromptedNet`); or its DistributedDataParallel wrapper.
+        fingerprint: `base_fingerprint` of the network, for whoever knows it. None computes it when it is needed.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, fingerprint: str | None = None) -> None:
         self.network: Any = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+        self._fingerprint = fingerprint
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """`base_fingerprint` of the network, computed once: the base is frozen."""
-        return base_fingerprint(self.network, self.network.trained_names)
+        if self._fingerprint is None:
+            self._fingerprint = base_fingerprint(self.network, self.network.trained_names)
+        return self._fingerprint
 
     @property
     def existence_threshold(self) -> float:
@@ -133,11 +90,18 @@ class TrainedState:
         Raises:
             ModelMismatchError: when base, settings, keys or shapes differ. The message says which.
         """
-        tensors = {name: value for name, value in state.items() if name != SETTINGS_KEY}
-        self._check_settings(state.get(SETTINGS_KEY))
-        self._check_tensors(tensors)
-        nn.Module.load_state_dict(self.network, tensors, strict=False)
+        self.check(state)
+        nn.Module.load_state_dict(self.network, _tensors(state), strict=False)
         self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
+
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check that trained tensors belong to the network; nothing is copied.
+
+        Raises:
+            ModelMismatchError: when base, settings, keys, shapes or kinds of numbers differ. The message says which.
+        """
+        self._check_settings(state.get(SETTINGS_KEY))
+        self._check_tensors(_tensors(state))
 
     def _check_settings(self, saved: Mapping[str, Any] | None) -> None:
         if saved is None:
@@ -171,6 +135,12 @@ class TrainedState:
                 raise ModelMismatchError(
                     f"{name} must be {tuple(own[name].shape)}, the model file has {tuple(value.shape)}"
                 )
+            if value.is_floating_point() != own[name].is_floating_point():
+                raise ModelMismatchError(f"{name} must be of {own[name].dtype}, the model file has {value.dtype}")
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name != SETTINGS_KEY}
 
 
 def _short(fingerprint: str) -> str:
@@ -195,4 +165,4 @@ def load_trained(network: nn.Module, path: str | Path, bundle: str = "bundles/vl
             f"  python -m monai.bundle run --config_file {bundle}/configs/train.json\n"
             "or run the network without training (zero-shot): add  --zero_shot True"
         )
-    TrainedState(network).load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    TrainedState(network).load_state_dict(read_model(path))

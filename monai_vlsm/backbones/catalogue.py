@@ -19,6 +19,7 @@ __all__ = [
     "MINI",
     "BackboneNotFoundError",
     "backbone_source",
+    "backbone_type",
     "default_image_size",
     "known_backbones",
     "load_architecture",
@@ -86,11 +87,25 @@ def default_image_size(backbone: str | Path) -> int:
     """
     if str(backbone) in _own_architectures():
         return int(load_architecture(backbone)["image_size"])
-    if _raw_config(backbone).get("model_type") == "clip":
+    if backbone_type(backbone) == "clip":
         return int(load_architecture("san-vit-b16")["image_size"])
     config: Any = load_config(backbone)
     own: int = config.vision_config.image_size
     return own if own < 224 else 352
+
+
+def backbone_type(backbone: str | Path) -> str:
+    """What a backbone is of: ``"clipseg"``, ``"clip"``, ``"cris"``, ``"san"`` or ``"unet"``; no network access.
+
+    Args:
+        backbone: a name from `known_backbones` of any type, or a local folder in Hugging Face layout.
+
+    Raises:
+        BackboneNotFoundError: when it is neither; the error lists the known names.
+    """
+    if str(backbone) in _own_architectures():
+        return str(load_architecture(backbone)["model_type"])
+    return str(_raw_config(backbone).get("model_type"))
 
 
 def backbone_source(backbone: str | Path) -> str:

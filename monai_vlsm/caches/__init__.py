@@ -1,8 +1,42 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What need not be computed in every epoch."""
+"""What need not be computed twice: results of frozen encoders."""
 
+from monai_vlsm.caches.features import FeatureDataset, feature_dataset
 from monai_vlsm.caches.packing import Packed, pack, unpack
-from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, default_picture_dir
+from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, picture_files
+from monai_vlsm.caches.store import (
+    DTYPES,
+    CacheDamagedError,
+    CacheRoomError,
+    CacheSettingError,
+    FeatureStore,
+    clear_cache,
+    default_folder,
+    describe_cache,
+)
+from monai_vlsm.caches.text import DistinctPrompts, PromptCache, prompt_encoding
+from monai_vlsm.caches.transforms import CacheTransformError
 
-__all__ = ["MixedTransformsError", "Packed", "PictureDataset", "default_picture_dir", "pack", "unpack"]
+__all__ = [
+    "DTYPES",
+    "CacheDamagedError",
+    "CacheRoomError",
+    "CacheSettingError",
+    "CacheTransformError",
+    "DistinctPrompts",
+    "FeatureDataset",
+    "FeatureStore",
+    "MixedTransformsError",
+    "Packed",
+    "PictureDataset",
+    "PromptCache",
+    "clear_cache",
+    "default_folder",
+    "describe_cache",
+    "feature_dataset",
+    "pack",
+    "picture_files",
+    "prompt_encoding",
+    "unpack",
+]

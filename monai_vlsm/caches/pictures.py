@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,13 +20,15 @@ from monai.transforms import Compose, MapTransform, RandomizableTrait, Transform
 from torch import Tensor
 
 from monai_vlsm.caches.packing import Packed, pack, unpack
+from monai_vlsm.caches.store import default_folder
 from monai_vlsm.errors import UserError
 from monai_vlsm.transforms import ResizePictured
 
-__all__ = ["MixedTransformsError", "PictureDataset", "default_picture_dir"]
+__all__ = ["MixedTransformsError", "PictureDataset", "picture_files"]
 
 MODES = ("off", "memory", "disk")
 FORMAT = 1  # raised when a transform of this package gives other numbers, so that files of before are not read
+NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
 BAR_FROM = 200  # pictures; fewer are done before anyone looks at a progress bar
 
 logger = logging.getLogger(__name__)
@@ -35,9 +38,9 @@ class MixedTransformsError(UserError, ValueError):
     """The transforms before the cached point are not the same in every epoch, or mix pictures."""
 
 
-def default_picture_dir() -> Path:
-    """Where ``cache="disk"`` keeps pictures: ``monai_vlsm/pictures`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm" / "pictures"
+def picture_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files that ``cache="disk"`` has written to a folder."""
+    return [file for file in sorted(Path(folder).glob("*.pt")) if NAME.fullmatch(file.stem)]
 
 
 class PictureDataset(Dataset):
@@ -56,7 +59,8 @@ class PictureDataset(Dataset):
             ``"disk"`` writes each picture when it is first used and reads it from then on, in later runs and other
             processes too (MONAI's ``PersistentDataset``). A changed file or transform is seen.
         cache_rate: share of the files that ``"memory"`` keeps, from 0 to 1.
-        cache_dir: folder of ``"disk"``; None takes `default_picture_dir`. It may be deleted at any time.
+        cache_dir: folder of ``"disk"``; None takes ``pictures`` in
+            `monai_vlsm.caches.default_folder`. It may be deleted at any time.
         keys: where a record names files.
         num_workers: threads that prepare the pictures for ``"memory"``.
 
@@ -93,7 +97,9 @@ class PictureDataset(Dataset):
             )
         else:
             key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
-            self.pictures = DiskPictures(items, prepare, Path(cache_dir or default_picture_dir()), hash_func=key)
+            self.pictures = DiskPictures(
+                items, prepare, Path(cache_dir or f"{default_folder()}/pictures"), hash_func=key
+            )
 
     def _transform(self, index: int) -> Any:
         if self.pictures is None:

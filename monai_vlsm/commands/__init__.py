@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from monai_vlsm.commands import data, models, report
+from monai_vlsm.commands import adapters, cache, data, export, hub, models, predict, report
 from monai_vlsm.errors import UserError
 
 __all__ = ["main"]
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (models, data, report):
+    for command in (models, data, report, predict, adapters, export, hub, cache):
         command.add(subparsers)
     values = parser.parse_args(arguments)
     try:

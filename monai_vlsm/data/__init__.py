@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.check import check_records, require_sound
-from monai_vlsm.data.datalist import load_datalist, load_images
+from monai_vlsm.data.datalist import ImagesNotFoundError, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.masks import binary_fault, mask_channel
 from monai_vlsm.data.probes import Probe, probe_records
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -16,6 +16,8 @@ __all__ = [
     "SUPPORTED_SUFFIXES",
     "ClassPromptError",
     "DatasetProblems",
+    "ImagesNotFoundError",
+    "NoPromptError",
     "NothingAbsentError",
     "PictureReader",
     "Probe",

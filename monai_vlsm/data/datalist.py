@@ -17,11 +17,20 @@ from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, is_supported
 from monai_vlsm.data.rows import Row, read_rows
 from monai_vlsm.data.sources import find_source
+from monai_vlsm.errors import UserError
 
-__all__ = ["load_datalist", "load_images"]
+__all__ = ["ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
 
 STRUCTURES = ("separate", "together")
 Record = dict[str, Any]
+
+
+class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
+    """There is no such file or folder of images, or no image in the folder."""
+
+
+class NoPromptError(UserError, ValueError):
+    """A prompt is empty or not text."""
 
 
 def load_datalist(
@@ -39,10 +48,11 @@ def load_datalist(
         check: decode all files first and refuse the list if anything is wrong.
 
     Returns:
-        records ``{"image", "label", "prompt", "tags", "dataset", "name"}`` in the order of the list: a path, a path or
-        K paths, a table of styles or K tables, what each style gives away or K tables of that
-        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, and a unique name that can be part of a file name:
-        records that would have the same name get -2, -3, ... behind it.
+        records ``{"image", "label", "prompt", "tags", "dataset", "name", "picture", "patient"}`` in the order of the
+        list: a path, a path or K paths, a table of styles or K tables, what each style gives away or K tables of that
+        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, a unique name that can be part of a file name
+        (records that would have the same name get -2, -3, ... behind it), the name of the picture, which all records
+        of one picture share, and the patient, empty where neither list nor file name tells.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -73,13 +83,13 @@ def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True)
         records ``{"image": path, "prompt": text or list of texts, "name": unique name}``, sorted by file name.
 
     Raises:
-        FileNotFoundError: no such file or folder.
-        ValueError: no file that can be read; a prompt that is empty or not text.
+        ImagesNotFoundError: (a FileNotFoundError and ValueError) no such file or folder, or no image in the folder.
+        NoPromptError: (a ValueError) a prompt that is empty or not text.
         DatasetProblems: (a ValueError) all faults of the files.
     """
     texts = prompt if isinstance(prompt, str) else list(ensure_tuple(prompt))
     if not texts or not all(isinstance(text, str) and text.strip() for text in ensure_tuple(texts)):
-        raise ValueError(f"prompt must be a text or a list of texts, got {prompt!r}")
+        raise NoPromptError(f"prompt must be a text or a list of texts, got {prompt!r}")
     files = _image_files(Path(path).expanduser())
     names = _unique([_stem(file) for file in files])
     records = [
@@ -102,6 +112,7 @@ def _separate(rows: Sequence[Row]) -> list[Record]:
     names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
     return [
         {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "tags": row.tags, "name": name}
+        | {"picture": images[row.image], "patient": row.patient or ""}
         for row, name in zip(rows, _unique(names), strict=True)
     ]
 
@@ -110,8 +121,9 @@ def _together(rows: Sequence[Row]) -> list[Record]:
     names = _image_names(rows)
     records: dict[Path, Record] = {}
     for row in rows:
-        empty = {"image": str(row.image), "label": [], "prompt": [], "tags": [], "name": names[row.image]}
-        record = records.setdefault(row.image, empty)
+        name = names[row.image]
+        who = {"name": name, "picture": name, "patient": row.patient or ""}
+        record = records.setdefault(row.image, {"image": str(row.image), "label": [], "prompt": [], "tags": []} | who)
         record["label"].append(str(row.mask))
         record["prompt"].append(row.prompt)
         record["tags"].append(row.tags)
@@ -158,13 +170,13 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 def _image_files(path: Path) -> list[Path]:
     if not path.exists():
-        raise FileNotFoundError(f"no such file or folder: {path}")
+        raise ImagesNotFoundError(f"no such file or folder: {path}")
     if path.is_file():
         return [path]
     files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
     readable = [file for file in files if is_supported(file)]
     if not readable:
-        raise ValueError(
+        raise ImagesNotFoundError(
             f"no image among the {len(files)} files of {path}; supported are {' '.join(SUPPORTED_SUFFIXES)} "
             "and DICOM files without a suffix"
         )

@@ -27,6 +27,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 MODES = ("image", "mask")
+_PIXEL_SPACING = "0028|0030"  # in the patient; 0018|1164 is that of the detector, which magnifies
 _ITK_LOCK = threading.Lock()  # itk loads its modules on first use, which is not safe in several threads
 
 Loaded = tuple[np.ndarray, dict[str, Any]]
@@ -43,6 +44,7 @@ class PictureReader(ImageReader):
 
     - Pictures and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the picture is first. MONAI's
       readers transpose by default. A DICOM affine belongs to these axes. EXIF orientation is applied.
+    - ``pixel_spacing`` in the metadata of DICOM: distance of rows and of columns in mm, NaN where the file has none.
     - NIfTI keeps its native axes and affine.
     - Palette, CMYK and other colour become RGB; transparency is laid on black and gone; 1-bit becomes 0/255; 16-bit
       grey keeps its values; colour of 16 bits a channel comes as 8 bits (Pillow). MONOCHROME1 DICOM is inverted by
@@ -180,7 +182,18 @@ def _read_dicom(path: Path) -> Loaded:
     array = array.reshape(array.shape[len(frames) :])
     # the reader's affine is for (column, row, frame), the array is (row, column)
     affine = meta[MetaKeys.AFFINE][:, [1, 0, 2, 3]] if len(meta[MetaKeys.AFFINE]) == 4 else np.eye(4)
-    return _plane(array, {MetaKeys.AFFINE: affine, MetaKeys.ORIGINAL_AFFINE: affine, MetaKeys.SPACE: meta["space"]})
+    spacing = _pixel_spacing(meta.get(_PIXEL_SPACING, ""))
+    known = {MetaKeys.AFFINE: affine, MetaKeys.ORIGINAL_AFFINE: affine, MetaKeys.SPACE: meta["space"]}
+    return _plane(array, {**known, "pixel_spacing": spacing})
+
+
+def _pixel_spacing(text: str) -> np.ndarray:
+    """Distance of rows and of columns in mm, NaN where the file does not say: ITK would put 1 mm in its place."""
+    try:
+        rows, columns = (float(number) for number in text.split("\\"))
+    except ValueError:
+        return np.full(2, np.nan)
+    return np.array([rows, columns])
 
 
 def _read_volume(path: Path) -> Loaded:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from monai_vlsm.data.catalogue import dataset_card, known_datasets
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
 from monai_vlsm.prompts import TAGS, official_tags, plain_tags
@@ -35,7 +36,7 @@ class Row:
         tags: style to what its prompts give away (:mod:`monai_vlsm.prompts.tags`).
         structure: name of the structure, if the list gives one.
         box: left, top, right and bottom of the structure in pixels, the last two just outside, if the list gives it.
-        patient: who is in the picture, if the list gives it.
+        patient: who is in the picture, if the list or the name of the file tells.
     """
 
     image: Path
@@ -119,8 +120,9 @@ def _official(entry: Any, file: Path) -> list[Row]:
     image = _path(entry, "img_name", root / "images", below=True)
     mask = _path(entry, "mask_name", root / "masks", below=True)
     table = prompt_table(entry["prompts"])
-    tags = official_tags(root.resolve().name, table)
-    return [Row(image, mask, table, tags, box=_box(entry.get("bbox")))]
+    dataset = root.resolve().name
+    patient = dataset_card(dataset).patient(entry["img_name"]) if dataset in known_datasets() else None
+    return [Row(image, mask, table, official_tags(dataset, table), box=_box(entry.get("bbox")), patient=patient)]
 
 
 def _box(value: Any) -> Box | None:

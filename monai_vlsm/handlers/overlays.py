@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ from torch import Tensor
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.scores import prompts_of, texts_of
+from monai_vlsm.inferers import FEATURES_KEY
 
-__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
+__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced", "fill", "outline"]
 
 # Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the images were normalised with
+
+
+Pictures = Callable[[Mapping[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,31 @@ class Overlay:
     style: str = ""
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
-        """From a decollated batch entry (``image`` normalised, ``prompt``) and output entry (``label``, ``pred``)."""
+    def of(cls, item: Mapping[str, Any], output: Mapping[str, Any], pictures: Pictures | None = None) -> Overlay:
+        """From a decollated batch entry (``image`` normalised, ``prompt``) and output entry (``label``, ``pred``).
+
+        Raises:
+            ValueError: when the entry holds features and there is no ``pictures`` that gives its picture.
+        """
         truth, pred = (torch.as_tensor(output[key]).detach().cpu().float() for key in ("label", "pred"))
         dice = compute_dice(pred[None], truth[None], ignore_empty=False)[0]
         return cls(
             name=next(iter(batch_names(item)), "image"),
-            image=_display_image(item["image"], truth.shape[1:]),
+            image=_display_image(_picture(item, pictures), truth.shape[1:]),
             truth=truth.numpy() > 0.5,
             pred=pred.numpy() > 0.5,
             prompts=prompts_of(item, len(truth)),
             dice=dice.tolist(),
             style=next(iter(texts_of(item, "prompt_style", "", len(truth))), ""),
         )
+
+
+def _picture(item: Mapping[str, Any], pictures: Pictures | None) -> Tensor:
+    if FEATURES_KEY not in getattr(item["image"], "meta", {}):
+        return item["image"]
+    if pictures is None:
+        raise ValueError("the batch holds features, not pictures: give OverlayWriter pictures=FeatureDataset.picture")
+    return pictures(item)
 
 
 def _display_image(image: Tensor, size: Sequence[int]) -> np.ndarray:
@@ -110,10 +126,10 @@ def draw_overlay(overlay: Overlay) -> Figure:
     for index, (truth, prediction) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
         if count > 1:
             truth.set_title(titles[index], fontsize=10)
-        _outline(truth, overlay.truth[index], TRUTH)
-        _fill(prediction, overlay.pred[index])
-        _outline(prediction, overlay.truth[index], TRUTH)
-        _outline(prediction, overlay.pred[index], PREDICTION)
+        outline(truth, overlay.truth[index], TRUTH)
+        fill(prediction, overlay.pred[index], PREDICTION)
+        outline(prediction, overlay.truth[index], TRUTH)
+        outline(prediction, overlay.pred[index], PREDICTION)
     lines = [
         Line2D([], [], color=TRUTH, lw=2, label="truth"),
         Line2D([], [], color=PREDICTION, lw=2, label="prediction"),
@@ -128,7 +144,8 @@ def _title(overlay: Overlay, index: int, width: int) -> str:
     return f"{prompt}\nDice {overlay.dice[index]:.3f}{empty}"
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+def outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Draw the border of a mask, bool ``(H, W)``, on the axes that show its picture."""
     padded = np.pad(mask, 1).astype(float)  # so that the outline closes where the mask touches the border
     if mask.any():
         rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
@@ -137,10 +154,11 @@ def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
         axes.axis(limits)
 
 
-def _fill(axes: Axes, mask: np.ndarray) -> None:
+def fill(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Lay a colour over a mask, bool ``(H, W)``, on the axes that show its picture."""
     layer = np.zeros((*mask.shape, 4))
-    layer[mask] = to_rgba(PREDICTION, 0.3)
-    axes.imshow(layer)
+    layer[mask] = to_rgba(colour, 0.3)
+    axes.imshow(layer, aspect=axes.get_aspect())
 
 
 class OverlayWriter:
@@ -155,16 +173,21 @@ class OverlayWriter:
         output_dir: folder of the pictures, made if needed.
         count: number of pictures, at least 1. None writes one for each image (of process 0), as soon as it is scored;
             that takes a quarter of a second each, so it is meant for evaluations, not for training.
+        pictures: gives the network input (3, S, S) of an item whose ``image`` holds cached features
+            (`monai_vlsm.caches.FeatureDataset.picture`); not asked for other items.
 
     Raises:
         ValueError: when ``count`` is less than 1.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], count: int | None = 6) -> None:
+    def __init__(
+        self, output_dir: str | os.PathLike[str], count: int | None = 6, pictures: Pictures | None = None
+    ) -> None:
         if count is not None and count < 1:
             raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
         self.output_dir = Path(output_dir)
         self.count = count
+        self.pictures = pictures
         self._overlays: list[Overlay] = []
         self._names: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
@@ -185,12 +208,12 @@ class OverlayWriter:
         if self.count is None:
             for item, output in pairs:
                 if output["label"].ndim == 3:
-                    self._draw(Overlay.of(item, output))
+                    self._draw(Overlay.of(item, output, self.pictures))
             return
         item, output = pairs[0]
         chosen = evenly_spaced(engine.state.epoch_length, self.count)
         if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
-            self._overlays.append(Overlay.of(item, output))
+            self._overlays.append(Overlay.of(item, output, self.pictures))
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks."""
 
+from monai_vlsm.networks.assembly import empty_network, fill_network, frozen_tensors, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
 from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
 from monai_vlsm.networks.san import SANNet
-from monai_vlsm.networks.unet import TargetUNet
+from monai_vlsm.networks.saved import build_network, load_network
+from monai_vlsm.networks.unet import TargetUNet, UnknownTargetError
 
 __all__ = [
     "BackboneWeightsError",
@@ -18,5 +20,12 @@ __all__ = [
     "PromptedNet",
     "SANNet",
     "TargetUNet",
+    "UnknownTargetError",
+    "build_network",
+    "empty_network",
+    "fill_network",
+    "frozen_tensors",
     "load_base",
+    "load_network",
+    "network_class",
 ]

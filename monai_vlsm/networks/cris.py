@@ -19,7 +19,7 @@ from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
-from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 
 __all__ = ["CRISNet", "CRISText"]
 
@@ -65,6 +65,9 @@ class CRISNet(PromptedNet):
         ValueError: when ``image_size`` is not a multiple of 32.
         WeightsFileError: when the file is of another model.
     """
+
+    image_mean = CLIP_MEAN
+    image_std = CLIP_STD
 
     def __init__(
         self,

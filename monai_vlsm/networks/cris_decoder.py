@@ -178,4 +178,5 @@ def _convolve_each(pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     taps = weight.unflatten(1, (-1, _KERNEL**2)).flip(2).transpose(1, 2)  # fold scatters where a convolution gathers
     products = taps @ pixels.flatten(2)
-    return fold(products, pixels.shape[-2:], _KERNEL, padding=_KERNEL // 2) + bias[:, None, None, None]
+    size = [int(side) for side in pixels.shape[-2:]]  # plain numbers in a trace too: ONNX takes no others here
+    return fold(products, size, _KERNEL, padding=_KERNEL // 2) + bias[:, None, None, None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,11 @@ from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.errors import UserError
 
-__all__ = ["NoAdaptersError", "NotFrozenError", "PromptedNet"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet"]
 
-
+# of the images that CLIP was trained on (Radford et al., ICML 2021); CLIPSeg uses those of ImageNet
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _REMEDIES = {
     "vision": "Set cache_features to False, or leave the encoder alone: bundle vlsm_shallow, or clipseg with trainable "
     "decoder or none",
@@ -54,6 +56,10 @@ class PromptedNet(nn.Module, ABC):
     """
 
     default_input_ids: Tensor
+    image_mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
+    """Mean of red, green and blue (0..1) that images are normalised with: that of ImageNet."""
+    image_std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
+    """Standard deviation that images are normalised with."""
 
     def __init__(self, backbone: str | Path, image_size: int | None, default_prompt: str, stride: int) -> None:
         super().__init__()

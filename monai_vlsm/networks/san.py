@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
-from monai_vlsm.networks.prompted import NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork
@@ -76,6 +76,9 @@ class SANNet(PromptedNet):
         ValueError: when ``image_size`` does not fit the patches, or for another ``fusion``.
     """
 
+    image_mean = CLIP_MEAN
+    image_std = CLIP_STD
+
     def __init__(
         self,
         backbone: str | Path = "san-vit-b16",
@@ -111,7 +114,7 @@ class SANNet(PromptedNet):
         picture = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
         states = clip_states(self.clip, picture, self.recognition)
         patch = self.clip.config.vision_config.patch_size
-        grid = (picture.shape[-2] // patch, picture.shape[-1] // patch)
+        grid = (int(picture.shape[-2]) // patch, int(picture.shape[-1]) // patch)  # in a trace too, as ONNX needs it
         maps = [state[:, 1:].transpose(1, 2).unflatten(2, grid) for state in states]
         masks, biases = self.proposals(*self.side(image, maps))
         if self.fusion == "official":

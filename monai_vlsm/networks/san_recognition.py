@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 __all__ = ["attention_mask_of_biases", "recognise_proposals"]
 
@@ -47,9 +47,19 @@ def attention_mask_of_biases(biases: Tensor, grid: tuple[int, int]) -> Tensor:
         ``(B, heads, Q + 1 + N, Q + 1 + N)``, rows attend to columns; minus infinity where a token does not look.
     """
     queries = biases.shape[2]
-    resized = adaptive_max_pool2d(biases.flatten(1, 2), grid).flatten(2).unflatten(1, biases.shape[1:3])
-    blind = biases.new_full((queries, queries + 1), -torch.inf).fill_diagonal_(0.0)
+    resized = _largest(biases.flatten(1, 2), grid).reshape(*biases.shape[:3], -1)
+    places = torch.arange(queries + 1, device=biases.device)  # in place of torch.eye, which onnxruntime cannot run
+    others = places[:queries, None] != places
+    blind = biases.new_zeros(queries, queries + 1).masked_fill(others, -torch.inf)
     copies = torch.cat([blind.expand(*biases.shape[:2], -1, -1), resized], dim=-1)
     own = biases.new_zeros(resized.shape[-1] + 1, copies.shape[-1])
     own[:, :queries] = -torch.inf
     return torch.cat([copies, own.expand(*biases.shape[:2], -1, -1)], dim=-2)
+
+
+def _largest(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Largest value in each cell of a grid, ``(B, C, h, w)`` to ``(B, C, *grid)``."""
+    height, width = (int(side) for side in maps.shape[-2:])
+    if height % grid[0] == 0 and width % grid[1] == 0:  # the same numbers, and ONNX has no adaptive pooling
+        return max_pool2d(maps, (height // grid[0], width // grid[1]))
+    return adaptive_max_pool2d(maps, grid)

@@ -77,7 +77,8 @@ class SideAdapterNetwork(nn.Module):
                     patches = patches + layer(clip_maps[source], grid)
             tokens = block(torch.cat([queries, patches], dim=1) + positions)
             queries, patches = tokens[:, : queries.shape[1]], tokens[:, queries.shape[1] :]
-        return queries, patches.transpose(1, 2).unflatten(2, grid)
+        maps = patches.transpose(1, 2)
+        return queries, maps.reshape(*maps.shape[:2], *grid)
 
 
 class MaskProposals(nn.Module):
@@ -109,14 +110,16 @@ class MaskProposals(nn.Module):
         Returns:
             Mask logits ``(B, Q, h, w)`` and biases ``(B, heads, Q, h, w)``.
         """
+        # reshape, not unflatten: behind that an ONNX file keeps the batch size of its trace
         grid = patches.shape[-2:]
         pixels = patches.flatten(2).transpose(1, 2)
         queries = self.query_mlp(queries)
         masks = torch.einsum("bqc,bnc->bqn", queries, self.pixel_mlp(pixels))
-        keys = self.attn_mlp(pixels).unflatten(-1, (self.clip_heads, -1))
+        keys = self.attn_mlp(pixels)
+        keys = keys.reshape(*keys.shape[:2], self.clip_heads, -1)
         biases = torch.einsum("bqc,bnhc->bhqn", queries, keys)
         biases = self.bias_scaling(biases.unsqueeze(-1)).squeeze(-1)
-        return masks.unflatten(-1, grid), biases.unflatten(-1, grid)
+        return masks.reshape(*masks.shape[:-1], *grid), biases.reshape(*biases.shape[:-1], *grid)
 
 
 class _FusionLayer(nn.Module):

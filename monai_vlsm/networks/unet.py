@@ -13,9 +13,14 @@ from monai.networks.nets import UNet
 from torch import Tensor
 
 from monai_vlsm.backbones import load_architecture, load_tokenizer
+from monai_vlsm.errors import UserError
 from monai_vlsm.networks.prompted import PromptedNet
 
-__all__ = ["TargetUNet"]
+__all__ = ["TargetUNet", "UnknownTargetError"]
+
+
+class UnknownTargetError(UserError, ValueError):
+    """A prompt names none of the targets of a U-Net."""
 
 
 class TargetUNet(PromptedNet):
@@ -74,7 +79,7 @@ class TargetUNet(PromptedNet):
             Channel numbers ``(B*K,)``.
 
         Raises:
-            ValueError: when a prompt contains none of the targets.
+            UnknownTargetError: (a ValueError) when a prompt contains none of the targets.
         """
         if not self.targets:
             return torch.zeros_like(input_ids[:, 0])
@@ -97,7 +102,7 @@ class TargetUNet(PromptedNet):
         unknown = (matches == 0).all(1).nonzero()
         if len(unknown):
             text = load_tokenizer(self.backbone).decode(input_ids[int(unknown[0])], skip_special_tokens=True)
-            raise ValueError(
+            raise UnknownTargetError(
                 f"a U-Net has one channel for each of its targets ({', '.join(self.targets)}), and the prompt "
                 f"{text!r} names none of them; use one of these words, or a network that reads prompts"
             )

@@ -71,14 +71,14 @@ class Cases:
 def cases_by_tag(run: Run) -> dict[str, Cases]:
     """Tag to the cases to show."""
     pictures = picture_files(run.scores, run.pictures)
-    return by_tag({**run.scores, "picture": pictures}, _cases)
+    return by_tag({**run.scores, "overlay": pictures}, _cases)
 
 
 def _cases(columns: Columns) -> Cases:
     counts = Counter(columns["style"])
     style = min(counts, key=lambda name: (-counts[name], natural(name)))
     of_style = select(columns, columns["style"] == style)
-    has_picture = np.array([picture is not None for picture in of_style["picture"]])
+    has_picture = np.array([picture is not None for picture in of_style["overlay"]])
     pool = select(of_style, has_picture) if has_picture.any() else of_style
     return Cases(style, len(has_picture), int(has_picture.sum()), _choose(pool))
 
@@ -106,7 +106,7 @@ def _case(pool: Columns, row: int, kind: str) -> Case:
         hd95=float(cells["val_hd95"]),
         truth_pixels=int(cells["truth_pixels"]),
         pred_pixels=int(cells["pred_pixels"]),
-        picture=cells["picture"],
+        picture=cells["overlay"],
     )
 
 

@@ -21,7 +21,7 @@ from monai_vlsm.report.blocks import (
     photo_table,
 )
 
-__all__ = ["markdown_page"]
+__all__ = ["escaped", "markdown_page", "table_text"]
 
 SIGNS = re.compile(r"[\\`*_\[\]|~$#@]")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -29,11 +29,11 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def markdown_page(title: str, lead: str, blocks: Sequence[Block], footer: str) -> str:
     """Write blocks as Markdown; all of their texts are escaped."""
-    parts = [f"# {_text(title)}", _text(lead), *filter(None, map(_block, blocks)), _text(footer)]
+    parts = [f"# {escaped(title)}", escaped(lead), *filter(None, map(_block, blocks)), escaped(footer)]
     return "\n\n".join(parts) + "\n"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """A text that Markdown shows as it is: no markup, no HTML, no table, no mention."""
     entities = "".join(ENTITIES.get(sign, sign) for sign in text)
     return SIGNS.sub(lambda match: f"\\{match.group()}", entities)
@@ -42,19 +42,19 @@ def _text(text: str) -> str:
 def _block(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {_text(text)}"
+            return f"{'#' * level} {escaped(text)}"
         case Paragraph(text):
-            return _text(text)
+            return escaped(text)
         case Hint(text, command):
-            return f"{_text(text)} {_code(command)}"
+            return f"{escaped(text)} {_code(command)}"
         case Table():
-            return _table(block)
+            return table_text(block)
         case Details(title, table):
-            return f"{_text(title)}:\n\n{_table(table)}"
+            return f"{escaped(title)}:\n\n{table_text(table)}"
         case Figure() | Figures():
             return ""
         case Gallery(title, photos):
-            return f"{_text(title)}:\n\n{_table(photo_table(photos))}"
+            return f"{escaped(title)}:\n\n{table_text(photo_table(photos))}"
 
 
 def _code(command: str) -> str:
@@ -63,14 +63,15 @@ def _code(command: str) -> str:
     return f"{fence} {command} {fence}" if len(fence) > 1 else f"`{command}`"
 
 
-def _table(table: Table) -> str:
+def table_text(table: Table) -> str:
+    """A table, its texts escaped."""
     numeric = [isinstance(cell, Cell) for cell in table.rows[0]] if table.rows else [False] * len(table.header)
     rule = ["---:" if right else "---" for right in numeric]
-    lines = [[_text(title) for title in table.header], rule, *([_cell(cell) for cell in row] for row in table.rows)]
+    lines = [[escaped(title) for title in table.header], rule, *([_cell(cell) for cell in row] for row in table.rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(cell: str | Cell) -> str:
     if isinstance(cell, str):
-        return _text(cell)
-    return _text(f"{cell.main} ({', '.join(cell.details)})" if cell.details else cell.main)
+        return escaped(cell)
+    return escaped(f"{cell.main} ({', '.join(cell.details)})" if cell.details else cell.main)

@@ -22,7 +22,7 @@ EVALUATE = (
     "\"['bundles/vlsm_dense/configs/train.json','bundles/vlsm_dense/configs/evaluate.json']\" --dataset_dir DATA"
 )
 METRICS = ("val_dice", "val_iou", "val_hd95")
-SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "patient")
+SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "picture", "patient")
 SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence")
 PROBE_TEXTS = ("name", "dataset", "probe", "style", "tag", "prompt", "own_prompt")
 PROBE_NUMBERS = (
@@ -38,7 +38,8 @@ class Run:
 
     Args:
         name: what the report calls it.
-        scores: ``metrics.csv``, and ``unit``: what the bootstrap draws, the patient where known, else the image.
+        scores: ``metrics.csv``, and ``unit``: what the bootstrap draws, the patient where known, else the
+            picture, which several structures may share.
         probes: ``probes.csv`` with ``unit``, if it is there.
         calibration: tag to bins and error from ``calibration.json``, if it is there.
         facts: ``run.json``, or an empty table.
@@ -77,7 +78,7 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "metrics.csv").is_file():
         raise ReportError(_no_run(folder))
-    scores = read_columns(folder / "metrics.csv", SCORE_TEXTS, SCORE_NUMBERS, ("patient", "existence"))
+    scores = read_columns(folder / "metrics.csv", SCORE_TEXTS, SCORE_NUMBERS, ("picture", "patient", "existence"))
     probes = None
     if (folder / "probes.csv").is_file():
         probes = read_columns(folder / "probes.csv", PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
@@ -100,11 +101,12 @@ def _images(columns: Columns) -> list[tuple[str, str]]:
 
 
 def _units(scores: Columns) -> dict[tuple[str, str], str]:
-    """Dataset and name of an image to the patient, if the scores tell, else to the image itself."""
+    """Dataset and name of a record to the patient, if the scores tell, else to the picture."""
     patients = scores.get("patient", np.full(len(scores["name"]), "", dtype=object))
+    pictures = scores.get("picture", scores["name"])
     return {
-        (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{name}"
-        for (dataset, name), patient in zip(_images(scores), patients, strict=True)
+        (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{picture}"
+        for (dataset, name), picture, patient in zip(_images(scores), pictures, patients, strict=True)
     }
 
 

@@ -30,7 +30,7 @@ from monai_vlsm.report.scores import EmptyRow, PromptRow, ScoreRow
 from monai_vlsm.report.text_sections import calibration_blocks, existence_blocks, probe_blocks
 from monai_vlsm.report.words import count, number
 
-__all__ = ["run_blocks"]
+__all__ = ["prompt_table", "run_blocks", "score_table"]
 
 SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
 NO_PICTURES = "There are no pictures. An evaluation writes them to the folder overlays:"
@@ -92,7 +92,7 @@ def _scores(
     rows: Sequence[ScoreRow], prompts: Sequence[PromptRow], dice: Sequence[np.ndarray], meaning: str
 ) -> Iterator[Block]:
     yield Paragraph(meaning)
-    yield _score_table(rows)
+    yield score_table(rows)
     yield Paragraph(words.INTERVALS, small=True)
     if any(row.units < words.FEW for row in rows):
         yield Paragraph(words.FEW_TEXT, small=True)
@@ -105,14 +105,20 @@ def _scores(
     yield Figure(forest(lines, "Dice", (0, 1)), f"Dice of each line of the table above. {SPREAD}")
     if prompts:
         yield Paragraph("By prompt:")
-        header = ("dataset", "prompt", "masks", "Dice", "IoU", "HD95")
-        yield Table(header, [(words.dataset_name(row.dataset), _quoted(row.prompt), *_numbers(row)) for row in prompts])
+        yield prompt_table(prompts)
 
 
-def _score_table(rows: Sequence[ScoreRow]) -> Table:
+def score_table(rows: Sequence[ScoreRow]) -> Table:
+    """Means with intervals by dataset and style; the rows are of one tag."""
     patients = any(row.unit != "images" for row in rows)
     header = ("dataset", "style", *(["patients"] if patients else []), "images", "masks", "Dice", "IoU", "HD95")
     return Table(header, [_score_cells(row, patients) for row in rows])
+
+
+def prompt_table(rows: Sequence[PromptRow]) -> Table:
+    """Means with intervals by dataset and prompt; the rows are of one tag."""
+    header = ("dataset", "prompt", "masks", "Dice", "IoU", "HD95")
+    return Table(header, [(words.dataset_name(row.dataset), _quoted(row.prompt), *_numbers(row)) for row in rows])
 
 
 def _score_cells(row: ScoreRow, patients: bool) -> tuple[str | Cell, ...]:

@@ -143,8 +143,16 @@ def _threshold(facts: Mapping[str, str]) -> Iterator[Block]:
         yield Paragraph(
             "This run has no threshold, so no mask was emptied."
             if none
-            else f"The threshold of this run is {values[0]}."
+            else f"The threshold of this run is {_short(values[0])}."
         )
+
+
+def _short(value: str) -> str:
+    """A number in three digits; what is none stays as it is, since anybody may have written the file."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def _separation(tag: str, existence: Existence) -> str:

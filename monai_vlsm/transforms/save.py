@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,47 @@ from torch import Tensor
 
 from monai_vlsm.transforms.naming import record_name
 
-__all__ = ["SavePromptMasksd", "file_stem", "label_map"]
+__all__ = ["SavePromptMasksd", "file_stem", "label_map", "mask_stems"]
+
+
+_CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
 
 
 def file_stem(text: str) -> str:
-    """A part of a file name for any text: letters, digits, dots, dashes; at most 60 characters."""
-    return re.sub(r"[^\w.-]+", "_", text).strip("._")[:60] or "prompt"
+    """A part of a file name for any text: letters, digits, dots, dashes; at most 60 characters and 100 bytes.
+
+    A longer text ends in a hash of itself, so that two texts with the same beginning (the UIDs of DICOM files, say) get
+    two names.
+    """
+    stem = re.sub(r"[^\w.-]+", "_", text).strip("._") or "prompt"
+    if len(stem) <= _CHARACTERS and len(stem.encode()) <= _BYTES:
+        return stem
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    start = stem[: _CHARACTERS - 9].encode()[: _BYTES - 9].decode(errors="ignore")
+    return f"{start}_{mark}"
+
+
+def mask_stems(name: str, prompts: Sequence[str]) -> list[str]:
+    """File names, without suffix, that :class:`SavePromptMasksd` writes for one record.
+
+    Args:
+        name: name of the record.
+        prompts: its K prompts; equal ones are numbered.
+
+    Returns:
+        one for each prompt, and behind them that of the label map when there are several prompts.
+    """
+    several = len(prompts) > 1
+    stems = [file_stem(prompt) for prompt in prompts]
+    taken = {"labels"} if several else set()
+    names: list[str] = []
+    for index, stem in enumerate(stems):
+        free = stem if stems.count(stem) == 1 and stem not in taken else f"{stem}_{index + 1}"
+        while free in taken:
+            free += "_"
+        taken.add(free)
+        names.append(free)
+    return [f"{file_stem(name)}_{one}" for one in [*names, *(["labels"] if several else [])]]
 
 
 def label_map(probabilities: Tensor, threshold: float = 0.5) -> Tensor:
@@ -82,17 +118,14 @@ class SavePromptMasksd(SaveImaged):
 
     def _write(self, data: Mapping[Hashable, Any], probabilities: Tensor) -> None:
         image: MetaTensor = data[self.image_key]
-        stem = file_stem(record_name(data, image_key=self.image_key))
         probabilities = probabilities.cpu()
         masks = (probabilities >= self.threshold).to(torch.uint8)
-        for name, mask in zip(self._names(data, len(masks)), masks, strict=True):
-            self._write_one(f"{stem}_{name}", mask.numpy(), image, high=255)
+        prompts = ensure_tuple(data.get(self.prompt_key, "mask"))[: len(masks)]
+        stems = mask_stems(record_name(data, image_key=self.image_key), prompts)
+        for stem, mask in zip(stems, masks, strict=False):
+            self._write_one(stem, mask.numpy(), image, high=255)
         if len(masks) > 1:
-            self._write_one(f"{stem}_labels", label_map(probabilities, self.threshold).numpy()[0], image, high=1)
-
-    def _names(self, data: Mapping[Hashable, Any], count: int) -> list[str]:
-        names = [file_stem(prompt) for prompt in ensure_tuple(data.get(self.prompt_key, "mask"))]
-        return [name if names.count(name) == 1 else f"{name}_{index + 1}" for index, name in enumerate(names)][:count]
+            self._write_one(stems[-1], label_map(probabilities, self.threshold).numpy()[0], image, high=1)
 
     def _write_one(self, name: str, mask: np.ndarray, image: MetaTensor, high: int) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from monai.data.utils import set_rnd
 from monai.transforms import CopyItemsd, Invertd, Lambda, LoadImaged, NormalizeIntensityd, RandFlipd
 from PIL import Image
 
-from monai_vlsm.caches import MixedTransformsError, PictureDataset, default_picture_dir
+from monai_vlsm.caches import MixedTransformsError, PictureDataset, picture_files
 from monai_vlsm.caches.pictures import describe
 from monai_vlsm.data import DatasetProblems, PictureReader, load_datalist
 from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizePictured, ToRGBd
@@ -185,9 +185,10 @@ def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
         PictureDataset([], steps(), **options)
 
 
-def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pictures_lie_in_the_users_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_picture_dir() == tmp_path / "monai_vlsm" / "pictures"
+    PictureDataset(load_datalist(folder, "train", check=False), steps(), cache="disk")[0]
+    assert len(picture_files(tmp_path / "monai_vlsm" / "pictures")) == 2  # the image and its mask
 
 
 def test_description_of_transforms(folder: Path) -> None:

@@ -18,7 +18,16 @@ from monai_vlsm.handlers.scores import image_rows, prompts_of, score_summary
 from tests.handlers import toy
 
 METRICS = ["val_dice", "val_hd95"]
-ROW = {"name": "a", "dataset": "d", "structure": 0, "style": "p1", "tag": "class", "truth_empty": 0, "pred_empty": 0}
+ROW = {
+    "name": "a",
+    "picture": "a",
+    "dataset": "d",
+    "structure": 0,
+    "style": "p1",
+    "tag": "class",
+    "truth_empty": 0,
+    "pred_empty": 0,
+}
 
 
 class _Above(torch.nn.Module):
@@ -54,12 +63,21 @@ def test_existence_where_it_was_computed() -> None:
     assert "existence" not in image_rows({"name": "a"}, {"label": masks, "pred": masks})[0]
 
 
+def test_who_is_in_the_picture() -> None:
+    masks = torch.ones(1, 4, 4)
+    item = {"name": "scan_left", "picture": "scan", "patient": "7"}
+    (row,) = image_rows(item, {"label": masks, "pred": masks})
+    assert (row["name"], row["picture"], row["patient"]) == ("scan_left", "scan", "7")
+
+
 def test_one_row_for_each_image(tmp_path: Path) -> None:
     toy.evaluator(_Above(), _squares(), [ScoreWriter(tmp_path / "out", METRICS)]).run()
     rows, summary = _read(tmp_path / "out")
     assert rows[0] == {
         "name": "case0",
         "dataset": "toy",
+        "picture": "case0",
+        "patient": "",
         "structure": "0",
         "style": "",
         "tag": "class",

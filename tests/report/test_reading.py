@@ -36,6 +36,12 @@ def test_units_are_patients_where_known(tmp_path: Path) -> None:
     assert list(run.probes["unit"]) == ["image set/img0", "patient set/7"]
 
 
+def test_structures_of_a_picture_are_drawn_together(tmp_path: Path) -> None:
+    rows = [score(n, picture=n[0], patient=p) for n, p in (("a_left", ""), ("a_right", ""), ("b", "7"))]
+    run = read_run(make_run(tmp_path, rows))
+    assert list(run.scores["unit"]) == ["image set/a", "image set/a", "patient set/7"]
+
+
 def test_names(tmp_path: Path) -> None:
     folders = [tmp_path / "dense" / "eval", tmp_path / "other" / "dense", tmp_path / "dense" / "eval", tmp_path / "b"]
     for folder in folders:

@@ -13,7 +13,7 @@ from monai.transforms import SaveImaged
 from PIL import Image
 
 from monai_vlsm.transforms import SavePromptMasksd
-from monai_vlsm.transforms.save import file_stem, label_map
+from monai_vlsm.transforms.save import file_stem, label_map, mask_stems
 
 AFFINE = np.array([[-2.0, 0, 0, 9], [0, 3, 0, 1], [0, 0, 4, 2], [0, 0, 0, 1]])
 
@@ -27,11 +27,40 @@ AFFINE = np.array([[-2.0, 0, 0, 9], [0, 3, 0, 1], [0, 0, 4, 2], [0, 0, 0, 1]])
         ("größe 3,5", "größe_3_5"),
         ("$@%", "prompt"),
         ("", "prompt"),
-        ("x" * 500, "x" * 60),
+        ("x" * 60, "x" * 60),
+        ("x" * 500, "x" * 51 + "_c38c2bf3"),
     ],
 )
 def test_file_stem(text: str, stem: str) -> None:
     assert file_stem(text) == stem
+
+
+@pytest.mark.parametrize("letter", ["x", "ö", "脑", "🧠"])
+def test_any_text_fits_into_a_file_name(letter: str, tmp_path: Path) -> None:
+    """A name has two parts and an ending, and file systems take 255 bytes."""
+    longest = file_stem(letter * 5000)
+    assert len(longest.encode()) <= 100
+    (tmp_path / f"{longest}_{longest}.nii.gz").touch()
+
+
+def test_texts_with_one_beginning_get_two_names() -> None:
+    assert len({file_stem("1.2.840." * 10 + end) for end in ("1", "2", "11")}) == 3
+    assert file_stem("one\ud800" * 50) != file_stem("one\ud801" * 50)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "stems"),
+    [
+        (["brain"], ["s_brain"]),
+        (["labels"], ["s_labels"]),
+        (["brain", "labels"], ["s_brain", "s_labels_2", "s_labels"]),
+        (["a", "a"], ["s_a_1", "s_a_2", "s_labels"]),
+        (["a_2", "a", "a"], ["s_a_2", "s_a_2_", "s_a_3", "s_labels"]),
+        (["?", "!"], ["s_prompt_1", "s_prompt_2", "s_labels"]),
+    ],
+)
+def test_each_prompt_has_a_file_of_its_own(prompts: list[str], stems: list[str]) -> None:
+    assert mask_stems("s", prompts) == stems
 
 
 def test_label_map() -> None:

@@ -1,0 +1,56 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m monai_vlsm cache``: what cached features and pictures take, and their removal."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add"]
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
+    parser = subparsers.add_parser("cache", help="what trainings keep for later ones: sizes, removal")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, run, text in (
+        ("info", _info, "what lies in the cache and how much room it takes"),
+        ("clear", _clear, "delete cached features and pictures; they are made again when needed"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument(
+            "folder", nargs="?", type=Path, metavar="DIR", help="cache_dir; default: that of the bundles"
+        )
+        action.set_defaults(run=run)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from monai_vlsm.caches import default_folder, describe_cache, picture_files
+    from monai_vlsm.caches.store import readable
+
+    folder = args.folder or Path(default_folder())
+    stores = describe_cache(folder / "features")
+    for store in stores:
+        about = store.settings
+        what = " ".join(str(about.get(key, "?")) for key in ("backbone", "dtype", "device"))
+        left = f", {store.leftovers} leftovers of a stopped run" if store.leftovers else ""
+        images = f"{store.images} image{'' if store.images == 1 else 's'}"
+        print(f"features {store.folder.name}  {readable(store.size):>8}  {images}  {what}{left}")
+    sizes = [file.stat().st_size for file in picture_files(folder / "pictures")]
+    print(f"pictures and masks         {readable(sum(sizes)):>8}  {len(sizes)} files")
+    print(f"{readable(sum(store.size for store in stores) + sum(sizes))} in {folder}")
+    return 0
+
+
+def _clear(args: argparse.Namespace) -> int:
+    from monai_vlsm.caches import clear_cache, default_folder, picture_files
+    from monai_vlsm.caches.store import readable
+
+    folder = args.folder or Path(default_folder())
+    freed = clear_cache(folder / "features")
+    for file in picture_files(folder / "pictures"):
+        freed += file.stat().st_size
+        file.unlink(missing_ok=True)
+    print(f"{readable(freed)} freed in {folder}")
+    return 0

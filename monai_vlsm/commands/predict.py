@@ -1,0 +1,85 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``predict``: masks, pictures and areas for one image or a folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from monai_vlsm.errors import UserError
+
+__all__ = ["PredictOptionError", "add"]
+
+
+class PredictOptionError(UserError, ValueError):
+    """Options that do not go together."""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="masks, pictures and areas for an image or a folder",
+        description="Segment what prompts name. Writes masks, overlays/NAME.png and areas.csv.",
+    )
+    parser.add_argument("images", type=Path, metavar="IMAGE_OR_FOLDER", help="PNG, JPEG, BMP, TIFF, DICOM or NIfTI")
+    parser.add_argument("--prompt", nargs="+", required=True, metavar="TEXT", help="what to segment; one or several")
+    parser.add_argument("--adapters", type=Path, required=True, metavar="FILE", help="a model.pt that was trained")
+    parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="DIR", help="default: predictions")
+    parser.add_argument("--backbone", metavar="FOLDER", help="where the frozen base is, if not where the file says")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    parser.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="values that become black and white, for images other than 8-bit; default: the range of each image",
+    )
+    parser.add_argument(
+        "--threshold", type=_share, default=0.5, metavar="P", help="lowest probability of a pixel; default: 0.5"
+    )
+    parser.add_argument(
+        "--existence-threshold",
+        type=_share,
+        metavar="P",
+        help="masks with a lower existence score are emptied; default: that of the file",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
+def _check(args: argparse.Namespace) -> None:
+    folder = args.images if args.images.is_dir() else args.images.parent
+    if args.output.resolve() == folder.resolve():
+        raise PredictOptionError(
+            f"--output must be another folder than that of the images, got {args.output}: "
+            "masks would lie among the images, and could take the place of one"
+        )
+    if args.window is not None and not args.window[0] < args.window[1]:
+        raise PredictOptionError("--window must be LOW HIGH with LOW below HIGH, got {:g} {:g}".format(*args.window))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from monai_vlsm.data import load_images, require_sound
+    from monai_vlsm.serving import Segmenter, distinct_names, predict_records
+
+    _check(args)
+    records = distinct_names(load_images(args.images, args.prompt, check=False))
+    segment = Segmenter(
+        args.adapters,
+        backbone=args.backbone,
+        device=args.device,
+        window=args.window,
+        threshold=args.threshold,
+        existence_threshold=args.existence_threshold,
+    )
+    require_sound(records)
+    print(predict_records(segment, records, args.output))
+    return 0

@@ -1,0 +1,188 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One frozen base in memory, and many trained models on it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, TrainedState, base_fingerprint, read_model
+from monai_vlsm.errors import UserError
+from monai_vlsm.networks import PromptedNet, empty_network, fill_network, frozen_tensors, network_class
+
+__all__ = ["AdapterBank", "AdapterNameError"]
+
+
+class AdapterNameError(UserError, LookupError):
+    """A name is taken, or no model of this name is loaded."""
+
+
+class _Loaded(NamedTuple):
+    network: PromptedNet
+    settings: dict[str, Any]
+    size: int
+
+
+class AdapterBank:
+    """Trained models side by side, which share the memory of the base that they were trained on.
+
+    Each model is a network of its own: a tree of modules whose frozen weights lie in the memory of the base, with the
+    adapters of its file. Nothing is switched, so to change from one to another is to take another entry of a dict, and
+    requests that run at the same time share nothing that is written. All methods can be called from any thread.
+
+    Weights that were trained in place of adapters (decoder, side network, all of CRIS) take memory for each model.
+
+    Args:
+        backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder.
+        device: where base and adapters are.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown or its weights cannot be had.
+        BackboneWeightsError: when they are damaged or of another model.
+    """
+
+    def __init__(self, backbone: str | Path, device: torch.device | str = "cpu") -> None:
+        self.backbone = str(backbone)
+        self.device = torch.device(device)
+        self._kind = network_class(backbone)
+        self._base = frozen_tensors(backbone, self.device)
+        self._base_memory = _storages(self._base.values())
+        self._fingerprints: dict[frozenset[str], str] = {}
+        self._loaded: dict[str, _Loaded] = {}  # replaced, never changed: who reads it needs no lock
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the loaded models, in the order of loading."""
+        return tuple(self._loaded)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaded
+
+    def load(self, name: str, file: str | Path) -> None:
+        """Load a ``model.pt``. Models that are loaded already go on working meanwhile.
+
+        Args:
+            name: what to call it.
+            file: a ``model.pt`` that was trained on this backbone, wherever the backbone was then.
+
+        Raises:
+            AdapterNameError: when the name is taken.
+            ModelNotFoundError: when there is no such file.
+            ModelMismatchError: when it is no model file, is damaged, or belongs to another network or base. Then
+                nothing is kept.
+        """
+        self._check_free(name)
+        loaded = self._read(file)
+        with self._lock:
+            self._check_free(name)
+            self._loaded = {**self._loaded, name: loaded}
+
+    def unload(self, name: str) -> None:
+        """Forget a model. Its memory is free when the last request that uses it has ended.
+
+        Raises:
+            AdapterNameError: when there is none of this name.
+        """
+        with self._lock:
+            self._find(name)
+            self._loaded = {other: loaded for other, loaded in self._loaded.items() if other != name}
+
+    def network(self, name: str) -> PromptedNet:
+        """The network of a model, in evaluation mode, without gradients.
+
+        Several threads may run it at the same time. Do not change it: no ``train()``, no ``to()``.
+
+        Raises:
+            AdapterNameError: when there is none of this name.
+        """
+        return self._find(name).network
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """A copy of what the file says about its network, see `monai_vlsm.adapters.read_settings`.
+
+        Raises:
+            AdapterNameError: when there is none of this name.
+        """
+        return copy.deepcopy(self._find(name).settings)
+
+    def memory(self) -> dict[str, Any]:
+        """Bytes that the weights take: ``{"base": bytes, "adapters": {name: bytes}}``."""
+        adapters = {name: loaded.size for name, loaded in self._loaded.items()}
+        return {"base": sum(self._base_memory.values()), "adapters": adapters}
+
+    def _find(self, name: str) -> _Loaded:
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            raise AdapterNameError(f"no model is called {name!r}; loaded: {', '.join(self.names) or 'none'}")
+        return loaded
+
+    def _check_free(self, name: str) -> None:
+        if name in self._loaded:
+            raise AdapterNameError(f"the name {name!r} is taken; unload that model first, or take another name")
+
+    def _read(self, file: str | Path) -> _Loaded:
+        state = read_model(file)
+        settings = state[SETTINGS_KEY]
+        try:
+            network = self._empty(settings)
+            fill_network(network, self._base_of(network))
+            TrainedState(network, self._fingerprint(network)).check(state)
+        except ModelMismatchError as error:
+            raise ModelMismatchError(f"{file}: {error}") from error
+        fill_network(network, self._own_copies(network, state))
+        network.default_input_ids = network.default_input_ids.to(self.device)
+        return _Loaded(network, settings, self._own_size(network))
+
+    def _empty(self, settings: Mapping[str, Any]) -> PromptedNet:
+        if settings["network"] != self._kind.__name__:
+            raise ModelMismatchError(
+                f"a model of another network: the file was trained with {settings['network']} on "
+                f"{settings['backbone']} (base {settings['base'][:12]}), {self.backbone} is for {self._kind.__name__}. "
+                "Load it on the backbone that it was trained on"
+            )
+        try:
+            return empty_network(settings, self.backbone)
+        except UserError:
+            raise
+        except Exception as error:  # the settings are those of a file, and can be anything
+            raise ModelMismatchError(
+                f"its settings do not make a {self._kind.__name__} on {self.backbone}: {error}. "
+                "The file is damaged, or was made by another version of monai_vlsm"
+            ) from error
+
+    def _base_of(self, network: PromptedNet) -> dict[str, Tensor]:
+        trained = set(network.trained_names)
+        return {name: tensor for name, tensor in self._base.items() if name not in trained}
+
+    def _fingerprint(self, network: PromptedNet) -> str:
+        """Fingerprint of the base: once for adapters, and once for each part of it that a file may replace."""
+        replaced = frozenset(self._base).intersection(network.trained_names)
+        if replaced not in self._fingerprints:
+            self._fingerprints[replaced] = base_fingerprint(network, network.trained_names)
+        return self._fingerprints[replaced]
+
+    def _own_copies(self, network: PromptedNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+        return {
+            name: state[name].to(self.device, types[name], copy=True, memory_format=torch.contiguous_format)
+            for name in network.trained_names
+        }
+
+    def _own_size(self, network: PromptedNet) -> int:
+        storages = _storages(itertools.chain(network.parameters(), network.buffers()))
+        return sum(size for address, size in storages.items() if address not in self._base_memory)
+
+
+def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:
+    """Bytes of each piece of memory that tensors lie in, by its address."""
+    storages = (tensor.untyped_storage() for tensor in tensors)
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}

@@ -1,0 +1,59 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The transforms around a network in inference: those of ``configs/inference.json``, for a network that is at hand.
+
+A bundle names each step in its JSON, where a user can see and change it. A test compares both, step by step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.transforms import Activationsd, Compose, Invertd, LoadImaged, NormalizeIntensityd
+
+from monai_vlsm.data import PictureReader
+from monai_vlsm.networks import PromptedNet
+from monai_vlsm.transforms import ExistenceScored, OrientVolumed, ResizePictured, TokenizePromptd, ToRGBd
+
+__all__ = ["DISPLAY_STEPS", "postprocessing", "preprocessing"]
+
+DISPLAY_STEPS = 3
+"""After so many steps of `preprocessing` the image is what a person would look at: RGB in 0..1, upright, full size."""
+
+
+def preprocessing(network: PromptedNet, window: tuple[float, float] | None = None) -> Compose:
+    """From a record ``{"image": path, "prompt": text or K texts, "name"}`` to what a network takes.
+
+    Args:
+        network: says image size, normalisation, tokenizer and default prompt.
+        window: lowest and highest value of images other than 8-bit (`monai_vlsm.transforms.ToRGBd`).
+    """
+    mean: Any = list(network.image_mean)
+    std: Any = list(network.image_std)
+    reader: Any = PictureReader()  # MONAI takes readers too, its annotation names only their classes
+    return Compose(
+        [
+            LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
+            ToRGBd("image", window=window),
+            OrientVolumed("image"),
+            ResizePictured("image", size=network.image_size),
+            NormalizeIntensityd("image", subtrahend=mean, divisor=std, channel_wise=True),
+            TokenizePromptd("prompt", tokenizer=network.backbone, default_prompt=network.default_prompt),
+        ]
+    )
+
+
+def postprocessing(before: Compose, existence_threshold: float) -> Compose:
+    """From logits at the size of the network to probabilities at that of the file, and existence scores.
+
+    Args:
+        before: what `preprocessing` returned; its resize and its turns are undone.
+        existence_threshold: masks with a lower score are emptied.
+    """
+    return Compose(
+        [
+            Activationsd("pred", sigmoid=True),
+            ExistenceScored("pred", threshold=existence_threshold),
+            Invertd("pred", transform=before, orig_keys="image", nearest_interp=False, to_tensor=True),
+        ]
+    )

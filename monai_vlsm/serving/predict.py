@@ -1,0 +1,142 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A trained model as one object: image file and prompts in, masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+
+from monai_vlsm.data import load_images
+from monai_vlsm.errors import UserError
+from monai_vlsm.inferers import PromptInferer
+from monai_vlsm.networks import PromptedNet, load_network
+from monai_vlsm.serving.pipeline import DISPLAY_STEPS, postprocessing, preprocessing
+from monai_vlsm.serving.segmentation import Segmentation, best_view
+from monai_vlsm.serving.spacing import file_spacing
+
+__all__ = ["DeviceNotFoundError", "Segmenter", "find_device"]
+
+_META = ("filename_or_obj", "original_affine", "space")
+
+
+class DeviceNotFoundError(UserError, ValueError):
+    """A device that this machine does not have."""
+
+
+def find_device(name: str | torch.device | None = None) -> torch.device:
+    """A device by its name; None takes the GPU if there is one.
+
+    Raises:
+        DeviceNotFoundError: when there is no such device.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        message = f"no device {str(name)!r} here: {reason}. Give cpu, or cuda where there is a GPU"
+        raise DeviceNotFoundError(message) from error
+    return device
+
+
+class Segmenter:
+    """Segments what prompts name, with a model that was trained.
+
+    ``Segmenter("model.pt")("image.png", ["brain", "white matter"])`` returns a `Segmentation`. The transforms are those
+    of the bundles' ``inference.json``, and so are the masks, bit by bit.
+
+    Args:
+        model: a ``model.pt`` of any of the networks, or a network that has its weights.
+        backbone: where the frozen base is on this machine, if not where the file says: a folder.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes the GPU if there is one.
+        window: lowest and highest value of images other than 8-bit, such as ``(-160, 240)``; None takes the range of
+            each image.
+        threshold: lowest probability of a pixel of a mask.
+        existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
+        amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has it.
+
+    Raises:
+        BackboneNotFoundError: when the base cannot be had.
+        DeviceNotFoundError: when there is no such device.
+        ModelMismatchError: when the file is none, is damaged, or was trained on another base.
+        ModelNotFoundError: when there is no such file.
+        ValueError: a threshold outside 0 to 1, or a window whose low end is not below its high end.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | PromptedNet,
+        *,
+        backbone: str | Path | None = None,
+        device: str | torch.device | None = None,
+        window: tuple[float, float] | None = None,
+        threshold: float = 0.5,
+        existence_threshold: float | None = None,
+        amp: bool = True,
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
+        self.device = find_device(device)
+        network = model if isinstance(model, PromptedNet) else load_network(model, backbone)
+        self.network = network.to(self.device).eval()
+        self.threshold, self.amp = threshold, amp
+        self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
+        self._before = preprocessing(network, window)
+        self._after = postprocessing(self._before, self.existence_threshold)
+        self._inferer = PromptInferer(cpu_autocast="auto" if amp else False)
+
+    def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:
+        """Segment one image.
+
+        Args:
+            image: a PNG, JPEG, BMP, TIFF, DICOM or NIfTI file.
+            prompts: one text or K texts.
+
+        Raises:
+            DatasetProblems: when the file is not an image.
+            ImagesNotFoundError: when there is no such file.
+            NoPromptError: when a prompt is empty or not text, or there is none.
+        """
+        path = Path(image).expanduser()
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; give one image, or use monai_vlsm.data.load_images")
+        (record,) = load_images(path, prompts)
+        return self.segment(record)
+
+    def segment(self, record: Mapping[str, Any]) -> Segmentation:
+        """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
+        displayed: Any = self._before(dict(record), end=DISPLAY_STEPS)
+        picture: MetaTensor = displayed["image"]
+        data: Any = self._before(displayed, start=DISPLAY_STEPS)
+        data = self._after({**data, "pred": self._logits(data)})
+        probabilities = data["pred"].as_tensor().float().cpu()
+        masks = (probabilities >= self.threshold).to(torch.uint8)
+        prompt = record["prompt"]
+        meta = {key: picture.meta[key] for key in _META if key in picture.meta}
+        turned = MetaTensor(masks, affine=picture.meta.get("original_affine"), meta=meta)
+        return Segmentation(
+            name=record["name"],
+            prompts=[prompt] if isinstance(prompt, str) else list(prompt),
+            masks=masks.numpy(),
+            probabilities=probabilities.numpy(),
+            existence=data["existence"],
+            spacing=file_spacing(picture),
+            view=best_view(picture, turned),
+            threshold=self.threshold,
+            meta=meta,
+        )
+
+    def _logits(self, data: Mapping[str, Any]) -> torch.Tensor:
+        """``(K, S, S[, D])``, with the meta of the image."""
+        image = data["image"][None].to(self.device)
+        tokens = {key: data[key][None].to(self.device) for key in ("input_ids", "attention_mask")}
+        half = torch.autocast("cuda", torch.float16, enabled=self.amp and self.device.type == "cuda")
+        with torch.no_grad(), half:
+            logits: torch.Tensor = self._inferer(image, self.network, **tokens)[0]
+        return logits

@@ -1,0 +1,132 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a prediction is: masks, probabilities, areas, and the view that a picture of it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
+
+__all__ = ["COLUMNS", "Segmentation", "View", "best_view"]
+
+COLUMNS = ("name", "prompt", "existence", "pixels", "area_mm2", "volume_mm3", "share")
+"""Columns of ``areas.csv``."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One slice to look at, upright.
+
+    Args:
+        picture: RGB ``(rows, columns, 3)``, float32 within 0..1.
+        masks: bool ``(K, rows, columns)``.
+        slice: its number in a volume from 1, feet first; None for a picture.
+        aspect: height of a pixel by its width.
+    """
+
+    picture: np.ndarray
+    masks: np.ndarray
+    slice: int | None = None
+    aspect: float = 1.0
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Masks of K prompts for one image, at the size and with the axes of its file.
+
+    Args:
+        name: of the record, part of the file names.
+        prompts: K texts.
+        masks: uint8 0 and 1, ``(K, rows, columns)``, or ``(K, X, Y, Z)`` for NIfTI.
+        probabilities: float32 from 0 to 1, the same shape.
+        existence: K scores from 0 to 1, how sure the model is that the structure is there.
+        spacing: size of a pixel in mm along each axis; None where the file does not say.
+        view: what a picture of it shows; of a volume the slice with the largest area.
+        threshold: lowest probability of a pixel of the mask.
+        meta: name and affine of the file.
+    """
+
+    name: str
+    prompts: list[str]
+    masks: np.ndarray
+    probabilities: np.ndarray
+    existence: list[float]
+    spacing: tuple[float, ...] | None
+    view: View
+    threshold: float
+    meta: Mapping[str, Any]
+
+    @property
+    def pixels(self) -> list[int]:
+        """Pixels (of a volume: voxels) of each mask."""
+        return [int(np.count_nonzero(mask)) for mask in self.masks]
+
+    @property
+    def areas(self) -> list[float | None]:
+        """Area of each mask in mm², for volumes the volume in mm³; None where the file has no spacing."""
+        if self.spacing is None:
+            return [None] * len(self.prompts)
+        return [count * math.prod(self.spacing) for count in self.pixels]
+
+    @property
+    def shares(self) -> list[float]:
+        """Share of the picture or volume that each mask covers, from 0 to 1."""
+        return [count / mask.size for count, mask in zip(self.pixels, self.masks, strict=True)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each prompt, with the keys `COLUMNS`; unknown cells are empty."""
+        measure = "volume_mm3" if self.masks.ndim == 4 else "area_mm2"
+        columns = zip(self.prompts, self.existence, self.pixels, self.areas, self.shares, strict=True)
+        return [
+            {
+                **dict.fromkeys(COLUMNS, ""),
+                "name": self.name,
+                "prompt": prompt,
+                "existence": round(existence, 6),
+                "pixels": pixels,
+                measure: "" if area is None else round(area, 3),
+                "share": round(share, 6),
+            }
+            for prompt, existence, pixels, area, share in columns
+        ]
+
+    def save_masks(self, folder: str | Path) -> None:
+        """Write the masks, and with several prompts the label map, as the bundles do (`SavePromptMasksd`)."""
+        record: dict[Hashable, Any] = {
+            "name": self.name,
+            "prompt": self.prompts,
+            "image": MetaTensor(torch.empty(0), meta=dict(self.meta)),
+            "pred": torch.from_numpy(self.probabilities),
+        }
+        SavePromptMasksd("pred", folder, threshold=self.threshold)(record)
+
+
+def best_view(picture: MetaTensor, masks: MetaTensor) -> View:
+    """The slice of a volume in which the masks cover most, the middle one where all are empty; a picture as it is.
+
+    Args:
+        picture: RGB within 0..1, upright: ``(3, H, W[, D])``.
+        masks: ``(K, ...)`` with the axes and the affine of the file.
+    """
+    shown: Any = OrientVolume()(masks)
+    number = None
+    if shown.ndim == 4:
+        sizes = (shown > 0).any(dim=0).sum(dim=(0, 1))
+        index = int(sizes.argmax()) if int(sizes.max()) else shown.shape[-1] // 2
+        picture, shown, number = cast(MetaTensor, picture[..., index]), shown[..., index], index + 1
+    rows, columns = (float(one) for one in torch.as_tensor(shown.affine[:3, :2]).norm(dim=0))
+    return View(
+        np.ascontiguousarray(picture.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
+        shown.as_tensor().cpu().numpy() > 0,
+        number,
+        rows / columns,
+    )

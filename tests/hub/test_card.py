@@ -1,0 +1,239 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The model card: what is known is there, what is not known is said to be missing, and nothing private is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from monai.bundle import run as run_bundle
+from PIL import Image
+
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError
+from monai_vlsm.commands import main
+from monai_vlsm.hub import write_upload
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.report import ReportError
+from tests.hub.standin import TOKEN, Hub
+from tests.report.runs import HOSTILE, full_run, make_run, score, scores
+
+ROOT = Path(__file__).parents[2]
+REPO = "anna/polyp-adapters"
+
+
+def settings_of(file: Path) -> dict[str, Any]:
+    return torch.load(file, weights_only=True)[SETTINGS_KEY]
+
+
+def facts(file: Path, **values: Any) -> dict[str, Any]:
+    """A run.json of this file."""
+    return {
+        "created": "2026-11-23T13:40:02+00:00",
+        "dataset_dir": "/data/secret_study",
+        "split": "test",
+        "existence_threshold": 0.25,
+        "settings": settings_of(file),
+        "command": "python /home/anna/evaluate",
+        **values,
+    }
+
+
+def card_of(file: Path, tmp_path: Path, run: Path | None = None, **values: Any) -> str:
+    write_upload(file, REPO, tmp_path / "upload", run, **values)
+    return (tmp_path / "upload" / "README.md").read_text(encoding="utf-8")
+
+
+def test_nothing_is_known(mini_file: Path, tmp_path: Path) -> None:
+    card = card_of(mini_file, tmp_path)
+    for sentence in (
+        "**Trained on:** not stated.",
+        "**Licence of the training data:** not stated.",
+        "Which prompts it was trained and evaluated with is not stated.",
+        "Not stated: no evaluation was given",
+        "The adapters: not stated by who shared them",
+        "is not recorded in the file",
+    ):
+        assert sentence in card
+    assert ModelCard(card).data.to_dict() == {
+        "library_name": "monai",
+        "pipeline_tag": "image-segmentation",
+        "tags": ["monai", "monai_vlsm", "medical", "adapters", "text-prompted-segmentation"],
+    }
+    for absent in ("None", "nan", "overlay.png", "Dice", "{{", "%}"):
+        assert absent not in card
+
+
+def test_facts_of_the_file(mini_file: Path, tmp_path: Path) -> None:
+    card, settings = card_of(mini_file, tmp_path), settings_of(mini_file)
+    numbers = sum(
+        value.numel() for key, value in torch.load(mini_file, weights_only=True).items() if key != SETTINGS_KEY
+    )
+    assert f"`{settings['base']}`" in card
+    assert f"holds the {numbers:,} numbers that were trained" in card
+    assert "| base | clipseg-mini |" in card
+    assert "| adapters | DenseAdaptation, towers vl, width 4 |" in card
+    assert "| existence threshold | 0.25: where" in card
+    assert "Without a prompt it looks for “polyp”." in card
+
+
+def test_a_base_on_the_hub(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        network = CLIPSegNet(adaptation=DenseAdaptation("v", width=2), load_weights=False)
+    state = {name: torch.zeros(network.state_dict()[name].shape) for name in network.trained_names}
+    settings = {**network.settings(), "format": 1, "base": "0" * 64}
+    torch.save({**state, SETTINGS_KEY: settings}, tmp_path / "model.pt")
+    card = card_of(tmp_path / "model.pt", tmp_path)
+    head = ModelCard(card).data
+    assert head.base_model == "CIDAS/clipseg-rd64-refined"
+    assert head["base_model_relation"] == "adapter"
+    assert "[CIDAS/clipseg-rd64-refined](https://huggingface.co/CIDAS/clipseg-rd64-refined)" in card
+    assert "a toy" not in card
+    assert "none: no mask is emptied" in card
+
+
+def test_a_local_base(tiny_file: Path, backbone: Path, tmp_path: Path) -> None:
+    card = card_of(tiny_file, tmp_path)
+    assert str(backbone.parent) not in card
+    assert backbone.name in card
+    assert "--backbone /path/to/the/base" in card
+    assert "Ask the author for the base." in card
+    assert "base_model" not in card
+
+
+def test_scores_of_tags_are_apart(mini_file: Path, tmp_path: Path) -> None:
+    run = full_run(tmp_path / "run")
+    (run / "run.json").write_text(json.dumps(facts(mini_file)))
+    card = card_of(mini_file, tmp_path, run, datasets=["busi"], license="mit")
+    parts = re.split(r"^### ", card, flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part for part in parts}
+    assert "| set | p1 | 31 | 31 |" in sections["Class prompts"]
+    assert "p6" not in sections["Class prompts"]
+    assert "| set | p6 | 30 | 30 |" in sections["Mask-derived prompts"]
+    assert "no clinic can have these scores" in sections["Mask-derived prompts"]
+    assert re.search(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", sections["Class prompts"])
+    assert "| mask-derived | part of the answer" in card
+    assert "Asked for something that is not in the image (30 probes on set)" in card
+    results = ModelCard(card).data.eval_results
+    assert {result.metric_type for result in results} == {"dice", "mean_iou"}
+    assert all("class prompts, 95 % interval 0." in result.metric_name for result in results)
+    assert {(result.dataset_name, result.dataset_split) for result in results} == {("set", "test")}
+    shown = re.search(r"\| set \| p1 \| 31 \| 31 \| (0\.\d+)", card)
+    assert shown is not None
+    assert float(shown.group(1)) == pytest.approx(results[0].metric_value, abs=6e-4)
+
+
+def test_a_dataset_of_the_catalogue(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", scores(dataset="isic"), info=facts(mini_file))
+    card = card_of(mini_file, tmp_path, run, datasets=["busi", "anna/own", "my scans"])
+    assert "**Trained on:** BUSI, anna/own, my scans." in card
+    assert "BUSI: CC0 by Kaggle's listing; see the site. anna/own: not stated. my scans: not stated." in card
+    assert "**Evaluated on:** ISIC-2016, list “test”." in card
+    assert "Al-Dhabyani" in card
+    assert "Gutman" in card
+    assert ModelCard(card).data.datasets == ["busi", "anna/own"]
+    assert "**Licence of the training data:** CC BY 4.0." in card_of(mini_file, tmp_path, data_license="CC BY 4.0")
+
+
+def test_doubts_are_told(mini_file: Path, tmp_path: Path) -> None:
+    rows = [score(f"i{index}", style="p6", tag="mask-derived", prompt="large polyp") for index in range(3)]
+    other = facts(mini_file, split="val", existence_threshold=0.5)
+    card = card_of(mini_file, tmp_path, make_run(tmp_path / "run", rows, info=other))
+    assert "none of these is a score that a clinic could have" in card
+    assert "existence threshold 0.5, which is not the one of the file (0.25)" in card
+    assert "With fewer than 20 images" in card
+    assert "so scores on it are a little too good" in card
+    assert ModelCard(card).data.eval_results is None
+
+
+def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
+    rows = [score(f"MUELLER_{index}", patient=f"Mueller {index}") for index in range(5)]
+    run = make_run(tmp_path / "run", rows, info=facts(mini_file), pictures=[f"MUELLER_{index}" for index in range(5)])
+    card = card_of(mini_file, tmp_path, run)
+    assert not re.search("mueller|secret_study|/home|evaluate$", card, re.IGNORECASE)
+    picture = tmp_path / "upload" / "overlay.png"
+    with Image.open(picture) as image:
+        assert image.size == (60, 20)
+        assert not image.info
+    assert {path.name for path in (tmp_path / "upload").iterdir()} == {"model.pt", "README.md", "overlay.png"}
+
+
+def test_no_picture(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", info=facts(mini_file), pictures=["img0"])
+    assert "overlay.png" not in card_of(mini_file, tmp_path, run, picture=False)
+    assert not (tmp_path / "upload" / "overlay.png").exists()
+    assert "![One image" in card_of(mini_file, tmp_path, run)
+
+
+def test_hostile_words(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", scores(prompt=HOSTILE, dataset=HOSTILE), info=facts(mini_file, split=HOSTILE))
+    card = card_of(
+        mini_file, tmp_path, run, datasets=["{{ 7 * 7 }}", HOSTILE + "\n---\nlicense: mit"], data_license=HOSTILE
+    )
+    text = card.split("\n---\n", 1)[1]
+    assert "<script>" not in text
+    assert text.count("](javascript") == text.count("\\](javascript") > 0
+    assert "{{ 7 \\* 7 }}" in text
+    assert ModelCard(card).data.license is None
+    assert "--prompt polyp" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base": "1" * 64}, "evaluation of another model: its base is 1111"),
+        ({"adaptation": {"type": "DenseAdaptation", "width": 64}}, "another model: its adaptation is"),
+        ({"image_size": 352}, "its image_size is 352, that of the file 160"),
+        ({"existence_threshold": 0.3}, "its existence_threshold is 0.3, that of the file 0.25"),
+    ],
+)
+def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    settings = {**settings_of(mini_file), **change}
+    run = make_run(tmp_path / "run", info=facts(mini_file, settings=settings))
+    with pytest.raises(ModelMismatchError, match=message):
+        card_of(mini_file, tmp_path, run)
+
+
+def test_other_faulty_evaluations(mini_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError, match="without adapters"):
+        card_of(mini_file, tmp_path, make_run(tmp_path / "zero", info=facts(mini_file, zero_shot=True)))
+    for name, info in (("odd", facts(mini_file, settings=3)), ("training", None)):
+        with pytest.raises(ModelMismatchError, match="does not record which model"):
+            card_of(mini_file, tmp_path, make_run(tmp_path / name, info=info))
+    with pytest.raises(ReportError, match="does not exist"):
+        card_of(mini_file, tmp_path, tmp_path / "none")
+
+
+def test_the_commands_of_the_card_work(
+    hub: Hub, mini_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    assert main(["push", str(mini_file), REPO]) == 0
+    card = hub.repositories[REPO].head["README.md"].decode()
+    pull, inference = re.findall(r"```bash\n(.*)\n(.*)\n```", card)[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    (tmp_path / "FOLDER_WITH_IMAGES").mkdir()
+    Image.new("RGB", (50, 40), "navy").save(tmp_path / "FOLDER_WITH_IMAGES" / "a.png")
+    words = shlex.split(pull)
+    assert words[:3] == ["python", "-m", "monai_vlsm"]
+    assert main(words[3:]) == 0
+    words = shlex.split(inference)
+    assert words[:4] == ["python", "-m", "monai.bundle", "run"]
+    run_bundle(**{name.removeprefix("--"): value for name, value in zip(words[4::2], words[5::2], strict=True)})
+    assert [path.suffix for path in (tmp_path / "masks").rglob("*.png")]
+    (python,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(python, names)
+    assert names["file"] == Path("polyp-adapters/model.pt")

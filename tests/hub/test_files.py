@@ -1,0 +1,178 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which files may be shared."""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from monai_vlsm.adapters import SETTINGS_KEY, FineTuning, ModelMismatchError, ModelNotFoundError, TrainedState
+from monai_vlsm.backbones import BackboneNotFoundError
+from monai_vlsm.hub import HubError, push, read_adapters, write_upload
+from monai_vlsm.hub.files import check_architecture, write_adapters
+from monai_vlsm.networks import CLIPSegNet, SANNet, TargetUNet
+from tests.hub.standin import TOKEN, Hub
+
+State = dict[str, Any]
+REPO = "anna/polyp"
+
+
+class Evil:
+    """Pickled code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran_the_code",)
+
+
+def changed(key: str, value: Any) -> Callable[[State], Any]:
+    return lambda state: {**state, key: value}
+
+
+def settings(**values: Any) -> Callable[[State], Any]:
+    return lambda state: {**state, SETTINGS_KEY: {**state[SETTINGS_KEY], **values}}
+
+
+def without(*keys: str) -> Callable[[State], Any]:
+    return lambda state: {key: value for key, value in state.items() if key not in keys}
+
+
+def without_first(state: State) -> State:
+    return dict(list(state.items())[1:])
+
+
+def with_the_base(state: State) -> State:
+    network = CLIPSegNet(state[SETTINGS_KEY]["backbone"])
+    return {**network.state_dict(), **state}
+
+
+BAD = {
+    "code": (changed("x", Evil()), "holds more than tensors .* It was not run"),
+    "code in the settings": (settings(x=Evil()), "holds more than tensors .* It was not run"),
+    "an object": (changed("x", Path("x")), "holds more than tensors"),
+    "a class": (changed("x", torch.nn.Linear), "holds more than tensors"),
+    "no table": (lambda _: [1, 2], "is not a model file of monai_vlsm"),
+    "no settings": (without(SETTINGS_KEY), "is not a model file of monai_vlsm"),
+    "settings that are none": (changed(SETTINGS_KEY, 3), "is not a model file of monai_vlsm"),
+    "no fingerprint": (settings(base=None), "does not say which base"),
+    "half a fingerprint": (settings(base="abc"), "its fingerprint of the base is 'abc'"),
+    "no backbone": (settings(backbone=7), "does not say which backbone"),
+    "another format": (settings(format=2), "has format 2, this version reads 1"),
+    "settings with a tensor": (settings(x=torch.ones(1)), "its settings are more than plain values"),
+    "a number": (changed("x", 3), "holds int under 'x'"),
+    "an optimizer": (changed("optimizer", collections.OrderedDict(a=1)), "holds OrderedDict under 'optimizer'"),
+    "no tensor": (lambda state: {SETTINGS_KEY: state[SETTINGS_KEY]}, "holds no tensor"),
+    "the base too": (with_the_base, r"holds \d+ weights of the frozen base"),
+    "an entry missing": (without_first, "1 entries missing"),
+    "an entry too much": (changed("x", torch.ones(1)), r"1 unexpected \['x'\]"),
+    "an unknown network": (settings(network="Transformer"), "unknown network 'Transformer'"),
+    "an unknown adaptation": (settings(adaptation={"type": "Magic"}), "make no network: unknown adaptation"),
+    "an odd adaptation": (settings(adaptation=3), "make no network"),
+    "an unknown setting": (settings(colour="red"), "make no network: .*colour"),
+    "another width": (settings(adaptation={"type": "DenseAdaptation", "width": 5}), "must be .* the file has"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
+def test_bad_files(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[State], Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = torch.load(tiny_file, weights_only=True)
+    torch.save(change(state), "bad.pt")
+    with pytest.raises(ModelMismatchError, match=message):
+        write_upload("bad.pt", REPO, tmp_path / "out")
+    assert not (tmp_path / "ran_the_code").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read"),
+        (b"\x80\x02no", "holds more"),
+        (b"PK\x03\x04" + bytes(50), "cannot be read"),
+    ],
+    ids=["empty", "pickle", "zip"],
+)
+def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(ModelMismatchError, match=message):
+        read_adapters(tmp_path / "model.pt")
+
+
+def test_truncated(mini_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(mini_file.read_bytes()[:-1000])
+    with pytest.raises(ModelMismatchError, match="cannot be read, it is damaged"):
+        read_adapters(tmp_path / "model.pt")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no adapters at .*give a model.pt"):
+        read_adapters(tmp_path / "model.pt")
+
+
+def save(network: torch.nn.Module, path: Path) -> Path:
+    torch.save(TrainedState(network).state_dict(), path)
+    return path
+
+
+def test_whole_networks_are_not_adapters(backbone: Path, tmp_path: Path) -> None:
+    full = save(CLIPSegNet(backbone, FineTuning("full")), tmp_path / "full.pt")
+    unet = save(TargetUNet("unet-mini", targets=["polyp"]), tmp_path / "unet.pt")
+    for path in (full, unet):
+        with pytest.raises(ModelMismatchError, match=r"holds a whole network.*push_to_hf_hub"):
+            read_adapters(path)
+
+
+def test_nothing_is_sent_of_a_bad_file(hub: Hub, tiny_file: Path, tmp_path: Path) -> None:
+    torch.save(with_the_base(torch.load(tiny_file, weights_only=True)), tmp_path / "bad.pt")
+    with pytest.raises(ModelMismatchError):
+        push(tmp_path / "bad.pt", REPO, token=TOKEN, endpoint=hub.url)
+    assert hub.requests == []
+
+
+def test_side_networks_are_adapters(tmp_path: Path) -> None:
+    path = save(SANNet("san-mini", load_weights=False), tmp_path / "model.pt")
+    write_upload(path, REPO, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "on top of SAN" in card
+    assert "Side Adapter Network" in card
+    assert "VLSM-Adapter" not in card
+
+
+def test_hidden_memory_and_paths_stay_here(tiny_file: Path, tmp_path: Path) -> None:
+    state = torch.load(tiny_file, weights_only=True)
+    name = next(iter(state))
+    secret = torch.full((state[name].numel() + 100_000,), 7.0)
+    secret[: state[name].numel()] = state[name].flatten()
+    state[name] = secret[: state[name].numel()].view(state[name].shape)
+    torch.save(state, tiny_file)
+    assert tiny_file.stat().st_size > 400_000
+    adapters = read_adapters(tiny_file)
+    check_architecture(tiny_file, adapters)
+    write_adapters(adapters, tmp_path / "new.pt")
+    assert (tmp_path / "new.pt").stat().st_size < tiny_file.stat().st_size - 400_000
+    new = torch.load(tmp_path / "new.pt", weights_only=True)
+    assert all(torch.equal(new[key], value) for key, value in adapters.tensors.items())
+    backbone = state[SETTINGS_KEY]["backbone"]
+    assert new[SETTINGS_KEY] == {**state[SETTINGS_KEY], "backbone": Path(backbone).name}
+    assert backbone.encode() not in (tmp_path / "new.pt").read_bytes()
+
+
+def test_a_backbone_that_is_gone(tiny_file: Path, tmp_path: Path) -> None:
+    state = torch.load(tiny_file, weights_only=True)
+    torch.save(settings(backbone="/gone/away")(state), tmp_path / "model.pt")
+    with pytest.raises(BackboneNotFoundError, match="/gone/away"):
+        write_upload(tmp_path / "model.pt", REPO, tmp_path / "out")
+
+
+def test_errors_are_for_users(tmp_path: Path) -> None:
+    with pytest.raises(HubError, match="give OWNER/NAME"):
+        write_upload(tmp_path / "none.pt", "polyp", tmp_path)

@@ -1,0 +1,142 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Segmenter, and predictions for many images as files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_vlsm.adapters import DenseAdaptation, ModelNotFoundError
+from monai_vlsm.data import DatasetProblems, ImagesNotFoundError, NoPromptError, load_images
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.serving import DeviceNotFoundError, Segmenter, distinct_names, predict_records
+from tests.data.files import ramp, save, save_dicom
+from tests.serving.images import write_images, write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = CLIPSegNet("clipseg-mini", DenseAdaptation("vl", width=4), default_prompt="brain")
+    network.existence_threshold = 0.125
+    return write_model(network, tmp_path_factory.mktemp("model") / "model.pt")
+
+
+@pytest.fixture(scope="module")
+def segment(model: Path) -> Segmenter:
+    return Segmenter(model, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+def test_picture(segment: Segmenter, images: Path) -> None:
+    result = segment(images / "wide.png", ["brain", "white matter"])
+    assert (result.name, result.prompts) == ("wide", ["brain", "white matter"])
+    assert result.masks.shape == result.probabilities.shape == (2, 120, 160)
+    assert result.masks.dtype == np.uint8
+    assert np.array_equal(result.masks, result.probabilities >= 0.5)
+    assert 0.3 < result.shares[0] < 0.8
+    assert result.areas == [None, None]
+    shown = np.asarray(Image.open(images / "wide.png").convert("RGB")) / 255
+    assert np.allclose(result.view.picture, shown, atol=1e-6)
+    assert np.array_equal(result.view.masks, result.masks > 0)
+
+
+def test_volume(segment: Segmenter, images: Path) -> None:
+    result = segment(str(images / "volume.nii.gz"), "brain")
+    assert result.masks.shape == (1, *nibabel.load(images / "volume.nii.gz").shape)
+    assert result.spacing == pytest.approx((2, 2, 2))
+    assert result.areas == [pytest.approx(8 * result.pixels[0])]
+    slices = result.masks[0].sum(axis=(0, 1))
+    assert result.view.slice == slices.argmax() + 1
+    assert result.view.masks.sum() == slices.max()
+
+
+def test_one_network_that_is_at_hand(model: Path, segment: Segmenter, images: Path) -> None:
+    other = Segmenter(segment.network, device="cpu")
+    results = [one(images / "wide.png", "brain") for one in (segment, other)]
+    assert np.array_equal(results[0].probabilities, results[1].probabilities)
+
+
+def test_thresholds(model: Path, segment: Segmenter, images: Path) -> None:
+    assert segment.existence_threshold == 0.125
+    assert Segmenter(model, existence_threshold=1.0)(images / "wide.png", "brain").pixels == [0]
+    low, high = (Segmenter(model, threshold=value)(images / "wide.png", "brain").pixels[0] for value in (0.05, 0.95))
+    assert low > high > 0
+
+
+def test_window(model: Path, segment: Segmenter, tmp_path: Path) -> None:
+    image = save(ramp("uint16"), tmp_path / "deep.png")  # 0 to 108
+    shown = [one(image, "brain").view.picture.max() for one in (segment, Segmenter(model, window=(0, 216)))]
+    assert shown == pytest.approx([1, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": "nowhere.pt"}, ModelNotFoundError, "no trained model at nowhere.pt"),
+        ({"threshold": 2}, ValueError, "threshold must be from 0 to 1, got 2"),
+        ({"existence_threshold": -1}, ValueError, "existence_threshold must be from 0 to 1, got -1"),
+        ({"window": (3, 1)}, ValueError, "window must be"),
+        ({"device": "cuda:99"}, DeviceNotFoundError, "no device 'cuda:99' here"),
+        ({"device": "toaster"}, DeviceNotFoundError, "no device 'toaster' here"),
+    ],
+)
+def test_wrong_arguments(model: Path, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Segmenter(**{"model": model, **arguments})
+
+
+@pytest.mark.parametrize("prompts", ["", " ", [], ["brain", ""], None, 3])
+def test_no_prompt(segment: Segmenter, images: Path, prompts: Any) -> None:
+    with pytest.raises(NoPromptError, match="prompt must be a text or a list of texts"):
+        segment(images / "wide.png", prompts)
+
+
+def test_no_image(segment: Segmenter, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(DatasetProblems, match=r"text\.png: expected a readable image"):
+        segment(tmp_path / "text.png", "brain")
+    with pytest.raises(ImagesNotFoundError, match=r"no such file or folder: .*nowhere\.png"):
+        segment(tmp_path / "nowhere.png", "brain")
+    with pytest.raises(IsADirectoryError, match="is a folder; give one image"):
+        segment(images, "brain")
+
+
+def test_equal_stems(segment: Segmenter, tmp_path: Path) -> None:
+    """Same name with other suffixes, names that differ in signs only, and two long UIDs: one mask for each."""
+    folder, uid = tmp_path / "in", "1.2.840.113619.2.55.3.2831868886.123.1234567890.123456789012"
+    for name in ("scan.png", "scan.jpg", "scan 1.png", "scan_1.png"):
+        save(ramp(), folder / name)
+    for end in ("01", "02"):
+        save_dicom(ramp("uint16"), folder / f"{uid}{end}.dcm")
+    records = distinct_names(load_images(folder, "brain"))
+    assert len({record["name"] for record in records}) == 6
+    predict_records(segment, records, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 6
+    rows = list(csv.DictReader((tmp_path / "out" / "areas.csv").open(encoding="utf-8")))
+    assert [row["name"] for row in rows] == [record["name"] for record in records]
+
+
+def test_names_that_meet_across_prompts() -> None:
+    records = [{"name": name, "prompt": ["left lung", "lung"]} for name in ("a", "a_left", "b")]
+    assert [record["name"] for record in distinct_names(records)] == ["a", "a_left-2", "b"]
+
+
+def test_areas_of_what_is_done_stay_after_an_error(segment: Segmenter, images: Path, tmp_path: Path) -> None:
+    records = load_images(images, "brain")
+    records[1]["image"] = str(tmp_path / "gone.png")
+    with pytest.raises(RuntimeError):
+        predict_records(segment, records, tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "areas.csv").open(encoding="utf-8")))
+    assert [row["name"] for row in rows] == [records[0]["name"]]

@@ -1,0 +1,125 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from monai_vlsm.serving import Segmentation, draw_segmentation, save_picture
+from monai_vlsm.serving.pictures import prompt_colours
+from monai_vlsm.serving.segmentation import COLUMNS, View, best_view
+
+AXIAL = np.diag([-2.0, -3, 4, 1])  # to the left, the back and the head, as a screen shows it transposed
+
+
+def segmentation(masks: np.ndarray, prompts: list[str], spacing: tuple[float, ...] | None = None) -> Segmentation:
+    flat = masks if masks.ndim == 3 else masks[..., 0]
+    return Segmentation(
+        name="scan",
+        prompts=prompts,
+        masks=masks,
+        probabilities=masks.astype(np.float32),
+        existence=[0.75] * len(prompts),
+        spacing=spacing,
+        view=View(np.full((*flat.shape[1:], 3), 0.5, np.float32), flat > 0),
+        threshold=0.5,
+        meta={"filename_or_obj": "scan.png"},
+    )
+
+
+def squares(*sides: int, depth: int | None = None) -> np.ndarray:
+    masks = np.zeros((len(sides), 20, 30), np.uint8)
+    for mask, side in zip(masks, sides, strict=True):
+        mask[2 : 2 + side, 3 : 3 + side] = 1
+    return masks if depth is None else np.repeat(masks[..., None], depth, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "spacing", "area", "volume"),
+    [
+        (squares(5, 0), None, ["", ""], ["", ""]),
+        (squares(5, 0), (0.5, 0.2), [2.5, 0.0], ["", ""]),
+        (squares(5, 0, depth=2), (0.5, 0.2, 3.0), ["", ""], [15.0, 0.0]),
+        (squares(5, 0, depth=2), None, ["", ""], ["", ""]),
+    ],
+)
+def test_rows(masks: np.ndarray, spacing: Any, area: list[Any], volume: list[Any]) -> None:
+    rows = segmentation(masks, ["polyp", "ulcer"], spacing).rows()
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert [row["area_mm2"] for row in rows] == area
+    assert [row["volume_mm3"] for row in rows] == volume
+    assert [row["share"] for row in rows] == [round(25 / 600, 6), 0]
+    assert [row["prompt"] for row in rows] == ["polyp", "ulcer"]
+
+
+def test_masks_as_the_bundle_writes_them(tmp_path: Path) -> None:
+    segmentation(squares(5, 3), ["polyp", "ulcer"]).save_masks(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"scan_polyp.png", "scan_ulcer.png", "scan_labels.png"}
+    assert np.asarray(Image.open(tmp_path / "scan_polyp.png")).sum() == 25 * 255
+
+
+def volume(array: torch.Tensor) -> MetaTensor:
+    return MetaTensor(array, affine=AXIAL, meta={"filename_or_obj": "v.nii", "original_affine": AXIAL, "space": "RAS"})
+
+
+def test_view_of_a_volume_is_its_fullest_slice() -> None:
+    masks = torch.zeros(2, 6, 8, 5)
+    masks[0, 1:3, 1:3, 1], masks[1, 0, 1:7, 3], masks[0, 1, 1, 3] = 1, 1, 1  # 4 pixels, then 7
+    picture = MetaTensor(torch.rand(3, 8, 6, 5))
+    view = best_view(picture, volume(masks))
+    assert view.slice == 4
+    assert view.masks.shape == (2, 8, 6)
+    assert view.masks.sum() == 7
+    assert view.masks[1, 1:7, 0].all() or view.masks[1, 1:7, 5].all()
+    assert np.allclose(view.picture, picture[..., 3].permute(1, 2, 0).numpy())
+    assert view.aspect == pytest.approx(1.5)
+
+
+def test_view_of_an_empty_volume_is_the_middle() -> None:
+    assert best_view(MetaTensor(torch.rand(3, 8, 6, 5)), volume(torch.zeros(1, 6, 8, 5))).slice == 3
+
+
+def test_view_of_a_picture() -> None:
+    view = best_view(MetaTensor(torch.rand(3, 4, 6)), MetaTensor(torch.ones(1, 4, 6)))
+    assert (view.slice, view.aspect, view.masks.shape) == (None, 1.0, (1, 4, 6))
+
+
+HOSTILE = ["$", r"$\frac{", "_under", "two\nlines", "x" * 5000, "größe", "%s {0} @here", "."]
+
+
+@pytest.mark.parametrize("prompt", HOSTILE)
+def test_any_prompt_can_stand_in_the_legend(prompt: str, tmp_path: Path) -> None:
+    result = segmentation(squares(5, 7), [prompt, "polyp"], (1.0, 1.0))
+    save_picture(result, tmp_path / "new" / "a.png")
+    (legend,) = draw_segmentation(result).legends
+    first, second = (text.get_text() for text in legend.get_texts())
+    assert first.startswith(" ".join(prompt.split())[:20])
+    assert second == "polyp: 8.2%, 49 mm², existence 0.75"
+
+
+def test_picture_shows_each_prompt_in_its_colour() -> None:
+    result = segmentation(squares(12, 4, 0), ["large", "small", "none"])
+    figure = draw_segmentation(result)
+    plain, drawn = figure.axes
+    colours = prompt_colours(3)
+    assert len(plain.collections) == 0
+    found = [matplotlib.colors.to_hex(one.get_edgecolor()[0]) for one in drawn.collections]
+    assert found == [colours[0].lower(), colours[1].lower()]  # the empty one has no outline
+    assert "none: empty" in figure.legends[0].get_texts()[2].get_text()
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 30])
+def test_colours_differ(count: int) -> None:
+    assert len(set(prompt_colours(count))) == count
+
+
+def test_with_many_prompts_nothing_is_filled() -> None:
+    few, many = (draw_segmentation(segmentation(squares(*[5] * n), ["a"] * n)).axes[1] for n in (4, 5))
+    assert (len(few.images), len(many.images)) == (5, 1)
