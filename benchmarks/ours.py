@@ -9,6 +9,7 @@ from conditions import Conditions, fill_adapters, settle
 from torch import Tensor
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, trainable_parameters
+from monai_vlsm.caches import prompt_encoding
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.losses import PromptedSegmentationLoss
 from monai_vlsm.networks import CLIPSegNet
@@ -48,11 +49,9 @@ class OurTrainer:
     def __init__(self, network: CLIPSegNet, conditions: Conditions, encode_prompts: str = "all") -> None:
         self.network = network.train()
         self.conditions = conditions
-        self.inferer = PromptInferer(cpu_autocast=conditions.precision == "bf16")
-        if encode_prompts != "all":
-            from monai_vlsm.caches import prompt_encoding
-
-            self.inferer.prompts = prompt_encoding(encode_prompts, network)
+        self.inferer = PromptInferer(
+            cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(encode_prompts, network)
+        )
         self.call = torch.compile(network, mode=conditions.compile) if conditions.compile else network
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)
