@@ -1,0 +1,71 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Our side of each comparison: the network and the training step of the bundles, through their public parts."""
+
+from __future__ import annotations
+
+import torch
+from conditions import Conditions, fill_adapters, settle
+from torch import Tensor
+
+from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, trainable_parameters
+from monai_vlsm.caches import prompt_encoding
+from monai_vlsm.inferers import PromptInferer
+from monai_vlsm.losses import PromptedSegmentationLoss
+from monai_vlsm.networks import CLIPSegNet
+
+ADAPTATIONS: dict[str, Adaptation] = {
+    "dense_v": DenseAdaptation("v"),
+    "dense_vl": DenseAdaptation("vl"),
+    "shallow_vl": ShallowAdaptation("vl"),
+    "decoder": FineTuning("decoder"),
+}
+
+
+def our_network(kind: str, conditions: Conditions, checkpointing: bool = False) -> CLIPSegNet:
+    """A network with the weights that `plain.PlainCLIPSeg` gets from `conditions.plain_base` too."""
+    torch.manual_seed(0)
+    network = CLIPSegNet(
+        conditions.backbone,
+        adaptation=ADAPTATIONS[kind],
+        load_weights=conditions.quick,
+        attention=conditions.attention,
+        checkpointing=checkpointing,
+    )
+    settle(network.base)
+    fill_adapters(network.named_parameters())
+    return network.to(conditions.torch_device)
+
+
+class OurTrainer:
+    """The step that ``bundles/*/configs/train.json`` configures, without the engine around it.
+
+    Args:
+        network: as `our_network` makes it.
+        conditions: device and precision.
+        encode_prompts: the switch of the config, ``"all"``, ``"distinct"`` or ``"once"``.
+    """
+
+    def __init__(self, network: CLIPSegNet, conditions: Conditions, encode_prompts: str = "all") -> None:
+        self.network = network.train()
+        self.conditions = conditions
+        self.inferer = PromptInferer(
+            cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(encode_prompts, network)
+        )
+        self.call = torch.compile(network, mode=conditions.compile) if conditions.compile else network
+        self.loss = PromptedSegmentationLoss()
+        self.parameters = trainable_parameters(network)
+        fused = conditions.device == "cuda"
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-3, fused=fused)
+        self.scaler = torch.amp.GradScaler(conditions.device, enabled=conditions.precision == "fp16")
+
+    def step(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor, target: Tensor) -> None:
+        self.optimizer.zero_grad()
+        half = self.conditions.device == "cuda" and self.conditions.precision != "fp32"
+        with torch.autocast("cuda", self.conditions.dtype, enabled=half):
+            logits = self.inferer(image, self.call, input_ids, attention_mask)
+        self.scaler.scale(self.loss(logits, target)).backward()
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 0.5)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()

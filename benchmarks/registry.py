@@ -1,0 +1,30 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""All cases of ``speed.py``, in the order of the table."""
+
+from __future__ import annotations
+
+import cases_epoch
+import cases_network
+import cases_score
+import cases_start
+from cases import Case
+
+CASES: tuple[Case, ...] = (
+    *cases_network.CASES,
+    *cases_epoch.CASES,
+    *cases_score.CASES,
+    *cases_start.CASES,
+)
+
+
+def find_case(name: str) -> Case:
+    """The case of this name.
+
+    Raises:
+        SystemExit: when there is none; the message lists the names.
+    """
+    for case in CASES:
+        if case.name == name:
+            return case
+    raise SystemExit(f"unknown case {name!r}; known are {', '.join(case.name for case in CASES)}, and all")
