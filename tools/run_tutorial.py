@@ -13,6 +13,7 @@ import base64
 import io
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -30,12 +31,11 @@ FOLDER = re.compile(r"/[^\s'\"]*/tutorial_\w+")  # where the notebook works, ano
 SHOWN_FOLDER = "/tmp/tutorial"
 
 
-def execute(path: Path = NOTEBOOK, root: Path = ROOT) -> NotebookNode:
-    """Run all cells in a new kernel.
+def execute(folder: str | Path) -> NotebookNode:
+    """Run all cells in a new kernel, on the package of this repository, installed or not.
 
     Args:
-        path: the notebook.
-        root: folder that the notebook starts in.
+        folder: where the notebook makes its temporary folder.
 
     Returns:
         The notebook with outputs.
@@ -43,42 +43,41 @@ def execute(path: Path = NOTEBOOK, root: Path = ROOT) -> NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: when a cell fails; the message shows the cell and its error.
     """
-    notebook = nbformat.read(path, as_version=4)
-    _find_package()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(folder)}
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT,
         kernel_name="python3",
         record_timing=False,
-        resources={"metadata": {"path": str(root)}},
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
     )
-    return client.execute()
+    return client.execute(env=environment)
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Take out what differs from machine to machine, and make pictures small. Changes the notebook itself."""
+    """Take out what differs from machine to machine, and make pictures small. Changes the notebook itself.
+
+    What goes to stderr is left out: progress bars, and what libraries say about packages that a machine lacks.
+    """
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
         cell.metadata = {}
-        cell.outputs = [_tidy_output(output) for output in cell.get("outputs", [])] if "outputs" in cell else []
-        if cell.cell_type != "code":
-            del cell["outputs"]
+        if cell.cell_type == "code":
+            cell.outputs = [_tidy_output(output) for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
-
-
-def _find_package() -> None:
-    """Let the kernel and its commands import the package of this repository, installed or not."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 def _tidy_output(output: NotebookNode) -> NotebookNode:
     if "text" in output:
         output.text = FOLDER.sub(SHOWN_FOLDER, output.text)
     data = output.get("data", {})
+    data.pop("image/jpeg", None)  # pillow gives each picture twice
     if "image/png" in data:
         data["image/png"] = _small_png(data["image/png"])
     return output
@@ -93,6 +92,7 @@ def _small_png(text: str) -> str:
 
 
 if __name__ == "__main__":
-    executed = tidy(execute())
+    with tempfile.TemporaryDirectory() as folder:
+        executed = tidy(execute(folder))
     nbformat.write(executed, NOTEBOOK)
     print(f"{NOTEBOOK.relative_to(ROOT)}: {NOTEBOOK.stat().st_size / 1000:.0f} kB")
