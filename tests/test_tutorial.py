@@ -90,7 +90,7 @@ def test_tidy_is_done() -> None:
 
 
 def test_a_failing_cell_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%bash\npython -m monai_vlsm nonsense")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%bash\nls nonsense")])
     nbformat.write(notebook, tmp_path / "bad.ipynb")
     monkeypatch.setattr(run_tutorial, "NOTEBOOK", tmp_path / "bad.ipynb")
     with pytest.raises(CellExecutionError, match="nonsense"):
