@@ -129,6 +129,7 @@ def test_scaling_writes_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["aten::mul", "Optimizer.step#AdamW.step"], "optimizer"),
         (["aten::mul", "MulBackward0"], "element-wise"),
         (["aten::copy_", "aten::to"], "copies and casts"),
+        (["aten::mul", "loss (forward)", "one step"], "loss (forward)"),
         (["one step"], "between operators"),
         (["aten::nothing_known"], "other"),
     ],
@@ -145,7 +146,10 @@ def test_profile_writes_both_sides(
     (file,) = tmp_path.glob("quick--profile--dense_vl--cpu-fp32--b2.json")
     result = json.loads(file.read_text())
     for side in ("plain", "ours"):
-        assert all(result[side]["milliseconds"][kind] > 0 for kind in ("matrix products", "layer norm", "optimizer"))
+        assert all(
+            result[side]["milliseconds"][kind] > 0
+            for kind in ("matrix products", "layer norm", "optimizer", "loss (forward)")
+        )
     assert "| data | 1.5 | | 1.5 | |" in capsys.readouterr().out
 
 
