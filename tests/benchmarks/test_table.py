@@ -68,6 +68,7 @@ def test_table_goes_between_the_marks(tmp_path: Path, page: Path) -> None:
     assert "| ≤ 1 |" in text and "**fails**" in text
     assert text.index("title of dense_vl ") < text.index("title of dense_v ") < text.index("title of import")
     assert "ten_prompts" not in text
+    assert "![Speed-up and peak memory](plot.png)" in text
     assert "some CPU, 2 threads; torch 2.13.0" in text
     with Image.open(picture) as drawn:
         assert min(drawn.size) > 300
