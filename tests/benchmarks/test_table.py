@@ -108,7 +108,8 @@ def test_exponent_of_growth() -> None:
 @pytest.mark.parametrize("axis", scaling.AXES)
 def test_scaling_measures_each_axis(axis: str, small_network: None) -> None:
     point = scaling.measure_point(axis, 2 if axis != "size" else 64, QUICK, repeats=1)
-    assert point["seconds"] > 0 and point["peak_memory_gib"] >= 0
+    assert point["value"] in (2, 64) and point["seconds"] > 0
+    assert isinstance(point["peak_memory_gib"], float)  # the size means something in a fresh process only
 
 
 def test_scaling_writes_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
