@@ -30,6 +30,8 @@ NETWORKS: dict[str, Callable[[], PromptedNet]] = {
     "unet": lambda: TargetUNet("unet-mini", ["brain", "white matter"], image_size=64),
 }
 PROMPTS = ["brain", "white matter"]
+# steps of a bundle only: MONAI Label's, through which other records pass untouched, and the writing of files
+BUNDLE_ONLY = ("RequestPromptd", "LabelResultd", "SavePromptMasksd")
 
 
 def described(value: Any) -> Any:
@@ -57,8 +59,12 @@ def test_same_steps(bundle: str, window: tuple[float, float] | None, tmp_path: P
         parser.get_parsed_content(name) for name in ("network_def", "preprocessing", "postprocessing")
     )
     mine = preprocessing(network, window)
-    assert described(mine) == described(before)
-    assert described(postprocessing(mine, network.existence_threshold)) == described(after)[:-1]
+    assert described(mine) == without_bundle_only(before)
+    assert described(postprocessing(mine, network.existence_threshold)) == without_bundle_only(after)
+
+
+def without_bundle_only(steps: Compose) -> list[Any]:
+    return [step for step in described(steps) if step[0] not in BUNDLE_ONLY]
 
 
 def test_a_step_that_differs_is_seen() -> None:
