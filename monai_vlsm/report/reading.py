@@ -79,6 +79,7 @@ def read_run(folder: Path) -> Run:
     if not (folder / "metrics.csv").is_file():
         raise ReportError(_no_run(folder))
     scores = read_columns(folder / "metrics.csv", SCORE_TEXTS, SCORE_NUMBERS, ("picture", "patient", "existence"))
+    scores = {"picture": scores["name"], **scores}  # files of older versions lack it
     probes = None
     if (folder / "probes.csv").is_file():
         probes = read_columns(folder / "probes.csv", PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
@@ -103,10 +104,9 @@ def _images(columns: Columns) -> list[tuple[str, str]]:
 def _units(scores: Columns) -> dict[tuple[str, str], str]:
     """Dataset and name of a record to the patient, if the scores tell, else to the picture."""
     patients = scores.get("patient", np.full(len(scores["name"]), "", dtype=object))
-    pictures = scores.get("picture", scores["name"])
     return {
         (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{picture}"
-        for (dataset, name), picture, patient in zip(_images(scores), pictures, patients, strict=True)
+        for (dataset, name), picture, patient in zip(_images(scores), scores["picture"], patients, strict=True)
     }
 
 

@@ -52,6 +52,12 @@ def test_counts_and_units(tmp_path: Path) -> None:
     assert found["other"].dice.low is None
 
 
+def test_structures_of_one_picture_are_one_image(tmp_path: Path) -> None:
+    rows = [score("a_brain", picture="a"), score("a_white", picture="a"), score("b_brain", picture="b")]
+    (found,) = [row for row in score_rows(read(tmp_path, rows)) if row.dataset == "set"]
+    assert (found.masks, found.images, found.units) == (3, 2, 2)
+
+
 def test_distances_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     (row,) = score_rows(
         read(tmp_path, [score("a", val_hd95="inf"), score("b", val_hd95=4), score("c", val_hd95="nan")])
