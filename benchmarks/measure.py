@@ -159,6 +159,7 @@ def peak_memory(build: Callable[[], Side], device: str) -> float:
         torch.cuda.reset_peak_memory_stats()
         side.run()
         return round(torch.cuda.max_memory_allocated() / GIB, 3)
+    gc.collect()
     before = _status("VmRSS")
     side = build()
     side.run()

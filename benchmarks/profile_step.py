@@ -16,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from cases_network import our_step, plain_step
 from conditions import Conditions, machine
 from measure import Side, time_once
 from speed import RESULTS
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from monai_vlsm.inferers import cpu_has_bf16
@@ -34,12 +37,11 @@ KINDS = {  # the first pattern that an operator's name fits counts; times exclud
     "attention (products of queries, keys, values; softmax)": r"scaled_dot_product|softmax|bmm",
     "matrix products": r"addmm|::mm$|mkldnn_linear|linear",
     "convolutions": r"conv",
-    "GELU (its sigmoid)": r"gelu|sigmoid",
     "layer norm": r"layer_norm",
-    "loss": r"binary_cross|log_sigmoid|softplus",
     "copies and casts": r"copy_|_to_copy|clone|::cat|stack|repeat|fill_|zero_|index|gather|embedding|upsample",
     "element-wise": r"::(add|mul|sub|div|relu|threshold|sum|mean|pow|sqrt|rsub|neg|exp|clamp|where|eq|g|l|ne)",
 }
+MODULES = {"loss (forward)": r"Loss$", "GELU (forward)": r"Activation$|GELU"}  # by class; backward is element-wise
 STEP = "one step"
 
 
@@ -51,6 +53,9 @@ def kind_of(names: list[str]) -> str:
     """
     if any(name.startswith(("Optimizer.step", "Optimizer.zero")) for name in names):
         return OPTIMIZER
+    for kind in MODULES:
+        if kind in names:
+            return kind
     if names[0] == STEP:  # time of the step outside of all operators
         return PYTHON
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, names[0])), OTHER)
@@ -66,12 +71,12 @@ def shares(side: Side, device: str, steps: int) -> dict[str, Any]:
     """
     side.run()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    with profile(activities=activities) as recorded:
+    with named_modules(), profile(activities=activities) as recorded:
         for _ in range(steps):
             with record_function(STEP):
                 side.run()
     own = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
-    milliseconds = dict.fromkeys([*KINDS, OPTIMIZER, PYTHON, OTHER], 0.0)
+    milliseconds = dict.fromkeys([*KINDS, *MODULES, OPTIMIZER, PYTHON, OTHER], 0.0)
     rest: dict[str, float] = {}
     for event in recorded.events():
         names = list(_callers(event))
@@ -84,6 +89,29 @@ def shares(side: Side, device: str, steps: int) -> dict[str, Any]:
         "milliseconds": {key: round(value, 2) for key, value in milliseconds.items()},
         "largest_other": {name: round(value, 2) for name, value in largest},
     }
+
+
+@contextmanager
+def named_modules() -> Iterator[None]:
+    """Record the calls of the modules in `MODULES` under their names."""
+    running: list[tuple[nn.Module, Any]] = []
+
+    def enter(module: nn.Module, _inputs: Any) -> None:
+        kind = next((name for name, pattern in MODULES.items() if re.search(pattern, type(module).__name__)), None)
+        if kind is not None:
+            running.append((module, record_function(kind)))
+            running[-1][1].__enter__()
+
+    def leave(module: nn.Module, _inputs: Any, _output: Any) -> None:
+        if running and running[-1][0] is module:
+            running.pop()[1].__exit__(None, None, None)
+
+    hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _callers(event: Any) -> Iterator[str]:

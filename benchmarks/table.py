@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,7 +148,7 @@ def _speed(axes: Axes, results: Sequence[Result]) -> None:
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick < max(ends) * 1.6]
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.set_title("How many times as fast as the plain way", loc="left", fontsize=11, fontweight="bold")
+    axes.set_title("Speed-up over the plain way", loc="left", fontsize=11, fontweight="bold")
     _legend(axes)
 
 
@@ -189,9 +190,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args(argv)
     results = read_results(given.results)
-    text = f"{table(results)}\n\n{machines(results)}"
-    replace_table(given.page, text)
     plot(results, given.plot)
+    picture = Path(os.path.relpath(given.plot, given.page.parent)).as_posix()
+    text = f"![Speed-up and peak memory]({picture})\n\n{table(results)}\n\n{machines(results)}"
+    replace_table(given.page, text)
     print(text)
     return 0
 

@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "backbones": {"errors"},
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
-    "handlers": {"errors", "prompts"},
+    "handlers": {"errors", "inferers", "prompts"},
     "inferers": set(),
     "losses": set(),
     "metrics": set(),

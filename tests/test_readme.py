@@ -6,16 +6,49 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.commands import main
+from monai_vlsm.networks import CLIPSegNet
+from tests.serving.images import write_images, write_model
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_example_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    names: dict[str, object] = {}
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_segmenter_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for block in CODE if "Segmenter(" in block]
+    model = tmp_path / re.findall(r'Segmenter\("(.*?)"\)', code)[0]
+    model.parent.mkdir(parents=True)
+    write_model(CLIPSegNet("clipseg-mini", DenseAdaptation()), model)
+    write_images(tmp_path)
+    (tmp_path / "square.png").rename(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
     exec(code, names)
-    assert tuple(names["logits"].shape) == (1, 2, 160, 160)  # type: ignore[attr-defined]
+    result = names["result"]
+    assert result.masks.shape == (2, 160, 160) and len(result.areas) == len(result.existence) == 2
+
+
+def test_network_example_runs() -> None:
+    (code,) = [block for block in CODE if "CLIPSegNet(" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert tuple(names["logits"].shape) == (1, 2, 160, 160)
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m monai_vlsm (\w+)", TEXT))))
+def test_commands_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert command in capsys.readouterr().out
 
 
 def test_local_links_exist() -> None:

@@ -85,7 +85,7 @@ def report_pictures(count: int, folder: Path) -> Work:
 def score_rows(count: int) -> list[dict[str, Any]]:
     empty = {"truth_pixels": 4, "pred_pixels": 4, "truth_empty": 0, "pred_empty": 0}
     scores = {"val_dice": 0.5, "val_iou": 0.4, "val_hd95": 2.0}
-    own = [{"name": f"{i}", "prompt": f"prompt {i}", "dataset": "mine"} for i in range(count)]
+    own = [{"name": f"{i}", "picture": f"{i}", "prompt": f"prompt {i}", "dataset": "mine"} for i in range(count)]
     return [{**one, "structure": 0, "style": "p1", "tag": "class", **empty, **scores} for one in own]
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does training with absent prompts help? The same training without and with them, on the toy backbone.
 
-    python tools/absent_study.py --output /tmp/absent_sample
+    python tools/absent_study.py --output /tmp/absent_sample --epochs 40
     python tools/absent_study.py --output /tmp/absent_busi --dataset-dir BUSI --split test --epochs 12
 
 For both it prints, before and after the existence threshold that was set on the validation set: the Dice of structures
@@ -11,7 +11,7 @@ things got a mask, how much of the picture those cover, and how well the existen
 under the ROC curve). Where training set no threshold, because none is better than none, there is one line. The table is
 also written to ``OUTPUT/table.md``.
 
-The sample takes about 7 minutes on two idle CPU cores, BUSI with 12 epochs about 15 (twice that on one).
+The sample takes about 12 minutes on two idle CPU cores, BUSI with 12 epochs about 15 (twice that on one).
 
 Run it again after an interruption: finished parts are kept, and a training goes on after its last epoch. ``--limit 24``
 takes 24 records of each list, to try it out.

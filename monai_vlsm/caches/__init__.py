@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What need not be computed twice: results of frozen encoders."""
 
-from monai_vlsm.caches.features import FeatureDataset, feature_dataset
+from monai_vlsm.caches.datasets import cached_dataset
+from monai_vlsm.caches.features import FeatureDataset
 from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, picture_files
 from monai_vlsm.caches.store import (
@@ -31,10 +32,10 @@ __all__ = [
     "Packed",
     "PictureDataset",
     "PromptCache",
+    "cached_dataset",
     "clear_cache",
     "default_folder",
     "describe_cache",
-    "feature_dataset",
     "pack",
     "picture_files",
     "prompt_encoding",

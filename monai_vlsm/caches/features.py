@@ -19,7 +19,7 @@ from monai_vlsm.caches.transforms import fixed_part
 from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.networks import PromptedNet
 
-__all__ = ["FeatureDataset", "feature_dataset"]
+__all__ = ["FeatureDataset"]
 
 IMAGE = "image"
 Prepared = tuple[dict[Hashable, Any], str, Tensor]  # the record without its image, key and pixels of the image
@@ -208,15 +208,3 @@ def _prepared(dataset: FeatureDataset, order: list[int], num_workers: int) -> It
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def feature_dataset(dataset: Dataset, network: nn.Module, enabled: bool = True, **arguments: Any) -> Dataset:
-    """A `FeatureDataset`, or the data set itself: for configurations with a switch.
-
-    Args:
-        dataset: any MONAI data set.
-        network: see `FeatureDataset`.
-        enabled: False returns ``dataset``.
-        arguments: see `FeatureDataset`.
-    """
-    return FeatureDataset(dataset, network, **arguments) if enabled else dataset

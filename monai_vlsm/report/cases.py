@@ -20,6 +20,7 @@ from monai_vlsm.report.scores import by_tag
 __all__ = ["Case", "Cases", "cases_by_tag", "picture_files"]
 
 SHOWN = 3  # of each kind
+NO_TEXT = "p0"  # the style of empty prompts, where a case says nothing about text
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Cases:
     """The cases of one tag.
 
     Args:
-        style: they are all of the style that has most masks.
+        style: they are all of the style that has most masks, the empty prompt only if there is no other.
         masks: how many masks of that style and tag there are.
         with_picture: how many of these have a picture; if any have, only they are chosen from.
         cases: the chosen ones.
@@ -76,7 +77,7 @@ def cases_by_tag(run: Run) -> dict[str, Cases]:
 
 def _cases(columns: Columns) -> Cases:
     counts = Counter(columns["style"])
-    style = min(counts, key=lambda name: (-counts[name], natural(name)))
+    style = min(counts, key=lambda name: (name == NO_TEXT, -counts[name], natural(name)))
     of_style = select(columns, columns["style"] == style)
     has_picture = np.array([picture is not None for picture in of_style["overlay"]])
     pool = select(of_style, has_picture) if has_picture.any() else of_style

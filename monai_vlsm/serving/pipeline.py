@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The transforms around a network in inference: those of ``configs/inference.json``, for a network that is at hand.
 
-A bundle names each step in its JSON, where a user can see and change it. A test compares both, step by step.
+A bundle names each step in its JSON, where a user can see and change it. A test compares both, step by step. Two steps
+of a bundle are for requests of MONAI Label only, and are not here.
 """
 
 from __future__ import annotations

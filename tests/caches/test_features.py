@@ -25,7 +25,6 @@ from monai_vlsm.caches import (
     FeatureDataset,
     PromptCache,
     describe_cache,
-    feature_dataset,
 )
 from monai_vlsm.data import PictureReader, load_datalist
 from monai_vlsm.inferers import FEATURES_KEY, PromptInferer
@@ -268,14 +267,6 @@ def test_behind_the_wrapper_for_several_gpus(network: CLIPSegNet, data: Path, ba
     finally:
         torch.distributed.destroy_process_group()
         network.zero_grad()
-
-
-def test_switch(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
-    dataset = plain(data, backbone)
-    assert feature_dataset(dataset, network, False, folder=tmp_path / "cache") is dataset
-    assert isinstance(feature_dataset(dataset, network, True, folder=tmp_path / "cache"), FeatureDataset)
-    empty = Dataset([], dataset.transform)
-    assert len(feature_dataset(empty, network, True, folder=tmp_path / "cache")) == 0
 
 
 def test_about_file(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:

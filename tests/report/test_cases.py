@@ -12,7 +12,7 @@ from monai_vlsm.handlers import OverlayWriter, ScoreWriter
 from monai_vlsm.report.cases import Cases, cases_by_tag, picture_files
 from monai_vlsm.report.reading import read_run
 from tests.handlers import toy
-from tests.report.runs import make_run, score, write_csv
+from tests.report.runs import make_run, score, scores, write_csv
 
 
 def names(cases: Cases, kind: str) -> list[str]:
@@ -49,6 +49,12 @@ def test_tags_are_apart_and_the_most_frequent_style_counts(tmp_path: Path) -> No
     found = cases_by_tag(read_run(make_run(tmp_path, rows)))
     assert (found["class"].style, names(found["class"], "worst")) == ("p1", ["a", "b"])
     assert names(found["mask-derived"], "worst") == ["c"]
+
+
+def test_prompts_with_text_are_shown_first(tmp_path: Path) -> None:
+    rows = [*scores(20, style="p0"), *scores(15, style="p1")]
+    assert cases_by_tag(read_run(make_run(tmp_path / "both", rows)))["class"].style == "p1"
+    assert cases_by_tag(read_run(make_run(tmp_path / "one", rows[:20])))["class"].style == "p0"
 
 
 def test_those_with_a_picture_are_chosen_from(tmp_path: Path) -> None:

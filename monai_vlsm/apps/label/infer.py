@@ -120,6 +120,7 @@ class PromptInferTask(BundleInferTask):
         parser: ConfigParser = super()._load_bundle_config(path, config)
         parser["model_file"] = str(self.model.file.resolve())
         parser["network_def"] = {"_target_": "torch.nn.Identity"}
+        parser["encode_prompts"] = "all"  # a cache of encoded prompts would ask the network that is not there
         return parser
 
     def _get_network(self, device: str, data: Any) -> nn.Module:
