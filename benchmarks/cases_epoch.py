@@ -18,7 +18,8 @@ from plain import PlainPictures, PlainTrainer, plain_batches
 from monai_vlsm.backbones import MINI, load_tokenizer
 
 BUNDLE_OF = {"shallow_vl": "vlsm_shallow", "decoder": "clipseg"}
-IMAGES = 8
+IMAGES = 8  # pictures of 12 megapixels
+EPOCH = 32  # pictures of an epoch whose features are kept: few would be quicker than what an epoch begins with
 
 
 def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
@@ -26,14 +27,14 @@ def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
 
     def build(conditions: Conditions) -> Side:
         trainer = PlainTrainer(plain_network(kind, conditions), conditions.torch_device)
-        pictures = plain_pictures(conditions, picture_folder(IMAGES, 1, 640, 480), conditions.image_size)
+        pictures = plain_pictures(conditions, picture_folder(EPOCH, 1, 640, 480), conditions.image_size)
         image, ids, mask, _ = random_batch(conditions)
 
         def run() -> None:
             for batch in plain_batches(pictures, conditions.batch):
                 trainer.step(*(part.to(conditions.device) for part in batch))
 
-        return Side(run, lambda: trainer.network(image, ids[:, 0], mask[:, 0]), items=IMAGES)
+        return Side(run, lambda: trainer.network(image, ids[:, 0], mask[:, 0]), items=EPOCH)
 
     return build
 
@@ -53,7 +54,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
         caches_in_scratch()
         parser = read_config(
             BUNDLE_OF[kind],
-            dataset_dir=str(picture_folder(IMAGES, 1, 640, 480)),
+            dataset_dir=str(picture_folder(EPOCH, 1, 640, 480)),
             backbone=str(backbone_folder(conditions)),
             batch_size=conditions.batch,
             num_workers=0,
@@ -68,7 +69,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
         fill_adapters(network.named_parameters())
         trainer = parser.get_parsed_content("train#trainer")
         image, ids, mask, _ = random_batch(conditions)
-        return Side(trainer.run, lambda: network(image, ids, mask), items=IMAGES)
+        return Side(trainer.run, lambda: network(image, ids, mask), items=EPOCH)
 
     return build
 
@@ -106,7 +107,7 @@ def _exhaust(batches: Iterable[object]) -> None:
 
 def _cached(name: str, title: str, target: float, kind: str) -> Case:
     sides = {"plain": plain_epoch(kind), "ours": our_epoch(kind)}
-    return Case(name, title, target, SPEED, sides, "epoch", 90)
+    return Case(name, title, target, SPEED, sides, "epoch", 180, settings={"batch": 8})
 
 
 CASES = (

@@ -170,12 +170,12 @@ def test_lower_bounds(value: float, held: bool) -> None:
         (["checkpointing"], "checkpointing--memory--cpu-fp32--b8"),
         (["dense_vl", "--batch", "4", "--precision", "bf16"], "dense_vl--train--cpu-bf16--b4"),
         (["dense_vl", "--quick", "--compile", "reduce-overhead"], "quick--dense_vl--train--cpu-fp32--b2"),
-        (["dense_vl", "--attention", "sdpa"], "dense_vl--train--cpu-fp32--b2"),
+        (["dense_vl", "--attention", "eager"], "dense_vl--train--cpu-fp32--b2"),
     ],
 )
 def test_files_are_named_by_their_conditions(arguments: list[str], name: str) -> None:
     given, case = parser().parse_args(arguments), find_case(arguments[0])
-    end = {"--compile": "--compile_reduce_overhead", "--attention": "--sdpa"}
+    end = {"--compile": "--compile_reduce_overhead", "--attention": "--eager"}
     version = ".".join(torch.__version__.split(".")[:2])
     added = "".join(text for flag, text in end.items() if flag in arguments)
     assert file_name(case, conditions_of(case, given)) == f"{name}--torch{version}{added}.json"
