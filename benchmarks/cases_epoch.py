@@ -107,7 +107,7 @@ def _exhaust(batches: Iterable[object]) -> None:
 
 def _cached(name: str, title: str, target: float, kind: str) -> Case:
     sides = {"plain": plain_epoch(kind), "ours": our_epoch(kind)}
-    return Case(name, title, target, SPEED, sides, "epoch", 180, settings={"batch": 8})
+    return Case(name, title, target, SPEED, sides, "epoch", 230, settings={"batch": 8})
 
 
 CASES = (

@@ -117,7 +117,7 @@ CASES = (
         MEMORY,
         {"plain": plain_step("dense_vl"), "ours": our_step("dense_vl", checkpointing=True)},
         "memory",
-        150,
+        240,
         {"batch": 8},
     ),
 )
