@@ -18,7 +18,7 @@ from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names
 from monai_vlsm.handlers.files import save_atomically
-from monai_vlsm.handlers.rows import gather_rows, write_rows
+from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
 from monai_vlsm.handlers.scores import prompts_of
 
 __all__ = ["ExistenceWriter", "ThresholdSetter", "best_threshold"]
@@ -113,7 +113,7 @@ class ThresholdSetter:
         )
 
 
-class ExistenceWriter:
+class ExistenceWriter(RowWriter):
     """Writes ``existence.csv`` of an inference: name, prompt, existence (0 to 1) and pixels of the mask.
 
     One row for each image and prompt; a prompt whose existence is below the threshold of the model has 0 pixels.
@@ -126,24 +126,15 @@ class ExistenceWriter:
 
     def __init__(self, output_dir: str | os.PathLike[str]) -> None:
         self.path = Path(output_dir) / "existence.csv"
-        self._rows: list[dict[str, Any]] = []
 
-    def attach(self, engine: Workflow) -> None:
-        """Follow ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-
-    def _clear(self, engine: Workflow) -> None:
-        self._rows = []
-
-    def _collect(self, engine: Workflow) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            scores, masks = output["existence"], torch.as_tensor(output["pred"]).flatten(1)
-            name = next(iter(batch_names(item)), "")
-            for prompt, score, mask in zip(prompts_of(item, len(masks)), scores, masks, strict=True):
-                pixels = int((mask > 0.5).sum())
-                self._rows.append({"name": name, "prompt": prompt, "existence": round(score, 6), "pixels": pixels})
+    def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One row for each prompt of the image."""
+        scores, masks = output["existence"], torch.as_tensor(output["pred"]).flatten(1)
+        name = next(iter(batch_names(item)), "")
+        return [
+            {"name": name, "prompt": prompt, "existence": round(score, 6), "pixels": int((mask > 0.5).sum())}
+            for prompt, score, mask in zip(prompts_of(item, len(masks)), scores, masks, strict=True)
+        ]
 
     def _write(self, engine: Workflow) -> None:
         rows = gather_rows(self._rows)

@@ -11,11 +11,10 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Events
 from monai.engines import Workflow
 from torch import Tensor
 
-from monai_vlsm.handlers.rows import gather_rows, write_rows
+from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
 
 __all__ = ["PROBE_COLUMNS", "ProbeWriter", "probe_rows", "remove_probes"]
 
@@ -83,7 +82,7 @@ def remove_probes(output_dir: str | os.PathLike[str]) -> None:
         Path(output_dir, "probes.csv").unlink(missing_ok=True)
 
 
-class ProbeWriter:
+class ProbeWriter(RowWriter):
     """Writes ``probes.csv``: a row for each question, see :data:`PROBE_COLUMNS`.
 
     ``own_pixels`` and ``dice_own`` are about the mask of the record itself, ``asked_pixels`` and ``dice_asked`` about
@@ -100,20 +99,10 @@ class ProbeWriter:
     def __init__(self, output_dir: str | os.PathLike[str], records: Sequence[Mapping[str, Any]]) -> None:
         self.path = Path(output_dir) / "probes.csv"
         self.records = {record["name"]: record for record in records}
-        self._rows: list[Row] = []
 
-    def attach(self, engine: Workflow) -> None:
-        """Follow ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-
-    def _clear(self, engine: Workflow) -> None:
-        self._rows = []
-
-    def _collect(self, engine: Workflow) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._rows += probe_rows(self.records[item["name"]], output)
+    def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
+        """One row for each question to the image."""
+        return probe_rows(self.records[item["name"]], output)
 
     def _write(self, engine: Workflow) -> None:
         rows = gather_rows(self._rows)

@@ -5,16 +5,19 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
+from ignite.engine import Events
+from monai.engines import Workflow
 
 from monai_vlsm.handlers.files import replacing
 
-__all__ = ["gather_rows", "write_rows"]
+__all__ = ["RowWriter", "gather_rows", "write_rows"]
 
 Entry = TypeVar("Entry")
 
@@ -34,3 +37,34 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, A
         writer = csv.DictWriter(file, fieldnames=list(columns))
         writer.writeheader()
         writer.writerows(rows)
+
+
+class RowWriter(ABC):
+    """Collects rows during an epoch of an evaluator with decollation, and writes them when it ends.
+
+    A subclass says which rows an item of a batch gives (`rows_of`), and what is written (`_write`). Attach to the
+    *evaluator*, on all processes.
+    """
+
+    _rows: list[dict[str, Any]]
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    @abstractmethod
+    def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows of one decollated entry of the batch and of the engine's output."""
+
+    @abstractmethod
+    def _write(self, engine: Workflow) -> None:
+        """Write the rows of the epoch; called on all processes."""
+
+    def _clear(self, engine: Workflow) -> None:
+        self._rows = []
+
+    def _collect(self, engine: Workflow) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._rows += self.rows_of(item, output)

@@ -13,12 +13,11 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Events
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.files import replacing
-from monai_vlsm.handlers.rows import gather_rows, write_rows
+from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of"]
@@ -112,7 +111,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(finite) / len(finite) if finite else None
 
 
-class ScoreWriter:
+class ScoreWriter(RowWriter):
     """Writes ``metrics.csv`` and ``metrics.json`` of the best epoch, the one whose model is kept.
 
     ``metrics.csv`` has a row for each image and structure: name, dataset, picture (one for all records of one image),
@@ -142,20 +141,10 @@ class ScoreWriter:
     def __init__(self, output_dir: str | os.PathLike[str], metrics: Sequence[str]) -> None:
         self.output_dir = Path(output_dir)
         self.metrics = list(metrics)
-        self._rows: list[Row] = []
 
-    def attach(self, engine: Workflow) -> None:
-        """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-
-    def _clear(self, engine: Workflow) -> None:
-        self._rows = []
-
-    def _collect(self, engine: Workflow) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._rows += image_rows(item, output)
+    def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
+        """One row for each structure of the image, see `image_rows`."""
+        return image_rows(item, output)
 
     def _write(self, engine: Workflow) -> None:
         rows = gather_rows(self._rows)
