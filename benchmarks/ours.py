@@ -55,8 +55,7 @@ class OurTrainer:
         self.call = torch.compile(network, mode=conditions.compile) if conditions.compile else network
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)
-        fused = conditions.device == "cuda"
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-3, fused=fused)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-3, fused=True)
         self.scaler = torch.amp.GradScaler(conditions.device, enabled=conditions.precision == "fp16")
 
     def step(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor, target: Tensor) -> None:

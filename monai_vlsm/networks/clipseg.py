@@ -15,6 +15,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPS
 
 from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
+from monai_vlsm.networks.clipseg_layers import exchange_layers
 from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompted import PromptedNet
 
@@ -63,6 +64,7 @@ class CLIPSegNet(PromptedNet):
         self.config = config
         self.adaptation = adaptation or Adaptation()
         self.base = load_base(backbone, load_weights).requires_grad_(False)
+        exchange_layers(self.base)
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
@@ -163,7 +165,7 @@ class CLIPSegNet(PromptedNet):
         prompts = text_features.shape[0] // images
         # in bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md)
         with torch.autocast(text_features.device.type, enabled=False):
-            skips = tuple(self.dropout(skip.float()).repeat_interleave(prompts, dim=0) for skip in image_features)
+            skips = tuple(_repeated(self.dropout(skip.float()), prompts) for skip in image_features)
             logits = self.base.decoder(skips, text_features.float()).logits
         return logits.view(images, prompts, *logits.shape[-2:])
 
@@ -233,6 +235,11 @@ class CLIPSegNet(PromptedNet):
         if end == 2:  # files older than transformers 4.31 hold no ids; there the highest one ends a text
             return input_ids.argmax(-1)
         return (input_ids == end).int().argmax(-1)
+
+
+def _repeated(states: Tensor, times: int) -> Tensor:
+    """Each image's states as often as it has prompts; ``repeat_interleave`` would copy them for one prompt too."""
+    return states if times == 1 else states.repeat_interleave(times, dim=0)
 
 
 def _tower(layers: nn.ModuleList, width: int) -> Tower:
