@@ -48,7 +48,7 @@ class Conditions:
     batch: int = 2
     device: str = "cpu"
     precision: str = "fp32"
-    attention: str = "eager"
+    attention: str = "sdpa"
     quick: bool = False
     compile: str = ""
     size: int | None = None

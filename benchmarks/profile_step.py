@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     cuda = given.device == "cuda"
     precision = given.precision or ("fp16" if cuda else "bf16" if cpu_has_bf16() else "fp32")
-    conditions = Conditions(given.batch, given.device, precision, "sdpa" if cuda else "eager", given.quick)
+    conditions = Conditions(given.batch, given.device, precision, quick=given.quick)
     measured = {}
     for name, build in {"plain": plain_step("dense_vl"), "ours": our_step("dense_vl")}.items():
         data = milliseconds_of_data(name, conditions)

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     cuda = given.device == "cuda"
     precision = given.precision or ("fp16" if cuda else "bf16" if cpu_has_bf16() else "fp32")
-    conditions = Conditions(2, given.device, precision, "sdpa" if cuda else "eager", given.quick)
+    conditions = Conditions(2, given.device, precision, quick=given.quick)
     if given.point is not None:
         print(json.dumps(measure_point(given.axes[0], given.point, conditions, given.repeats)))
         return 0

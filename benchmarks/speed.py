@@ -88,23 +88,17 @@ def file_name(case: Case, conditions: Conditions) -> str:
     name = case.name.removesuffix(f"_{conditions.precision}")
     parts = [name, case.kind, f"{where}-{conditions.precision}", f"b{conditions.batch}", f"torch{version}"]
     chosen = [f"compile_{conditions.compile.replace('-', '_')}"] if conditions.compile else []
-    if conditions.attention != usual_attention(conditions.device, conditions.precision):
+    if conditions.attention != Conditions.attention:
         chosen.append(conditions.attention)
     return "--".join([*(["quick"] if conditions.quick else []), *parts, *chosen]) + ".json"
-
-
-def usual_attention(device: str, precision: str) -> str:
-    """What ``bundles/*/configs/train.json`` choose."""
-    return "eager" if (device, precision) == ("cpu", "bf16") else "sdpa"
 
 
 def conditions_of(case: Case, arguments: argparse.Namespace) -> Conditions:
     """The conditions of the command line with what the case itself sets."""
     cuda = arguments.device == "cuda"
     defaults: dict[str, Any] = {"batch": 2, "precision": "fp16" if cuda else "fp32", **case.settings}
-    defaults["attention"] = usual_attention(arguments.device, arguments.precision or defaults["precision"])
     given = {key: getattr(arguments, key) for key in ("batch", "precision", "attention")}
-    chosen = {key: defaults[key] if value is None else value for key, value in given.items()}
+    chosen = {key: value for key, value in given.items() if value is not None}
     return replace(
         Conditions(device=arguments.device, quick=arguments.quick, compile=arguments.compile, **defaults), **chosen
     )

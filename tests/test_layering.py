@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "backbones": {"errors"},
     "prompts": {"errors"},
     "data": {"errors", "prompts"},
+    "engines": set(),
     "handlers": {"errors", "inferers", "prompts"},
     "inferers": set(),
     "losses": set(),

@@ -15,7 +15,7 @@ from monai_vlsm.kernels.rows import row_blocks
 
 __all__ = ["FrozenSiLUMLP", "NarrowMLP"]
 
-_NARROW_ROWS = 192  # of 2,048 float32: 1.5 MB, below the second-level cache of a core
+_NARROW_ROWS = 256  # of 2,048 float32: 2 MB, the second-level caches of two cores hold twice that
 
 
 class FrozenSiLUMLP(torch.autograd.Function):
@@ -64,48 +64,55 @@ class FrozenSiLUMLP(torch.autograd.Function):
 class NarrowMLP(torch.autograd.Function):
     """``relu(x W1 + b1) W2 + b2`` for few channels and a wide hidden layer, such as that of CLIPSeg's decoder.
 
-    The products are so narrow that reading and writing the hidden layer takes as long as they do; in blocks of rows it
-    is still in the processor's cache when the next operation needs it. Weights may train or not.
+    The products are so narrow that reading and writing the hidden layer takes as long as they do. In blocks of rows it
+    never leaves the processor's caches; it is not kept but computed again in the backward pass, which takes less time
+    than bringing it back. Weights may train or not.
     """
 
     @staticmethod
-    @torch.autocast("cpu", enabled=False)
     def forward(ctx: Any, states: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
         """Output ``(..., C)``; arguments as in `FrozenSiLUMLP`."""
         rows = states.reshape(-1, states.shape[-1])
-        kept = any(ctx.needs_input_grad)
-        hidden = rows.new_empty(rows.shape[0] if kept else 0, up.shape[0])
         output = torch.empty_like(rows)
-        parts = row_blocks(hidden, _NARROW_ROWS) if kept else ()
-        for index, (block, part) in enumerate(zip(*_narrow(rows, output), strict=True)):
-            inner = torch.mm(block, up.t(), out=parts[index]) if kept else torch.mm(block, up.t())
-            torch.addmm(down_bias, inner.add_(up_bias).relu_(), down.t(), out=part)
-        ctx.save_for_backward(rows, hidden, up, down)
+        buffer = _buffer(rows, up)
+        for block, part in zip(_blocks(rows), _blocks(output), strict=True):
+            torch.addmm(down_bias, _hidden(block, up, up_bias, buffer), down.t(), out=part)
+        ctx.save_for_backward(rows, up, up_bias, down)
         return output.view(states.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients for all five, or for ``states`` alone where the weights do not train."""
-        rows, hidden, up, down = ctx.saved_tensors
+        rows, up, up_bias, down = ctx.saved_tensors
         outer = gradient.reshape(-1, gradient.shape[-1])
-        trains = any(ctx.needs_input_grad[1:])
         states = torch.empty_like(rows)
-        to_up, to_down = torch.zeros_like(up.t()), torch.zeros_like(down)
-        to_bias = torch.zeros_like(up[:, 0])
-        for block, inner, before, part in zip(*_narrow(outer, hidden, rows, states), strict=True):
-            slope = torch.mm(block, down)
-            if trains:
-                to_down.addmm_(block.t(), inner)
-            torch.ops.aten.threshold_backward.grad_input(slope, inner, 0, grad_input=slope)
-            if trains:
-                to_up.addmm_(before.t(), slope)
-                to_bias += slope.sum(0)
+        to_up, to_bias, to_down = torch.zeros_like(up.t()), torch.zeros_like(up_bias), torch.zeros_like(down)
+        trains = any(ctx.needs_input_grad[1:])
+        hidden_buffer, slope_buffer = _buffer(rows, up), _buffer(rows, up)
+        for block, ahead, part in zip(_blocks(rows), _blocks(outer), _blocks(states), strict=True):
+            hidden = _hidden(block, up, up_bias, hidden_buffer)
+            slope = torch.mm(ahead, down, out=slope_buffer[: len(block)])
+            torch.ops.aten.threshold_backward.grad_input(slope, hidden, 0, grad_input=slope)
             torch.mm(slope, up, out=part)
+            if trains:
+                to_down.addmm_(ahead.t(), hidden)
+                to_up.addmm_(block.t(), slope)
+                to_bias += slope.sum(0)
         if not trains:
             return states.view(gradient.shape), None, None, None, None
         return states.view(gradient.shape), to_up.t(), to_bias, to_down, outer.sum(0)
 
 
-def _narrow(*matrices: Tensor) -> list[tuple[Tensor, ...]]:
-    return [row_blocks(matrix, _NARROW_ROWS) for matrix in matrices]
+def _blocks(matrix: Tensor) -> tuple[Tensor, ...]:
+    return row_blocks(matrix, _NARROW_ROWS)
+
+
+def _buffer(rows: Tensor, up: Tensor) -> Tensor:
+    """Room for the hidden layer of the largest block."""
+    return rows.new_empty(len(_blocks(rows)[0]), up.shape[0])
+
+
+def _hidden(block: Tensor, up: Tensor, up_bias: Tensor, buffer: Tensor) -> Tensor:
+    """The hidden layer of a block, in ``buffer``."""
+    return torch.mm(block, up.t(), out=buffer[: len(block)]).add_(up_bias).relu_()

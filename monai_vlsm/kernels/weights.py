@@ -29,6 +29,10 @@ class LowPrecisionWeights:
     def __init__(self) -> None:
         self._kept: Any = WeakTensorKeyDictionary()
 
+    def __len__(self) -> int:
+        """For how many groups of weights something is kept."""
+        return len(self._kept)
+
     def get(
         self, weights: Sequence[Tensor], dtype: torch.dtype, make: Callable[[], Sequence[Tensor]]
     ) -> Sequence[Tensor]:

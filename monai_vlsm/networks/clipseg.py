@@ -37,8 +37,7 @@ class CLIPSegNet(PromptedNet):
         default_prompt: the text used when ``forward`` gets no tokens.
         dropout: probability of dropping an activation on its way to the decoder, in training mode.
         load_weights: False builds the network with random weights and without network access.
-        attention: transformers' implementation of attention, ``"sdpa"`` or ``"eager"``. The backward pass in bfloat16
-            on CPUs is a quarter faster with ``"eager"``.
+        attention: transformers' implementation of attention, ``"sdpa"`` or ``"eager"``.
         checkpointing: True keeps of each encoder layer only its input and computes the rest again in the backward pass,
             in training mode. The numbers stay the same; a step needs less memory and takes longer.
 
@@ -111,8 +110,9 @@ class CLIPSegNet(PromptedNet):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.
 
-        Padding beyond the longest prompt is cut off before the encoder. The mask is used for nothing else: the encoder
-        is causal and reads its result at the end-of-text token, so what follows has no influence.
+        Padding beyond the longest prompt is cut off before the encoder, on the CPU; a GPU would have to be waited for
+        (`monai_vlsm.engines.PreparePromptBatch` cuts it off before). The mask is used for nothing else: the encoder is
+        causal and reads its result at the end-of-text token, so what follows has no influence.
 
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
@@ -137,7 +137,8 @@ class CLIPSegNet(PromptedNet):
         Returns:
             Embeddings ``(B*K, D)``, then the states that the seams want to see, ``(B*K, C)`` each.
         """
-        if attention_mask is not None and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        if attention_mask is not None and attention_mask.device.type == "cpu" and not recorded:
             input_ids = input_ids[:, : int(attention_mask.sum(-1).max())]
         tower: CLIPSegTextModel = self.base.clip.text_model
         ends = self._end_positions(input_ids)

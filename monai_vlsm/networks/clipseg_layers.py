@@ -49,7 +49,7 @@ class EncoderAttention(CLIPSegAttention):
         """States ``(B, N, C)`` to the same shape, and attention weights where the implementation returns them."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
         dtype = _autocast_type(hidden_states)
-        drops = self.training and bool(self.config.attention_dropout)
+        drops = self.training and bool(self.dropout)
         trains = _trains_through(hidden_states, *projections, self.out_proj)
         if dtype is None or attention_mask is not None or drops or not trains:
             return super().forward(hidden_states, attention_mask, **kwargs)
@@ -114,8 +114,8 @@ def _around(kind: type[Any], inner: Any) -> Any:
 
 def _upsampling(inner: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
     """`Upsampling` with the weights of ``inner``, or ``inner`` where its windows overlap."""
-    stride = inner.stride[0]
-    layer = Upsampling(inner.in_channels, inner.out_channels, stride, stride, device="meta")
+    stride, bias = inner.stride[0], inner.bias is not None
+    layer = Upsampling(inner.in_channels, inner.out_channels, stride, stride, bias=bias, device="meta")
     if layer.extra_repr() != inner.extra_repr():
         return inner
     layer.weight, layer.bias = inner.weight, inner.bias
