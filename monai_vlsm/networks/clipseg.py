@@ -17,7 +17,7 @@ from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.clipseg_layers import exchange_layers
 from monai_vlsm.networks.pretrained import load_base
-from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.prompted import PromptedNet, without_padding
 
 __all__ = ["CLIPSegNet"]
 
@@ -110,9 +110,8 @@ class CLIPSegNet(PromptedNet):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.
 
-        Padding beyond the longest prompt is cut off before the encoder, on the CPU; a GPU would have to be waited for
-        (`monai_vlsm.engines.PreparePromptBatch` cuts it off before). The mask is used for nothing else: the encoder is
-        causal and reads its result at the end-of-text token, so what follows has no influence.
+        Padding beyond the longest prompt is cut off before the encoder. The mask is used for nothing else: the encoder
+        is causal and reads its result at the end-of-text token, so what follows has no influence.
 
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
@@ -137,9 +136,7 @@ class CLIPSegNet(PromptedNet):
         Returns:
             Embeddings ``(B*K, D)``, then the states that the seams want to see, ``(B*K, C)`` each.
         """
-        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        if attention_mask is not None and attention_mask.device.type == "cpu" and not recorded:
-            input_ids = input_ids[:, : int(attention_mask.sum(-1).max())]
+        input_ids = without_padding(input_ids, attention_mask)
         tower: CLIPSegTextModel = self.base.clip.text_model
         ends = self._end_positions(input_ids)
         rows = torch.arange(ends.shape[0], device=ends.device)

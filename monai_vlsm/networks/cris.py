@@ -19,7 +19,7 @@ from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
-from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet, without_padding
 
 __all__ = ["CRISNet", "CRISText"]
 
@@ -56,7 +56,8 @@ class CRISNet(PromptedNet):
         default_prompt: the text used when ``forward`` gets no tokens.
         dropout: probability of dropping an activation of the decoder, in training mode.
         mask_padding: True hides the padding of a text from the decoder. False lets it look at all columns of
-            ``input_ids``, as the authors of VLSM-Adapter trained CRIS; texts must then be padded to one length.
+            ``input_ids``, as the authors of VLSM-Adapter trained CRIS; texts must then be padded to one length, and
+            batches prepared by ``PreparePromptBatch(cut_padding=False)``.
         load_weights: False builds the network with random weights, whatever ``weights`` says.
 
     Raises:
@@ -123,9 +124,8 @@ class CRISNet(PromptedNet):
         padding = None
         if self.mask_padding:
             padding = self._after_end(input_ids) if attention_mask is None else attention_mask == 0
-            if attention_mask is not None and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
-                longest = int(attention_mask.sum(-1).max())
-                input_ids, padding = input_ids[:, :longest], padding[:, :longest]
+            input_ids = without_padding(input_ids, attention_mask)
+            padding = padding[:, : input_ids.shape[1]]
         output = self.text(input_ids=input_ids)
         return CRISText(output.last_hidden_state, output.text_embeds, padding)
 

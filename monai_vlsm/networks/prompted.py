@@ -16,7 +16,7 @@ from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.errors import UserError
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet", "without_padding"]
 
 # of the images that CLIP was trained on (Radford et al., ICML 2021); CLIPSeg uses those of ImageNet
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -247,6 +247,21 @@ class PromptedNet(nn.Module, ABC):
                 "ToRGBd makes three channels and ResizePictured makes it square"
             )
         self._check_size(image.shape[2])
+
+
+def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Columns up to the longest text, if the mask is on the CPU and no graph is recorded; else all columns.
+
+    A GPU would have to be waited for to learn the length; `monai_vlsm.engines.PreparePromptBatch` cuts before.
+
+    Args:
+        input_ids: ``(B*K, L)``.
+        attention_mask: ``(B*K, L)`` or None.
+    """
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    if attention_mask is None or recorded or attention_mask.device.type != "cpu":
+        return input_ids
+    return input_ids[:, : int(attention_mask.sum(-1).max())]
 
 
 def _one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:

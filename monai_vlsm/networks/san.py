@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
-from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet, without_padding
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork
@@ -138,8 +138,7 @@ class SANNet(PromptedNet):
         Raises:
             ValueError: when a text is longer than CLIP's context.
         """
-        if attention_mask is not None and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
-            input_ids = input_ids[:, : int(attention_mask.sum(-1).max())]
+        input_ids = without_padding(input_ids, attention_mask)
         self._check_length(input_ids.shape[1])
         embeddings: Tensor = self.clip.text_projection(self.clip.text_model(input_ids=input_ids).pooler_output)
         return embeddings
