@@ -6,6 +6,6 @@ from __future__ import annotations
 
 from monai_vlsm.kernels.attention import FrozenAttention
 from monai_vlsm.kernels.mlp import FrozenSiLUMLP, NarrowMLP
-from monai_vlsm.kernels.weights import LowPrecisionWeights
+from monai_vlsm.kernels.weights import PreparedWeights
 
-__all__ = ["FrozenAttention", "FrozenSiLUMLP", "LowPrecisionWeights", "NarrowMLP"]
+__all__ = ["FrozenAttention", "FrozenSiLUMLP", "NarrowMLP", "PreparedWeights"]

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Frozen weights in the type that products are calculated in, made once instead of in each step."""
+"""Frozen weights in the form and type that products are calculated in, made once instead of in each step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["LowPrecisionWeights"]
+__all__ = ["PreparedWeights"]
 
 _State = tuple[Any, ...]
 
 
-class LowPrecisionWeights:
+class PreparedWeights:
     """What was made of frozen weights, kept for as long as they live and do not change.
 
     torch's autocast casts a weight that needs no gradient again whenever it is used. Networks that share the memory of

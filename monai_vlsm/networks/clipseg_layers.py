@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, pixel_shuffle
+from torch.nn.functional import conv2d, linear, pixel_shuffle, scaled_dot_product_attention
 from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegAttention, CLIPSegMLP
 
-from monai_vlsm.kernels import FrozenAttention, FrozenSiLUMLP, LowPrecisionWeights, NarrowMLP
+from monai_vlsm.kernels import FrozenAttention, FrozenSiLUMLP, NarrowMLP, PreparedWeights
 
 __all__ = ["exchange_layers"]
 
 _GELU = 1.702  # CLIP's GELU is h * sigmoid(1.702 h), and so silu(1.702 h) / 1.702
 
-_low_precision = LowPrecisionWeights()
+_prepared = PreparedWeights()
 
 
 def exchange_layers(base: CLIPSegForImageSegmentation) -> None:
@@ -41,7 +41,10 @@ def exchange_layers(base: CLIPSegForImageSegmentation) -> None:
 
 
 class EncoderAttention(CLIPSegAttention):
-    """Self-attention; frozen and in bfloat16 on a CPU it trains through `monai_vlsm.kernels.FrozenAttention`."""
+    """Self-attention; frozen and on a CPU it trains with one product for queries, keys and values.
+
+    In bfloat16 the rest of it is `monai_vlsm.kernels.FrozenAttention` too.
+    """
 
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
@@ -51,13 +54,23 @@ class EncoderAttention(CLIPSegAttention):
         dtype = _autocast_type(hidden_states)
         drops = self.training and bool(self.dropout)
         trains = _trains_through(hidden_states, *projections, self.out_proj)
-        if dtype is None or attention_mask is not None or drops or not trains:
+        if attention_mask is not None or drops or not trains:
             return super().forward(hidden_states, attention_mask, **kwargs)
         weights = [part for layer in projections for part in (layer.weight, layer.bias)]
-        weight, bias = _low_precision.get(weights, dtype, lambda: _joined(projections, self.scale))
+        weight, bias = _prepared.get(weights, dtype or hidden_states.dtype, lambda: _joined(projections, self.scale))
         causal = bool(kwargs.get("is_causal", self.is_causal))
+        if dtype is None:
+            return self.out_proj(_attention(hidden_states, weight, bias, self.num_heads, causal)), None
         attended = FrozenAttention.apply(hidden_states.to(dtype), weight, bias, self.num_heads, causal)
         return linear(attended, *_cast(self.out_proj, dtype)), None
+
+
+def _attention(states: Tensor, weight: Tensor, bias: Tensor, heads: int, causal: bool) -> Tensor:
+    """What `monai_vlsm.kernels.FrozenAttention` computes, by torch's kernel, which is the faster one in float32."""
+    split = linear(states, weight, bias).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    query, key, value = split.unbind(0)
+    attended = scaled_dot_product_attention(query, key, value, is_causal=causal, scale=1.0)
+    return attended.transpose(1, 2).flatten(2)
 
 
 class EncoderMLP(CLIPSegMLP):
@@ -158,4 +171,4 @@ def _joined(projections: Sequence[nn.Linear], scale: float) -> list[Tensor]:
 def _cast(layer: nn.Linear, dtype: torch.dtype, factor: float = 1.0, bias_factor: float = 1.0) -> Sequence[Tensor]:
     """Weight and bias of a frozen layer, each times a factor, in another type."""
     weights = (layer.weight, layer.bias)
-    return _low_precision.get(weights, dtype, lambda: (layer.weight * factor, layer.bias * bias_factor))
+    return _prepared.get(weights, dtype, lambda: (layer.weight * factor, layer.bias * bias_factor))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_vlsm.kernels import LowPrecisionWeights
+from monai_vlsm.kernels import PreparedWeights
 
 CHANGES: dict[str, Callable[[nn.Linear], object]] = {
     "load_state_dict": lambda layer: layer.load_state_dict({"weight": torch.ones(2, 3), "bias": torch.ones(2)}),
@@ -32,7 +32,7 @@ class Counter:
         self.made += 1
         return [2 * self.layer.weight, 2 * self.layer.bias]
 
-    def get(self, kept: LowPrecisionWeights, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
+    def get(self, kept: PreparedWeights, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
         return list(kept.get((self.layer.weight, self.layer.bias), dtype, self))
 
 
@@ -43,7 +43,7 @@ def counter() -> Counter:
 
 
 def test_made_once(counter: Counter) -> None:
-    kept = LowPrecisionWeights()
+    kept = PreparedWeights()
     first, second = counter.get(kept), counter.get(kept)
     assert counter.made == 1
     assert all(a is b for a, b in zip(first, second, strict=True))
@@ -53,7 +53,7 @@ def test_made_once(counter: Counter) -> None:
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 def test_made_again_after_a_change(change: Callable[[nn.Linear], object], counter: Counter) -> None:
-    kept = LowPrecisionWeights()
+    kept = PreparedWeights()
     counter.get(kept)
     change(counter.layer)
     weight, bias = counter.get(kept)
@@ -63,13 +63,13 @@ def test_made_again_after_a_change(change: Callable[[nn.Linear], object], counte
 
 
 def test_each_type_gets_its_own(counter: Counter) -> None:
-    kept = LowPrecisionWeights()
+    kept = PreparedWeights()
     types = (torch.bfloat16, torch.float16)
     assert [counter.get(kept, dtype)[0].dtype for dtype in types] == list(types)
 
 
 def test_copies_of_a_layer_have_nothing_yet(counter: Counter) -> None:
-    kept = LowPrecisionWeights()
+    kept = PreparedWeights()
     counter.get(kept)
     other = Counter(copy.deepcopy(counter.layer))
     other.get(kept)
@@ -77,7 +77,7 @@ def test_copies_of_a_layer_have_nothing_yet(counter: Counter) -> None:
 
 
 def test_gone_with_the_layer(counter: Counter) -> None:
-    kept = LowPrecisionWeights()
+    kept = PreparedWeights()
     counter.get(kept)
     assert len(kept) == 1
     del counter.layer
