@@ -18,9 +18,8 @@ __all__ = ["FrozenAttention"]
 class FrozenAttention(torch.autograd.Function):
     """Queries, keys and values in one product, softmax, weighted sum; gradients for the states only.
 
-    The probabilities are kept for the backward pass, 2 H N^2 bytes for each image in bfloat16. torch's attention for
-    CPUs computes them again there, in blocks that use no bfloat16 instructions (torch 2.13); its own softmax
-    calculates in float32 whatever the type of its input, and so does this one.
+    The probabilities are kept for the backward pass, 2 H N^2 bytes for each image in bfloat16; torch's attention for
+    CPUs computes them again there. The softmax calculates in float32 whatever the type of its input.
     """
 
     @staticmethod
