@@ -15,9 +15,9 @@ from ignite.engine import Events
 from monai.engines import Workflow
 from torch import Tensor
 
-from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.rows import gather_rows
 from monai_vlsm.handlers.scores import texts_of
+from monai_vlsm.io import replacing
 from monai_vlsm.prompts import CLASS, TAGS
 
 __all__ = ["CalibrationWriter", "calibration_bins", "count_bins"]

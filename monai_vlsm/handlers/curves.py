@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import EpochLoss, scalar_metrics, validated_in
-from monai_vlsm.handlers.files import replacing
+from monai_vlsm.io import replacing
 
 __all__ = ["CurvePlot", "draw_curves"]
 

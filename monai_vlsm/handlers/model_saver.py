@@ -14,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import is_best_epoch, validated_in
-from monai_vlsm.handlers.files import save_atomically
+from monai_vlsm.io import save_atomically
 
 __all__ = ["ModelSaver"]
 

@@ -27,9 +27,9 @@ from monai.transforms import Resize
 from torch import Tensor
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
-from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.scores import prompts_of, texts_of
 from monai_vlsm.inferers import FEATURES_KEY
+from monai_vlsm.io import replacing
 
 __all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced", "fill", "outline"]
 

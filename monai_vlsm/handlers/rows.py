@@ -15,7 +15,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from monai_vlsm.handlers.files import replacing
+from monai_vlsm.io import replacing
 
 __all__ = ["RowWriter", "gather_rows", "write_rows"]
 

@@ -18,7 +18,7 @@ import ignite.distributed as idist
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from monai_vlsm.handlers.files import replacing
+from monai_vlsm.io import replacing
 
 __all__ = ["RunInfoWriter", "package_versions"]
 

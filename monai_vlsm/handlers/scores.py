@@ -16,8 +16,8 @@ import torch
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
-from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
+from monai_vlsm.io import replacing
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of"]

@@ -17,8 +17,8 @@ from ignite.engine import Events
 from monai.engines import Workflow
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.handlers.files import save_atomically
 from monai_vlsm.handlers.random_state import get_random_state, set_random_state
+from monai_vlsm.io import save_atomically
 
 __all__ = ["ResumeError", "TrainingState"]
 

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from monai_vlsm.handlers.files import replacing
 from monai_vlsm.handlers.overlays import fill, outline
+from monai_vlsm.io import replacing
 from monai_vlsm.serving.segmentation import Segmentation
 
 __all__ = ["draw_segmentation", "prompt_colours", "save_picture"]

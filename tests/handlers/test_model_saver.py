@@ -13,7 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_vlsm.handlers import ModelSaver
-from monai_vlsm.handlers.files import replacing
+from monai_vlsm.io import replacing
 
 
 class _Epoch:
