@@ -101,7 +101,7 @@ def test_mini_on_the_sample(tmp_path: Path, format: str) -> None:
         files = export_network(network, tmp_path / form, format, form, PROMPTS)
         logits = compute(files, image, 1)
         torch.testing.assert_close(logits, wanted, atol=LIMIT, rtol=0)
-        assert torch.equal(logits > 0, wanted > 0)
+        assert ((logits > 0) == (wanted > 0))[wanted.abs() > LIMIT].all()
         sizes[form] = files.model.stat().st_size
     assert 0 < (wanted > 0).float().mean() < 1
     # the text encoder and its words: nothing of them is left in the embedding form

@@ -174,8 +174,9 @@ def test_new_base_weights_are_noticed_between_steps(backbone: Path) -> None:
         each.base.load_state_dict(weights)
     logits, gradients = step(net, autocast=True)
     expected, expected_gradients = step(fresh, autocast=True)
-    assert torch.equal(logits, expected)
-    assert torch.equal(flat(gradients), flat(expected_gradients))
+    # two networks at two addresses: bfloat16 rounds to 1/256; the old weights would be off by far more
+    for found, wanted in ((logits, expected), (flat(gradients), flat(expected_gradients))):
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
 def test_same_keys_classes_and_copies(backbone: Path) -> None:

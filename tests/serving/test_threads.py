@@ -35,6 +35,11 @@ def in_threads(work: Callable[[int], None]) -> None:
         list(pool.map(begin, range(THREADS)))
 
 
+def same(logits: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Equal but for rounding: the bank's weights lie at other addresses than those of the network that stands alone."""
+    return torch.allclose(logits, expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def loaded(backbone: Path, files: Files) -> AdapterBank:
     bank = AdapterBank(backbone)
@@ -54,7 +59,7 @@ def test_predictions(loaded: AdapterBank, expected: dict[tuple[str, int], torch.
     def work(thread: int) -> None:
         for seed in range(ROUNDS):
             kind = KINDS[(thread + seed) % len(KINDS)]
-            if not torch.equal(ask(loaded.network(kind), seed), expected[kind, seed]):
+            if not same(ask(loaded.network(kind), seed), expected[kind, seed]):
                 wrong.append((kind, seed))
 
     in_threads(work)
@@ -72,7 +77,7 @@ def test_loading_and_unloading_meanwhile(
             return
         for seed in range(ROUNDS):
             kind = KINDS[(thread + seed) % len(KINDS)]
-            if not torch.equal(ask(loaded.network(kind), seed), expected[kind, seed]):
+            if not same(ask(loaded.network(kind), seed), expected[kind, seed]):
                 wrong.append((kind, seed))
 
     def change(thread: int) -> None:
@@ -81,7 +86,7 @@ def test_loading_and_unloading_meanwhile(
             loaded.load(name, files[kind])
             network = loaded.network(name)
             loaded.unload(name)
-            if not torch.equal(ask(network, seed), expected[kind, seed]):  # a request that began before goes on
+            if not same(ask(network, seed), expected[kind, seed]):  # a request that began before goes on
                 wrong.append((name, seed))
 
     in_threads(work)
