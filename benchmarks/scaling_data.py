@@ -31,8 +31,8 @@ from monai_vlsm.data import absent_probability, check_records, load_datalist, wi
 from monai_vlsm.data.audit import audit_dataset
 from monai_vlsm.handlers import OverlayWriter
 from monai_vlsm.handlers.overlays import Overlay
-from monai_vlsm.handlers.rows import write_rows
 from monai_vlsm.handlers.scores import image_rows, score_summary
+from monai_vlsm.io import write_rows
 from monai_vlsm.report import write_report
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,14 +1,17 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Writing files so that a reader never meets half of one, and saying plainly when it cannot be done."""
+"""Files that a reader never meets half written, with a plain word where they cannot be; and tables as CSV."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,23 +19,36 @@ from monai_vlsm.errors import UserError
 
 __all__ = [
     "PART",
+    "TableError",
     "WriteError",
+    "read_rows",
     "replacing",
     "require_writable",
     "save_atomically",
+    "table_lines",
+    "table_text",
     "write_bytes",
     "write_json",
+    "write_rows",
     "write_text",
 ]
 
 PART = ".part"
 """How the name of a temporary file ends; it begins with a dot."""
 
+_DELIMITERS = ",;\t"  # a comma; what spreadsheets write where the comma is the decimal point; copied cells
+# how a cell begins that a spreadsheet runs, the wide forms of East Asian keyboards too; or such a cell made safe
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NAME_BYTES = 100  # of the target's name in that of its temporary file: file systems take 255 in all
 
 
 class WriteError(UserError, OSError):
     """A file or folder cannot be written: no room, no permission, or something else is in its place."""
+
+
+class TableError(UserError, ValueError):
+    """A file is no table: no text in UTF-8, or a row that does not fit the first one."""
 
 
 @contextmanager
@@ -180,3 +196,79 @@ def require_writable(folder: str | os.PathLike[str]) -> None:
         for parent in made:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, which `table_lines` takes away;
+    numbers, negative ones too, stay as they are.
+
+    Args:
+        columns: the header.
+        rows: column to value; a column that is missing gives an empty cell.
+
+    Raises:
+        ValueError: when a row has another column.
+    """
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, [_safe(column) for column in columns])  # its line ends make it quote returns too
+    writer.writeheader()
+    writer.writerows({_safe(name): _safe(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()  # names of files may hold what is no text
+
+
+def _safe(cell: Any) -> Any:
+    runs = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if runs else cell
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def write_rows(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `table_text`, all or nothing.
+
+    Raises:
+        WriteError: when it cannot be done.
+    """
+    write_text(path, table_text(columns, rows))
+
+
+def table_lines(text: str, by_hand: bool = False) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV that are not empty, each with the number of its last line in the text; the header first.
+
+    Args:
+        text: comma, semicolon or tab between the cells; the first line tells.
+        by_hand: True leaves out spaces around cells, which people put there.
+
+    Raises:
+        TableError: a cell of more than 128 kB, as after a quotation mark that nothing closes.
+    """
+    try:
+        first = StringIO(text, newline="").readline()
+        sign = max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), [])))
+        reader = csv.reader(StringIO(text, newline=""), delimiter=sign, skipinitialspace=by_hand)
+        lines = [(reader.line_num, [_as_it_was(cell.strip() if by_hand else cell) for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise TableError(f"no table: {error}; a quotation mark may be missing") from error
+    return [(number, cells) for number, cells in lines if any(cells)]
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """Read what `write_rows` wrote: column to text; numbers come as text too.
+
+    Raises:
+        TableError: when the file is no such table, or cannot be read.
+    """
+    try:
+        (_, header), *lines = table_lines(Path(path).read_bytes().decode("utf-8-sig")) or [(0, [])]
+    except (OSError, UnicodeDecodeError, TableError) as error:
+        raise TableError(f"cannot read {path}: {error}") from error
+    for number, cells in lines:
+        if len(cells) != len(header):
+            raise TableError(
+                f"{path}, line {number}: expected {len(header)} cells as in the first line, got {len(cells)}"
+            )
+    return [dict(zip(header, cells, strict=True)) for _, cells in lines]

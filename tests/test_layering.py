@@ -15,7 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "io": {"errors"},
     "adapters": {"errors", "io"},
     "backbones": {"errors"},
-    "prompts": {"errors"},
+    "prompts": {"errors", "io"},
     "data": {"errors", "io", "prompts"},
     "engines": set(),
     "handlers": {"errors", "inferers", "io", "prompts"},

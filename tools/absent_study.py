@@ -20,7 +20,6 @@ takes 24 records of each list, to try it out.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_vlsm.data import load_datalist
 from monai_vlsm.data.tables import markdown_table
+from monai_vlsm.io import read_rows
 from monai_vlsm.samples import is_sample, sample_dir
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "vlsm_dense"
@@ -112,10 +112,7 @@ def shared_settings(arguments: argparse.Namespace, words: Sequence[str]) -> dict
 
 def read(path: Path) -> Rows:
     """All rows of a CSV, none if there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return list(read_rows(path)) if path.is_file() else []
 
 
 def mean_and_interval(values: Sequence[float], images: Sequence[str], seed: int = 0) -> tuple[float, float, float]:

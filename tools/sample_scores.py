@@ -16,7 +16,6 @@ of them does not hold.
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -28,6 +27,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_vlsm.adapters import TrainedState
 from monai_vlsm.data import load_datalist
+from monai_vlsm.io import read_rows
 from monai_vlsm.samples import sample_dir
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -52,8 +52,7 @@ def evaluate(bundle: Path, records: list[dict[str, Any]], model_file: Path) -> l
         workflow = ConfigWorkflow(configs, workflow_type="train", logging_file=False, **override)
         workflow.initialize()
         workflow.run()
-        with Path(folder, "metrics.csv").open(encoding="utf-8") as file:
-            return [float(row["val_dice"]) for row in csv.DictReader(file)]
+        return [float(row["val_dice"]) for row in read_rows(Path(folder, "metrics.csv"))]
 
 
 def structure(record: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import Any
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
+from monai_vlsm.io import TableError, table_lines
 from monai_vlsm.prompts import TAGS, official_tags, plain_tags
 
 __all__ = ["Row", "prompt_table", "read_rows"]
 
 STYLES = tuple(f"p{i}" for i in range(10))
 COLUMNS = ("image", "mask", "prompt")
-DELIMITERS = ",;\t"  # a comma; what spreadsheets write where the comma is the decimal point; copied cells
 PromptTable = dict[str, str | list[str]]
 Box = tuple[float, float, float, float]
 
@@ -208,25 +207,14 @@ def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_entries(file: Path) -> Iterator[tuple[str, Any]]:
-    lines = _text(file).splitlines(keepends=True)
-    headers = {sign: [cell.strip() for cell in next(_csv_reader(lines[:1], sign))] for sign in DELIMITERS}
-    delimiter = next((sign for sign, cells in headers.items() if set(COLUMNS) <= set(cells)), None)
-    if delimiter is None:
+    text = _text(file)
+    try:
+        (number, header), *lines = table_lines(text, by_hand=True)
+    except TableError as error:
+        raise DatasetProblems([Problem(str(file), "a table", str(error))]) from error
+    if not set(COLUMNS) <= set(header):
         expected = f"the columns {', '.join(COLUMNS)} with commas, semicolons or tabs"
-        raise DatasetProblems([Problem(f"{file}, line 1", expected, lines[0].strip())])
-    reader = _csv_reader(lines, delimiter)
-    header = headers[delimiter]
-    next(reader)
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        yield f"line {reader.line_num}", _csv_entry(header, cells)
-
-
-def _csv_reader(lines: list[str], delimiter: str) -> Any:
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-
-
-def _csv_entry(header: list[str], cells: list[str]) -> Any:
-    """A table; the bare cells, which no reader of entries takes, if their number is wrong."""
-    return dict(zip(header, map(str.strip, cells), strict=True)) if len(cells) == len(header) else cells
+        raise DatasetProblems([Problem(f"{file}, line {number}", expected, text.strip().partition("\n")[0].strip())])
+    for number, cells in lines:
+        # the bare cells, which no reader of entries takes, if their number is wrong
+        yield f"line {number}", dict(zip(header, cells, strict=True)) if len(cells) == len(header) else cells

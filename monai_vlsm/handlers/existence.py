@@ -17,9 +17,9 @@ from ignite.engine import Events
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names
-from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
+from monai_vlsm.handlers.rows import RowWriter, gather_rows
 from monai_vlsm.handlers.scores import prompts_of
-from monai_vlsm.io import save_atomically
+from monai_vlsm.io import save_atomically, write_rows
 
 __all__ = ["ExistenceWriter", "ThresholdSetter", "best_threshold"]
 

@@ -14,7 +14,8 @@ import torch
 from monai.engines import Workflow
 from torch import Tensor
 
-from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
+from monai_vlsm.handlers.rows import RowWriter, gather_rows
+from monai_vlsm.io import write_rows
 
 __all__ = ["PROBE_COLUMNS", "ProbeWriter", "probe_rows", "remove_probes"]
 

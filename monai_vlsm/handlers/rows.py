@@ -1,13 +1,11 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a table from all processes, and the table as CSV."""
+"""Rows of a table from all processes."""
 
 from __future__ import annotations
 
-import csv
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
@@ -15,9 +13,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from monai_vlsm.io import replacing
-
-__all__ = ["RowWriter", "gather_rows", "write_rows"]
+__all__ = ["RowWriter", "gather_rows"]
 
 Entry = TypeVar("Entry")
 
@@ -29,14 +25,6 @@ def gather_rows(rows: list[Entry]) -> list[Entry]:
     gathered: list[Any] = [None] * idist.get_world_size()
     torch.distributed.all_gather_object(gathered, rows)
     return [row for part in gathered for row in part]
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV in UTF-8 with a header, all or nothing."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(columns))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 class RowWriter(ABC):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,8 @@ import torch
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
-from monai_vlsm.handlers.rows import RowWriter, gather_rows, write_rows
-from monai_vlsm.io import replacing
+from monai_vlsm.handlers.rows import RowWriter, gather_rows
+from monai_vlsm.io import write_json, write_rows
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of"]
@@ -158,8 +157,7 @@ class ScoreWriter(RowWriter):
             means = scalar_metrics(engine).items()
             summary["mean"] = {name: value if math.isfinite(value) else None for name, value in means}
         write_rows(self.output_dir / "metrics.csv", list(rows[0]), rows)
-        with replacing(self.output_dir / "metrics.json") as path:
-            path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.output_dir / "metrics.json", summary)
 
 
 def _details(engine: Workflow, name: str, count: int) -> list[float]:

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
+from monai_vlsm.io import TableError, table_lines
 from monai_vlsm.prompts.recipe import RecipeError
 from monai_vlsm.prompts.templates import FIELDS, METADATA
 
 __all__ = ["assign_splits", "read_metadata"]
 
-DELIMITERS = ",;\t"
 METADATA_FIELDS = tuple(name for name, tag in FIELDS.items() if tag == METADATA)
 
 
@@ -31,24 +31,19 @@ def read_metadata(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         raise RecipeError(f"no such metadata file: {path}")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        (_, columns), *lines = table_lines(path.read_text(encoding="utf-8-sig"), by_hand=True) or [(0, [])]
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: expected text in UTF-8, found byte {error.start} in another coding") from error
-    sign = next((one for one in DELIMITERS if lines and one in lines[0]), DELIMITERS[0])
-    reader = csv.DictReader(lines, delimiter=sign, skipinitialspace=True)
-    columns = [column.strip() for column in reader.fieldnames or []]
-    reader.fieldnames = columns
+    except TableError as error:
+        raise RecipeError(f"{path}: {error}") from error
     known = ("patient", *METADATA_FIELDS)
     if "image" not in columns or not set(columns) & set(known):
         raise RecipeError(
             f"{path}: expected the columns image and at least one of {', '.join(known)}; "
             f"found {', '.join(columns) or 'an empty file'}"
         )
-    return {
-        row["image"].strip(): {name: (row[name] or "").strip() for name in known if name in columns}
-        for row in reader
-        if row["image"]
-    }
+    rows = [dict(zip_longest(columns, cells[: len(columns)], fillvalue="")) for _, cells in lines]
+    return {row["image"]: {name: row[name] for name in known if name in columns} for row in rows if row["image"]}
 
 
 def assign_splits(groups: Iterable[str], shares: Mapping[str, float]) -> dict[str, str]:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.errors import UserError
+from monai_vlsm.io import TableError, table_lines
 
 __all__ = ["ALL", "Columns", "Group", "ReportError", "clean", "groups", "natural", "read_columns", "select"]
 
@@ -77,12 +76,9 @@ def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str], optio
 
 def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        sign = max(",;\t", key=text.partition("\n")[0].count)
-        header, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header, *rows = [row for _, row in table_lines(path.read_bytes().decode("utf-8-sig"))] or [[]]
+    except (OSError, UnicodeDecodeError, TableError) as error:
         raise ReportError(f"cannot read {path}: {error}") from error
-    rows = [row for row in rows if row]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise ReportError(f"{path}, row {number}: expected {len(header)} cells as in the first row, got {len(row)}")

@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from io import StringIO
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -19,6 +17,7 @@ from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.prepare.camus_info import PatientInfo, patient_infos
 from monai_vlsm.data.prepare.pixels import png
 from monai_vlsm.data.prepare.plan import Family, Plan, Recipe, Wanted
+from monai_vlsm.io import table_text
 
 __all__ = ["FAMILY"]
 
@@ -66,18 +65,9 @@ def _plan(archive: Archive, wanted: Sequence[Wanted]) -> Plan:
     return Plan(
         {name: Recipe(files, partial(_image, reader, files)) for name, files in images.items() if files},
         {name: Recipe(files, partial(_mask, reader, files, k)) for name, (files, k) in masks.items() if files},
-        {"metadata.csv": _csv(rows)} if rows else {},
+        {"metadata.csv": table_text(list(rows[0]), rows).encode()} if rows else {},
         tuple(_notes(others)),
     )
-
-
-def _csv(rows: Sequence[Mapping[str, str]]) -> bytes:
-    """For ``data prompts``, whose recipes can name such a file."""
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _part(member: str) -> str:
