@@ -12,6 +12,7 @@ from torch import Tensor
 from monai_vlsm.adapters import TrainedState, count_parameters
 from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
 from monai_vlsm.networks import TargetUNet
+from monai_vlsm.networks.unet import UnknownTargetError
 
 TARGETS = ["brain", "left hemisphere", "white matter"]
 SIZE = 32
@@ -111,3 +112,13 @@ def test_unknown_prompt(network: TargetUNet) -> None:
 def test_bad_arguments(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         TargetUNet(**arguments)
+
+
+@pytest.mark.parametrize("backbone", ["unet", "unet-mini"])
+def test_words_are_read_without_another_models_files(backbone: str) -> None:
+    """A network without language must not need a download to number its prompts."""
+    network = TargetUNet(backbone, targets=["Tumor", "benign tumor"], image_size=64).eval()
+    ids = load_tokenizer(backbone)(["one small benign tumor", "tumor", "études"], padding=True, return_tensors="pt")
+    assert network.encode_text(ids.input_ids[:2]).tolist() == [1, 0]
+    with pytest.raises(UnknownTargetError, match="'études' names none"):
+        network.encode_text(ids.input_ids)
