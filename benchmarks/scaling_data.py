@@ -29,10 +29,9 @@ from tqdm import tqdm
 
 from monai_vlsm.data import absent_probability, check_records, load_datalist, with_absent_prompts
 from monai_vlsm.data.audit import audit_dataset
-from monai_vlsm.handlers import OverlayWriter
-from monai_vlsm.handlers.overlays import Overlay
 from monai_vlsm.handlers.scores import image_rows, score_summary
 from monai_vlsm.io import write_rows
+from monai_vlsm.names import OverlayNames
 from monai_vlsm.report import write_report
 
 RESULTS = Path(__file__).parent / "results"
@@ -73,9 +72,9 @@ def write_scores(folder: Path, records: Sequence[dict[str, Any]]) -> None:
 
 def name_overlays(folder: Path, count: int) -> None:
     """File names of overlays of images that all have one name."""
-    writer, none = OverlayWriter(folder), np.zeros(0)
+    names = OverlayNames()
     for _ in range(count):
-        writer._file_stem(Overlay("image", none, none, none, [], [], style="p1"))
+        names.stem("image", "p1")
 
 
 def parts(count: int, folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:

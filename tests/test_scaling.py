@@ -18,9 +18,8 @@ import pytest
 
 from monai_vlsm.data import ClassPromptError, load_datalist
 from monai_vlsm.data.absent import absent_structures
-from monai_vlsm.handlers import OverlayWriter
-from monai_vlsm.handlers.overlays import Overlay
 from monai_vlsm.handlers.scores import score_summary
+from monai_vlsm.names import OverlayNames
 from monai_vlsm.report.cases import picture_files
 from monai_vlsm.report.reading import read_run
 
@@ -69,10 +68,8 @@ def structures(count: int, folder: Path) -> Work:
 
 
 def overlay_names(count: int, folder: Path) -> Work:
-    writer = OverlayWriter(folder)
-    none = np.zeros(0)
-    overlays = [Overlay("same", none, none, none, [], [], style="p1") for _ in range(count)]
-    return lambda: [writer._file_stem(overlay) for overlay in overlays]
+    names = OverlayNames()
+    return lambda: [names.stem("same", "p1") for _ in range(count)]
 
 
 def report_pictures(count: int, folder: Path) -> Work:

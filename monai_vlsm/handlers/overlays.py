@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,33 +14,33 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Events
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from monai.engines import Workflow
 from monai.metrics import compute_dice
-from monai.transforms import Resize
+from PIL import Image
 from torch import Tensor
 
+from monai_vlsm import drawing
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.scores import prompts_of, texts_of
 from monai_vlsm.inferers import FEATURES_KEY
-from monai_vlsm.io import replacing
+from monai_vlsm.names import OverlayNames
+from monai_vlsm.outputs import Outputs
 
-__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced", "fill", "outline"]
+__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
 
 # Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the images were normalised with
 
+_SIDE, _SMALL_SIDE = 432, 288  # pixels of a panel: of one structure, of several
+_ACROSS, _MOST = 5, 30  # structures in a row, structures that are drawn
 
 Pictures = Callable[[Mapping[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """One image to draw: RGB (H, W, 3) within 0..1, masks (K, H, W) bool, K prompts and Dice scores."""
+    """One image to draw, small already: uint8 RGB (h, w, 3), masks (K, h, w) bool, K prompts and Dice scores."""
 
     name: str
     image: np.ndarray
@@ -60,13 +57,14 @@ class Overlay:
         Raises:
             ValueError: when the entry holds features and there is no ``pictures`` that gives its picture.
         """
-        truth, pred = (torch.as_tensor(output[key]).detach().cpu().float() for key in ("label", "pred"))
-        dice = compute_dice(pred[None], truth[None], ignore_empty=False)[0]
+        truth, pred = (torch.as_tensor(output[key]).detach().cpu() for key in ("label", "pred"))
+        dice = compute_dice(pred[None].float(), truth[None].float(), ignore_empty=False)[0]
+        size = drawing.fit_size(truth.shape[1], truth.shape[2], _SIDE if len(truth) == 1 else _SMALL_SIDE)
         return cls(
             name=next(iter(batch_names(item)), "image"),
-            image=_display_image(_picture(item, pictures), truth.shape[1:]),
-            truth=truth.numpy() > 0.5,
-            pred=pred.numpy() > 0.5,
+            image=drawing.fit_image(_display_image(_picture(item, pictures)), size),
+            truth=drawing.fit_masks(truth.numpy() > 0.5, size),
+            pred=drawing.fit_masks(pred.numpy() > 0.5, size),
             prompts=prompts_of(item, len(truth)),
             dice=dice.tolist(),
             style=next(iter(texts_of(item, "prompt_style", "", len(truth))), ""),
@@ -81,12 +79,11 @@ def _picture(item: Mapping[str, Any], pictures: Pictures | None) -> Tensor:
     return pictures(item)
 
 
-def _display_image(image: Tensor, size: Sequence[int]) -> np.ndarray:
-    """Undo the normalisation of a network input (3, S, S) and give it back its shape: (H, W, 3) within 0..1."""
+def _display_image(image: Tensor) -> np.ndarray:
+    """Undo the normalisation of a network input (3, S, S): (S, S, 3) within 0..1."""
     pixels = torch.as_tensor(image).detach().cpu().float()
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    resized = Resize(tuple(size), mode="bilinear")(pixels * std + mean)
-    return np.asarray(resized).transpose(1, 2, 0).clip(0, 1)
+    return np.asarray(pixels * std + mean).transpose(1, 2, 0).clip(0, 1)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
@@ -94,71 +91,54 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})
 
 
-def draw_overlay(overlay: Overlay) -> Figure:
-    """Draw an image: one structure as image, truth, prediction side by side; K structures as columns of two rows."""
-    count, (height, width) = len(overlay.truth), overlay.image.shape[:2]
-    rows, columns, panel = (1, 3, 3.6) if count == 1 else (2, count, 2.4)
-    titles = [_title(overlay, index, width=90 if count == 1 else 26) for index in range(count)]
-    # inches for titles, legend and gaps; a layout engine takes three times as long
-    above, below, between = 0.4 + 0.2 * max(title.count("\n") + 1 for title in titles), 0.4, 0.05
-    figure = Figure(figsize=(panel * columns, (panel * height / width + between) * rows + above + below))
-    across, down = figure.get_size_inches()
-    grid = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        gridspec_kw={
-            "left": 0.1 / across,
-            "right": 1 - 0.1 / across,
-            "bottom": below / down,
-            "top": 1 - above / down,
-            "wspace": between / panel,
-            "hspace": between / panel,
-        },
-    )
-    for axes in grid.flat:
-        axes.imshow(overlay.image)
-        axes.set_axis_off()
-    if count == 1:
-        figure.suptitle(titles[0], fontsize=11, y=1 - 0.1 / down, va="top")
-        for axes, name in zip(grid[0], ("image", "truth", "prediction"), strict=True):
-            axes.set_title(name, fontsize=9, color="0.35")
-    for index, (truth, prediction) in enumerate([grid[0, 1:]] if count == 1 else grid.T):
-        if count > 1:
-            truth.set_title(titles[index], fontsize=10)
-        outline(truth, overlay.truth[index], TRUTH)
-        fill(prediction, overlay.pred[index], PREDICTION)
-        outline(prediction, overlay.truth[index], TRUTH)
-        outline(prediction, overlay.pred[index], PREDICTION)
-    lines = [
-        Line2D([], [], color=TRUTH, lw=2, label="truth"),
-        Line2D([], [], color=PREDICTION, lw=2, label="prediction"),
+def draw_overlay(overlay: Overlay) -> Image.Image:
+    """Draw an image: one structure as image, truth and prediction side by side; several in columns, truth above.
+
+    Of more than 30 structures the first 30 are drawn, so that the picture has a bounded size.
+    """
+    drawn = min(len(overlay.truth), _MOST)
+    left_out = len(overlay.truth) - drawn
+    if drawn == 1:
+        rows = [_one(overlay)]
+    else:
+        columns = [_column(overlay, index) for index in range(drawn)]
+        rows = [drawing.beside(columns[start : start + _ACROSS]) for start in range(0, drawn, _ACROSS)]
+    more = [drawing.text_block(f"... and {left_out} more structures", rows[0].width)] if left_out else []
+    legend = drawing.legend_block([(TRUTH, "truth"), (PREDICTION, "prediction")], 220, across=True)
+    return drawing.below([*rows, *more, legend], margin=10)
+
+
+def _one(overlay: Overlay) -> Image.Image:
+    panels = [overlay.image, _truth(overlay, 0), _prediction(overlay, 0)]
+    width = max(overlay.image.shape[1], 80)
+    named = [
+        drawing.below([drawing.text_block(name, width, 12), Image.fromarray(panel)], 4)
+        for name, panel in zip(("image", "truth", "prediction"), panels, strict=True)
     ]
-    figure.legend(handles=lines, loc="lower center", ncols=2, frameon=False, fontsize=10)
-    return figure
+    row = drawing.beside(named)
+    return drawing.below([drawing.text_block(_title(overlay, 0), max(row.width, 400), lines=8), row])
 
 
-def _title(overlay: Overlay, index: int, width: int) -> str:
-    prompt = textwrap.fill(overlay.prompts[index] or "(no prompt)", width)
+def _column(overlay: Overlay, index: int) -> Image.Image:
+    width = max(overlay.image.shape[1], 140)
+    title = drawing.text_block(_title(overlay, index), width, 13, lines=6)
+    return drawing.below([title, *map(Image.fromarray, (_truth(overlay, index), _prediction(overlay, index)))], 6)
+
+
+def _truth(overlay: Overlay, index: int) -> np.ndarray:
+    masks = overlay.truth[index][None]
+    return drawing.paint(overlay.image, masks[:0], masks, [TRUTH])
+
+
+def _prediction(overlay: Overlay, index: int) -> np.ndarray:
+    masks = np.stack([overlay.pred[index], overlay.truth[index]])
+    return drawing.paint(overlay.image, masks[:1], masks, [PREDICTION, TRUTH])
+
+
+def _title(overlay: Overlay, index: int) -> str:
+    prompt = " ".join(overlay.prompts[index].split()) or "(no prompt)"
     empty = "" if overlay.truth[index].any() else ", no truth"
     return f"{prompt}\nDice {overlay.dice[index]:.3f}{empty}"
-
-
-def outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    """Draw the border of a mask, bool ``(H, W)``, on the axes that show its picture."""
-    padded = np.pad(mask, 1).astype(float)  # so that the outline closes where the mask touches the border
-    if mask.any():
-        rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
-        limits = axes.axis()
-        axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.6)
-        axes.axis(limits)
-
-
-def fill(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    """Lay a colour over a mask, bool ``(H, W)``, on the axes that show its picture."""
-    layer = np.zeros((*mask.shape, 4))
-    layer[mask] = to_rgba(colour, 0.3)
-    axes.imshow(layer, aspect=axes.get_aspect())
 
 
 class OverlayWriter:
@@ -167,16 +147,18 @@ class OverlayWriter:
     The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
     prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
     several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
-    Attach to the *evaluator*, on all processes (process 0 writes).
+    Attach to the *evaluator*, on all processes (process 0 writes). Pictures of before are removed, and files that were
+    not written by this are never replaced.
 
     Args:
         output_dir: folder of the pictures, made if needed.
         count: number of pictures, at least 1. None writes one for each image (of process 0), as soon as it is scored;
-            that takes a quarter of a second each, so it is meant for evaluations, not for training.
+            that takes a tenth of a second each, so it is meant for evaluations, not for training.
         pictures: gives the network input (3, S, S) of an item whose ``image`` holds cached features
             (`monai_vlsm.caches.FeatureDataset.picture`); not asked for other items.
 
     Raises:
+        NotOursError: when it is attached: there are other pictures in the folder.
         ValueError: when ``count`` is less than 1.
     """
 
@@ -185,23 +167,25 @@ class OverlayWriter:
     ) -> None:
         if count is not None and count < 1:
             raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
-        self.output_dir = Path(output_dir)
+        self.outputs = Outputs(Path(output_dir), "overlays")
         self.count = count
         self.pictures = pictures
         self._overlays: list[Overlay] = []
-        self._names: set[str] = set()
-        self._numbers: dict[str, Iterator[int]] = {}
+        self._names = OverlayNames()
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
         if idist.get_rank() != 0:
             return
-        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        self.outputs.require_free(path.name for path in sorted(self.outputs.folder.glob("*.png")))
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
-    def _clear(self, engine: Workflow) -> None:
-        self._overlays, self._names, self._numbers = [], set(), {}
+    def _start(self, engine: Workflow) -> None:
+        self._overlays, self._names = [], OverlayNames()
+        if self.count is None:
+            self.outputs.clear()
 
     def _collect(self, engine: Workflow) -> None:
         pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
@@ -217,20 +201,12 @@ class OverlayWriter:
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
-        if is_best_epoch(engine):
-            for overlay in overlays:
-                self._draw(overlay)
+        if self.count is not None and is_best_epoch(engine):
+            drawn = [self._draw(overlay) for overlay in overlays]
+            self.outputs.clear(keep=drawn)
 
-    def _draw(self, overlay: Overlay) -> None:
-        with replacing(self.output_dir / f"{self._file_stem(overlay)}.png") as path:
-            draw_overlay(overlay).savefig(path, format="png", dpi=120, pil_kwargs={"compress_level": 1})
-
-    def _file_stem(self, overlay: Overlay) -> str:
-        name = re.sub(r"[^\w.-]+", "_", overlay.name)
-        styled = [f"{name}_{overlay.style}"] if overlay.style else []
-        # where to go on counting, else the cost grows with the square of equal names
-        numbers = self._numbers.setdefault(name, itertools.count(1))
-        stems = itertools.chain([name, *styled], (f"{name}_{number}" for number in numbers))
-        stem = next(stem for stem in stems if stem not in self._names)
-        self._names.add(stem)
-        return stem
+    def _draw(self, overlay: Overlay) -> str:
+        name = f"{self._names.stem(overlay.name, overlay.style)}.png"
+        with self.outputs.writing(name) as path:
+            drawing.save_png(draw_overlay(overlay), path)
+        return name

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from monai_vlsm.names import OverlayNames
 from monai_vlsm.report.columns import Columns, natural, select
 from monai_vlsm.report.reading import Run
 from monai_vlsm.report.scores import by_tag
@@ -114,19 +113,11 @@ def _case(pool: Columns, row: int, kind: str) -> Case:
 def picture_files(scores: Columns, pictures: Mapping[str, Path]) -> np.ndarray:
     """The picture of each row of ``metrics.csv``, or None.
 
-    Named as the handler ``OverlayWriter`` does: of an image with several styles, the first has the name of the image,
-    and the others have the style behind it; a number follows names that are taken.
+    Named as the handler ``OverlayWriter`` does (`monai_vlsm.names.OverlayNames`).
     """
-    stems: dict[tuple[str, str, str], str] = {}
-    taken: set[str] = set()
-    numbers: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
     keys = list(zip(scores["dataset"], scores["name"], scores["style"], strict=True))
-    for dataset, name, style in dict.fromkeys(keys):
-        base = re.sub(r"[^\w.-]+", "_", name)
-        styled = [f"{base}_{style}"] if style else []
-        wanted = itertools.chain([base, *styled], (f"{base}_{number}" for number in numbers[base]))
-        stems[dataset, name, style] = next(stem for stem in wanted if stem not in taken)
-        taken.add(stems[dataset, name, style])
+    names = OverlayNames()
+    stems = {key: names.stem(name, style) for key in dict.fromkeys(keys) for _, name, style in [key]}
     found = np.full(len(keys), None, dtype=object)
     found[:] = [pictures.get(stems[key]) for key in keys]
     return found

@@ -4,70 +4,39 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from PIL import Image
 
-from monai_vlsm.handlers.overlays import fill, outline
+from monai_vlsm import drawing
 from monai_vlsm.io import replacing
 from monai_vlsm.serving.segmentation import Segmentation
 
-__all__ = ["draw_segmentation", "prompt_colours", "save_picture"]
+__all__ = ["draw_segmentation", "save_picture"]
 
-# Okabe and Ito, without black: told apart by colour-blind readers
-_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
-_PANEL, _LINE, _MARGIN = 4.0, 0.21, 0.1  # inches
-_LETTERS, _LONGEST = 90, 200  # of a line, of a prompt
+_SIDE, _LEAST = 512, 480  # pixels: of a panel, of the text below narrow ones
+_LONGEST = 200  # letters of a prompt
 _FILLED = 4  # with more prompts, only outlines
 
 
-def prompt_colours(count: int) -> list[str]:
-    """One colour for each of ``count`` prompts, as ``#RRGGBB``."""
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    return [to_hex(colormaps["turbo"]((index + 0.5) / count)) for index in range(count)]
+def draw_segmentation(result: Segmentation) -> Image.Image:
+    """The image as it is, and beside it with its masks; below, prompts with existence score and size.
 
-
-def draw_segmentation(result: Segmentation) -> Figure:
-    """The image as it is, and beside it with filled outlines; below, prompts with existence score and size."""
-    view, colours = result.view, prompt_colours(len(result.prompts))
-    lines = [_line(result, index) for index in range(len(result.prompts))]
+    The picture has a bounded size, about 1050 pixels across, whatever the size of the image; of masks nothing vanishes.
+    Where the file says how the patient lies, letters at the edges do too. See `monai_vlsm.drawing.paint` for masks that
+    lie in each other.
+    """
+    view, colours = result.view, drawing.prompt_colours(len(result.prompts))
     rows, columns = view.picture.shape[:2]
-    height = _PANEL * rows * view.aspect / columns
-    title, legend = 0.35, _LINE * sum(line.count("\n") + 1 for line in lines) + 0.2
-    down, across = title + height + legend, 2 * _PANEL + 3 * _MARGIN
-    figure = Figure(figsize=(across, down))
-    for index in (0, 1):
-        left = (_MARGIN + index * (_PANEL + _MARGIN)) / across
-        axes = figure.add_axes((left, legend / down, _PANEL / across, height / down))
-        axes.imshow(view.picture, aspect=view.aspect)
-        axes.set_axis_off()
-        if index == 1:
-            _draw_masks(axes, view.masks, colours)
+    size = drawing.fit_size(rows, columns, _SIDE, view.aspect)
+    plain, masks = drawing.fit_image(view.picture, size), drawing.fit_masks(view.masks, size)
+    painted = drawing.paint(plain, masks if len(masks) <= _FILLED else masks[:0], masks, colours)
+    panels = drawing.beside([drawing.marked(panel, view.ends) for panel in (plain, painted)])
+    width = max(panels.width, _LEAST)
     where = "" if view.slice is None else f", slice {view.slice}"
-    figure.text(0.5, 1 - 0.1 / down, f"{result.name}{where}", ha="center", va="top", fontsize=10, parse_math=False)
-    patches = [Patch(facecolor=f"{colour}4D", edgecolor=colour, linewidth=1.6, label="prompt") for colour in colours]
-    box = figure.legend(
-        handles=patches, loc="lower left", bbox_to_anchor=(_MARGIN / across, 0), frameon=False, fontsize=9
-    )
-    for text, line in zip(box.get_texts(), lines, strict=True):
-        text.set_parse_math(False)  # a prompt may hold a dollar sign, which would begin a formula
-        text.set_text(line)
-    return figure
-
-
-def _draw_masks(axes: Axes, masks: np.ndarray, colours: list[str]) -> None:
-    """Large ones first, so that small ones stay visible; fills of many masks would mix to one brown."""
-    for index in np.argsort([-mask.sum() for mask in masks], kind="stable"):
-        if len(masks) <= _FILLED:
-            fill(axes, masks[index], colours[index])
-        outline(axes, masks[index], colours[index])
+    lines = [_line(result, index) for index in range(len(result.prompts))]
+    legend = drawing.legend_block(list(zip(colours, lines, strict=True)), width)
+    return drawing.below([drawing.text_block(f"{result.name}{where}", width, lines=3), panels, legend], margin=10)
 
 
 def _line(result: Segmentation, index: int) -> str:
@@ -76,10 +45,10 @@ def _line(result: Segmentation, index: int) -> str:
     found = size if result.pixels[index] else "empty"
     prompt = " ".join(result.prompts[index].split())
     prompt = prompt if len(prompt) <= _LONGEST else f"{prompt[:_LONGEST]} ..."
-    return textwrap.fill(f"{prompt}: {found}, existence {result.existence[index]:.2f}", _LETTERS)
+    return f"{prompt}: {found}, existence {result.existence[index]:.2f}"
 
 
 def save_picture(result: Segmentation, path: str | Path) -> None:
     """Write `draw_segmentation` as PNG; folders that are missing are made."""
     with replacing(path) as temporary:
-        draw_segmentation(result).savefig(temporary, format="png", dpi=120, pil_kwargs={"compress_level": 1})
+        drawing.save_png(draw_segmentation(result), temporary)

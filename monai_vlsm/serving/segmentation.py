@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.drawing import Ends, patient_ends
+from monai_vlsm.outputs import Outputs
 from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
 
 __all__ = ["COLUMNS", "Segmentation", "View", "best_view"]
@@ -31,12 +33,14 @@ class View:
         masks: bool ``(K, rows, columns)``.
         slice: its number in a volume from 1, feet first; None for a picture.
         aspect: height of a pixel by its width.
+        ends: which sides of the patient lie at the edges; None where the file does not say.
     """
 
     picture: np.ndarray
     masks: np.ndarray
     slice: int | None = None
     aspect: float = 1.0
+    ends: Ends | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,13 @@ class Segmentation:
             for prompt, existence, pixels, area, share in columns
         ]
 
-    def save_masks(self, folder: str | Path) -> None:
-        """Write the masks, and with several prompts the label map, as the bundles do (`SavePromptMasksd`)."""
+    def save_masks(self, folder: str | Path | Outputs) -> None:
+        """Write the masks, and with several prompts the label map, as the bundles do (`SavePromptMasksd`).
+
+        Raises:
+            NotOursError: a file that monai_vlsm did not write has the name of one of them.
+            WriteError: they cannot be written.
+        """
         record: dict[Hashable, Any] = {
             "name": self.name,
             "prompt": self.prompts,
@@ -118,7 +127,7 @@ def best_view(picture: MetaTensor, masks: MetaTensor) -> View:
         masks: ``(K, ...)`` with the axes and the affine of the file.
     """
     shown: Any = OrientVolume()(masks)
-    number = None
+    number, ends = None, patient_ends(picture.meta, shown.affine)
     if shown.ndim == 4:
         sizes = (shown > 0).any(dim=0).sum(dim=(0, 1))
         index = int(sizes.argmax()) if int(sizes.max()) else shown.shape[-1] // 2
@@ -129,4 +138,5 @@ def best_view(picture: MetaTensor, masks: MetaTensor) -> View:
         shown.as_tensor().cpu().numpy() > 0,
         number,
         rows / columns,
+        ends,
     )

@@ -14,9 +14,23 @@ import torch
 from monai.transforms import NormalizeIntensity
 from PIL import Image
 
+from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.handlers import CurvePlot, OverlayWriter
 from monai_vlsm.handlers.curves import draw_curves
-from monai_vlsm.handlers.overlays import IMAGENET_MEAN, IMAGENET_STD, Overlay, draw_overlay, evenly_spaced
+from monai_vlsm.handlers.overlays import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PREDICTION,
+    TRUTH,
+    Overlay,
+    _prediction,
+    _title,
+    _truth,
+    draw_overlay,
+    evenly_spaced,
+)
+from monai_vlsm.outputs import NotOursError
+from tests.folders import visible
 from tests.handlers import toy
 
 COLOUR = (0.8, 0.3, 0.4)
@@ -89,51 +103,69 @@ def _item(structures: int, height: int = 40, width: int = 60) -> tuple[dict[str,
     return {"image": normalised, "prompt": prompt, "name": "case"}, {"label": truth, "pred": pred}
 
 
-@pytest.mark.parametrize("structures", [1, 2, 5])
-def test_overlay_shows_image_truth_prediction_prompt_and_dice(structures: int) -> None:
-    overlay = Overlay.of(*_item(structures))
-    figure = draw_overlay(overlay)
-    panels = figure.axes
-    assert len(panels) == (3 if structures == 1 else 2 * structures)
-    for axes in panels:
-        shown = axes.images[0].get_array()
-        assert shown.shape == (40, 60, 3)
-        assert np.allclose(shown, COLOUR, atol=1e-5)
-        assert axes.axis() == (-0.5, 59.5, 39.5, -0.5)
-    filled = panels[-1].images[1].get_array()[..., 3] > 0
-    assert np.array_equal(filled, overlay.pred[-1])
-    dice = 2 * 100 / (600 + 1200)
-    titles = [figure.get_suptitle()] if structures == 1 else [axes.get_title() for axes in panels[:structures]]
-    expected = ["the polyp"] if structures == 1 else [f"structure {k}" for k in range(structures)]
-    assert titles == [f"{prompt}\nDice {dice:.3f}" for prompt in expected]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["truth", "prediction"]
+def colours(picture: Image.Image | np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(colour) for colour in np.unique(np.asarray(picture).reshape(-1, 3), axis=0).tolist()}
 
 
-def test_outlines_lie_where_the_masks_are() -> None:
-    figure = draw_overlay(Overlay.of(*_item(1)))
-    boxes = [[c.get_paths()[0].get_extents().bounds for c in axes.collections] for axes in figure.axes]
-    assert boxes == [[], [(-0.5, -0.5, 30.0, 20.0)], [(-0.5, -0.5, 30.0, 20.0), (19.5, 9.5, 40.0, 30.0)]]
+SHOWN = tuple(round(255 * value) for value in COLOUR)
+FILLED = tuple(round(0.7 * shown + 0.3 * value) for shown, value in zip(SHOWN, rgb(PREDICTION), strict=True))
+
+
+@pytest.mark.parametrize(("structures", "side"), [(1, 432), (2, 288), (5, 288)])
+def test_overlay_is_small_and_lies_where_the_masks_are(structures: int, side: int) -> None:
+    overlay = Overlay.of(*_item(structures, height=400, width=600))
+    height = side * 2 // 3
+    assert overlay.image.shape == (height, side, 3)
+    assert colours(overlay.image) == {SHOWN}
+    assert overlay.truth.shape == overlay.pred.shape == (structures, height, side)
+    for mask, share in ((overlay.truth, 600 / 240000), (overlay.pred, 390 * 580 / 240000)):
+        assert mask[0].mean() == pytest.approx(share, rel=0.1)
+    assert overlay.dice == pytest.approx([2 * 100 / (600 + 390 * 580)] * structures)
+
+
+@pytest.mark.parametrize("structures", [1, 2, 7])
+def test_picture_of_an_overlay(structures: int) -> None:
+    picture = draw_overlay(Overlay.of(*_item(structures)))
+    assert {SHOWN, FILLED, rgb(TRUTH), rgb(PREDICTION)} <= colours(picture)
+    assert picture.width == {1: 3 * 432 + 16, 2: 2 * 288 + 8, 7: 5 * 288 + 32}[structures] + 20
+    blue = (np.asarray(picture) == rgb(TRUTH)).all(axis=-1)
+    assert blue[:, :432].sum() > 0 if structures > 1 else blue[:, 442:].sum() > 0
+
+
+def test_truth_is_outlined_and_the_prediction_filled() -> None:
+    truth, prediction = (panel(Overlay.of(*_item(1)), 0) for panel in (_truth, _prediction))
+    assert colours(truth) == {SHOWN, rgb(TRUTH)}
+    assert colours(prediction) == {SHOWN, FILLED, rgb(TRUTH), rgb(PREDICTION)}
+    assert tuple(prediction[-20, -20]) == FILLED
 
 
 @pytest.mark.parametrize(
     ("truth", "pred", "title"), [(0, 0, "Dice 1.000, no truth"), (0, 1, "Dice 0.000, no truth"), (1, 0, "Dice 0.000")]
 )
-def test_empty_and_full_masks(tmp_path: Path, truth: int, pred: int, title: str) -> None:
+def test_empty_and_full_masks(truth: int, pred: int, title: str) -> None:
     item, output = _item(1)
     output["label"].fill_(truth)
     output["pred"].fill_(pred)
-    figure = draw_overlay(Overlay.of(item, output))
-    figure.savefig(tmp_path / "x.png")
-    assert figure.get_suptitle().endswith(title)
-    assert len(figure.axes[2].collections) == truth + pred
+    overlay = Overlay.of(item, output)
+    assert _title(overlay, 0) == f"the polyp\n{title}"
+    found = colours(draw_overlay(overlay))
+    assert (SHOWN in found, FILLED in found) == (True, bool(pred))
 
 
-def test_long_and_missing_prompts() -> None:
+def test_missing_prompt_and_prompt_of_several_lines() -> None:
     item, output = _item(1)
-    item["prompt"] = "one large polyp " * 12
-    assert max(len(line) for line in draw_overlay(Overlay.of(item, output)).get_suptitle().splitlines()) <= 90
-    item["prompt"] = ""
-    assert draw_overlay(Overlay.of(item, output)).get_suptitle().startswith("(no prompt)\n")
+    for prompt, shown in (("", "(no prompt)"), ("one\nlarge  polyp", "one large polyp")):
+        item["prompt"] = prompt
+        assert _title(Overlay.of(item, output), 0).startswith(f"{shown}\nDice")
+
+
+@pytest.mark.parametrize(("shape", "structures"), [((1, 300), 1), ((20000, 20), 1), ((3000, 4000), 1), ((9, 9), 100)])
+def test_pictures_have_a_bounded_size(shape: tuple[int, int], structures: int) -> None:
+    item, output = _item(structures, *shape)
+    item["prompt"] = ["one large polyp " * 30] * structures if structures > 1 else "one large polyp " * 100
+    picture = draw_overlay(Overlay.of(item, output))
+    assert picture.width <= 1600
+    assert picture.height <= (4800 if structures > 1 else 800)
 
 
 def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path) -> None:
@@ -145,7 +177,7 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
     engine = toy.evaluator(network, data, [OverlayWriter(tmp_path / "overlays", count=3)])
     engine.run(1)
     names = ["busi_benign_3_.png.png", "case0.png", "case4.png"]
-    files = sorted((tmp_path / "overlays").iterdir())
+    files = sorted((tmp_path / "overlays").glob("*.png"))
     assert [path.name for path in files] == names
     before = [path.read_bytes() for path in files]
     network.bias.data.fill_(-50.0)  # worse: predicts nothing
@@ -158,21 +190,23 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
 def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     data = [dict(item, name="same") for item in toy.records(2)]
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=2)]).run()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["same.png", "same_1.png"]
+    assert visible(tmp_path) == {"same.png", "same_1.png"}
 
 
 def test_styles_of_one_image_have_names_of_their_own(tmp_path: Path) -> None:
     data = [dict(item, name="same", prompt_style=style) for item, style in zip(toy.records(4), "abab", strict=True)]
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=4)]).run()
-    names = ["same.png", "same_1.png", "same_a.png", "same_b.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert visible(tmp_path) == {"same.png", "same_1.png", "same_a.png", "same_b.png"}
 
 
 def test_all_images_of_the_last_evaluation(tmp_path: Path) -> None:
     network = torch.nn.Conv2d(3, 1, 1)
     engine = toy.evaluator(network, toy.records(5), [OverlayWriter(tmp_path, count=None)])
     engine.run(1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"case{index}.png" for index in range(5)]
+    assert visible(tmp_path) == {f"case{index}.png" for index in range(5)}
+    engine.state.epoch = 0
+    toy.evaluator(network, toy.records(2), [OverlayWriter(tmp_path, count=None)]).run(1)
+    assert visible(tmp_path) == {"case0.png", "case1.png"}
 
 
 def test_volumes_are_left_out(tmp_path: Path) -> None:
@@ -185,3 +219,18 @@ def test_volumes_are_left_out(tmp_path: Path) -> None:
 def test_count_must_be_positive(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         OverlayWriter(tmp_path, count=0)
+
+
+def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:
+    """Told before anything is computed."""
+    (tmp_path / "photo.png").write_bytes(b"of the user")
+    with pytest.raises(NotOursError, match=r"photo\.png"):
+        toy.evaluator(torch.nn.Conv2d(3, 1, 1), toy.records(1), [OverlayWriter(tmp_path)])
+    assert (tmp_path / "photo.png").read_bytes() == b"of the user"
+
+
+def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
+    for count in (4, 2):
+        data = [item | {"name": f"{count}-{index}"} for index, item in enumerate(toy.records(4))]
+        toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=count)]).run()
+    assert visible(tmp_path) == {"2-0.png", "2-3.png"}

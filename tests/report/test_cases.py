@@ -78,9 +78,9 @@ def test_pictures_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
         rows = [{**row, "val_iou": row["val_dice"]} for row in csv.DictReader(file)]
     write_csv(tmp_path / "metrics.csv", rows)
     run = read_run(tmp_path)
-    heights = []
+    widths = []
     for picture in picture_files(run.scores, run.pictures):
         with Image.open(picture) as image:
-            heights.append(image.height)
-    assert len(heights) == len(asked)
-    assert heights == sorted(set(heights))
+            widths.append(image.width)
+    assert len(widths) == len(asked)
+    assert widths == sorted(set(widths), reverse=True)
