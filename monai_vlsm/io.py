@@ -21,6 +21,7 @@ __all__ = [
     "PART",
     "TableError",
     "WriteError",
+    "append_text",
     "read_rows",
     "replacing",
     "require_writable",
@@ -128,6 +129,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         WriteError: when it cannot be done.
     """
     write_bytes(path, text.encode("utf-8"))
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Add text in UTF-8 to the end of a file; it has reached the system when this returns.
+
+    Raises:
+        WriteError: when it cannot be done.
+    """
+    target = Path(path)
+    try:
+        with target.open("ab", buffering=0) as file:
+            rest = memoryview(text.encode("utf-8"))
+            while rest:
+                rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise _write_error(target, error) from error
 
 
 def write_json(path: str | os.PathLike[str], content: Any, indent: int = 2) -> None:

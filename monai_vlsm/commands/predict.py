@@ -55,23 +55,16 @@ def _share(text: str) -> float:
     return value
 
 
-def _check(args: argparse.Namespace) -> None:
-    folder = args.images if args.images.is_dir() else args.images.parent
-    if args.output.resolve() == folder.resolve():
-        raise PredictOptionError(
-            f"--output must be another folder than that of the images, got {args.output}: "
-            "masks would lie among the images, and could take the place of one"
-        )
+def _run(args: argparse.Namespace) -> int:
+    from monai_vlsm.outputs import PREDICTIONS, Outputs
+    from monai_vlsm.serving import Segmenter, Worklist, find_records, predict_records
+    from monai_vlsm.serving.folder import TABLE, overlay_file
+    from monai_vlsm.serving.records import require_output
+
     if args.window is not None and not args.window[0] < args.window[1]:
         raise PredictOptionError("--window must be LOW HIGH with LOW below HIGH, got {:g} {:g}".format(*args.window))
-
-
-def _run(args: argparse.Namespace) -> int:
-    from monai_vlsm.data import load_images, require_sound
-    from monai_vlsm.serving import Segmenter, distinct_names, predict_records
-
-    _check(args)
-    records = distinct_names(load_images(args.images, args.prompt, check=False))
+    records, outputs = find_records(args.images, args.prompt), Outputs(args.output, PREDICTIONS)
+    require_output(outputs, records, [TABLE, *(overlay_file(record["name"]) for record in records)], "--output")
     segment = Segmenter(
         args.adapters,
         backbone=args.backbone,
@@ -80,6 +73,5 @@ def _run(args: argparse.Namespace) -> int:
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,
     )
-    require_sound(records)
-    print(predict_records(segment, records, args.output))
+    print(predict_records(segment, Worklist.check(records), outputs))
     return 0

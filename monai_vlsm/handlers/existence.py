@@ -19,7 +19,8 @@ from monai.engines import Workflow
 from monai_vlsm.handlers.engine_state import batch_names
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
 from monai_vlsm.handlers.scores import prompts_of
-from monai_vlsm.io import save_atomically, write_rows
+from monai_vlsm.io import save_atomically
+from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
 
 __all__ = ["ExistenceWriter", "ThresholdSetter", "best_threshold"]
 
@@ -116,7 +117,10 @@ class ThresholdSetter:
 class ExistenceWriter(RowWriter):
     """Writes ``existence.csv`` of an inference: name, prompt, existence (0 to 1) and pixels of the mask.
 
-    One row for each image and prompt; a prompt whose existence is below the threshold of the model has 0 pixels.
+    One row for each image and prompt; a prompt whose existence is below the threshold of the model has 0 pixels. Rows
+    are on the disk as soon as the image is done, so that they stay whatever happens then (in a run of several
+    processes those of process 0; the others follow at the end). What an earlier inference left in the folder, masks
+    too, is removed before the first image is done.
 
     Attach to the *evaluator*, after the postprocessing that makes the mask, with decollation, on all processes.
 
@@ -125,7 +129,14 @@ class ExistenceWriter(RowWriter):
     """
 
     def __init__(self, output_dir: str | os.PathLike[str]) -> None:
-        self.path = Path(output_dir) / "existence.csv"
+        self.outputs = Outputs(Path(output_dir), PREDICTIONS)
+        self._table = GrowingTable(self.outputs, "existence.csv", ("name", "prompt", "existence", "pixels"))
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator``."""
+        super().attach(engine)
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.ITERATION_STARTED(once=1), self._remove_old)
 
     def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One row for each prompt of the image."""
@@ -136,7 +147,18 @@ class ExistenceWriter(RowWriter):
             for prompt, score, mask in zip(prompts_of(item, len(masks)), scores, masks, strict=True)
         ]
 
-    def _write(self, engine: Workflow) -> None:
-        rows = gather_rows(self._rows)
+    def _remove_old(self, engine: Workflow) -> None:
+        for path in self.outputs.clear():
+            logger.warning("%s was changed since it was written: it stays", path)
+
+    def _collect(self, engine: Workflow) -> None:
+        before = len(self._rows)
+        super()._collect(engine)
         if idist.get_rank() == 0:
-            write_rows(self.path, ("name", "prompt", "existence", "pixels"), rows)
+            self._table.add(self._rows[before:])
+
+    def _write(self, engine: Workflow) -> None:
+        own, rows = len(self._rows), gather_rows(self._rows)
+        if idist.get_rank() == 0:
+            self._table.add(rows[own:])
+            self._table.close()

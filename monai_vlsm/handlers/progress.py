@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 import time
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ class ProgressBar:
         if self._bar is not None:
             return
         stream = self.stream or sys.stderr
-        length = engine.state.epoch_length
+        length = engine.state.epoch_length or operator.length_hint(engine.state.dataloader, 0) or None
         self._first, self._started = engine.state.iteration, time.monotonic()
         self._bar = tqdm(
             total=None if length is None else length * engine.state.max_epochs,

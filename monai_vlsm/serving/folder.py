@@ -4,68 +4,68 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.utils import ensure_tuple
 from tqdm import tqdm
 
+from monai_vlsm.names import file_stem
+from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
 from monai_vlsm.serving.pictures import save_picture
 from monai_vlsm.serving.predict import Segmenter
+from monai_vlsm.serving.records import Worklist, say_what_stays
 from monai_vlsm.serving.segmentation import COLUMNS
-from monai_vlsm.transforms.save import file_stem, mask_stems
+from monai_vlsm.transforms.save import distinct_names
 
-__all__ = ["distinct_names", "predict_records"]
+__all__ = ["TABLE", "distinct_names", "overlay_file", "predict_records"]
 
-
-def distinct_names(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The records, with -2, -3, ... behind a name whose files would take the place of another record's.
-
-    Names that differ can still make equal file names: "scan 1" and "scan_1"; or "a" with the prompt "left lung" and
-    "a_left" with the prompt "lung".
-
-    Args:
-        records: ``{"name", "prompt", ...}``.
-    """
-    taken: set[str] = set()
-    distinct = []
-    for record in records:
-        name, number = record["name"], 1
-        while taken & (files := _files(name, record["prompt"])):
-            number += 1
-            name = f"{record['name']}-{number}"
-        taken |= files
-        distinct.append({**record, "name": name})
-    return distinct
+TABLE = "areas.csv"
 
 
-def _files(name: str, prompt: str | Sequence[str]) -> set[str]:
-    return {f"overlays/{file_stem(name)}", *mask_stems(name, ensure_tuple(prompt))}
+def overlay_file(name: str) -> str:
+    """Where in the output folder the overlay of an image goes."""
+    return f"overlays/{file_stem(name, 'image')}.png"
 
 
-def predict_records(segment: Segmenter, records: Sequence[Mapping[str, Any]], output: str | Path) -> str:
+def predict_records(
+    segment: Segmenter, records: Sequence[Mapping[str, Any]] | Worklist, output: str | Path | Outputs
+) -> str:
     """Write masks, ``overlays/NAME.png`` and ``areas.csv`` for all records, with a progress bar.
+
+    What an earlier call left in the folder is removed; what is not from here is never replaced. An image that cannot be
+    segmented is left out, and the others are done.
 
     Args:
         segment: the model.
-        records: as from `monai_vlsm.data.load_images`, checked, with `distinct_names`.
+        records: as from `monai_vlsm.data.load_images`, with `distinct_names`; or with those that are left out already.
         output: folder, made if needed. After an error or Ctrl-C, ``areas.csv`` holds the images that are done.
 
     Returns:
         What was written, in one line.
+
+    Raises:
+        NotOursError: a file that monai_vlsm did not write has the name of one to be written.
+        UnfinishedError: at the end, with the images that could not be segmented and why.
+        WriteError: a file cannot be written.
     """
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    table = output / "areas.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for record in tqdm(records, "segmenting", unit="image"):
+    work = records if isinstance(records, Worklist) else Worklist([dict(record) for record in records])
+    outputs = output if isinstance(output, Outputs) else Outputs(output, PREDICTIONS)
+    table, done = GrowingTable(outputs, TABLE, COLUMNS), 0
+    for record in tqdm(work.records, "segmenting", unit="image"):
+        try:
             result = segment.segment(record)
-            result.save_masks(output)
-            save_picture(result, output / "overlays" / f"{file_stem(result.name)}.png")
-            writer.writerows(result.rows())
-            file.flush()
-    return f"{len(records)} images: masks in {output}, pictures in {output / 'overlays'}, areas in {table}"
+        except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end
+            work.failed(record, error)
+            continue
+        if not done:
+            say_what_stays(outputs.clear())
+        result.save_masks(outputs)
+        with outputs.writing(overlay_file(result.name)) as path:
+            save_picture(result, path)
+        table.add(result.rows())
+        done += 1
+    table.close()
+    work.finish(done)
+    folder = outputs.folder
+    return f"{done} images: masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"

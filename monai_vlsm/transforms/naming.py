@@ -9,7 +9,7 @@ from typing import Any
 
 from monai.data import MetaTensor
 
-__all__ = ["EIGHT_BIT", "file_name", "record_name"]
+__all__ = ["EIGHT_BIT", "file_name", "is_nifti", "record_name"]
 
 EIGHT_BIT = "eight_bit"  # in the meta of a picture: its values are multiples of 1/255
 
@@ -18,6 +18,13 @@ def file_name(image: Any, default: str = "image") -> str:
     """The path that an image was read from (``filename_or_obj`` in its meta), or ``default`` when it has none."""
     path = image.meta.get("filename_or_obj") if isinstance(image, MetaTensor) else None
     return str(path) if path else default
+
+
+def is_nifti(image: Any) -> bool:
+    """Whether an image, loaded or the path of it, is a NIfTI file: masks of it are NIfTI too."""
+    if isinstance(image, MetaTensor) and "xyzt_units" in image.meta:
+        return True
+    return str(image if isinstance(image, str) else file_name(image)).lower().endswith((".nii", ".nii.gz"))
 
 
 def record_name(data: Mapping[Hashable, Any], name_key: Hashable = "name", image_key: Hashable = "image") -> str:

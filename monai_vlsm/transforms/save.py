@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
+import gzip
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,12 @@ from monai.utils import ensure_tuple
 from PIL import Image
 from torch import Tensor
 
-from monai_vlsm.transforms.naming import record_name
+from monai_vlsm.drawing import prompt_colours
+from monai_vlsm.names import distinct, file_key, file_stem
+from monai_vlsm.outputs import PREDICTIONS, Outputs
+from monai_vlsm.transforms.naming import is_nifti, record_name
 
-__all__ = ["SavePromptMasksd", "file_stem", "label_map", "mask_stems"]
-
-
-_CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
-
-
-def file_stem(text: str) -> str:
-    """A part of a file name for any text: letters, digits, dots, dashes; at most 60 characters and 100 bytes.
-
-    A longer text ends in a hash of itself, so that two texts with the same beginning (the UIDs of DICOM files, say) get
-    two names.
-    """
-    stem = re.sub(r"[^\w.-]+", "_", text).strip("._") or "prompt"
-    if len(stem) <= _CHARACTERS and len(stem.encode()) <= _BYTES:
-        return stem
-    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    start = stem[: _CHARACTERS - 9].encode()[: _BYTES - 9].decode(errors="ignore")
-    return f"{start}_{mark}"
+__all__ = ["SavePromptMasksd", "distinct_names", "file_stem", "label_map", "mask_files", "mask_stems"]
 
 
 def mask_stems(name: str, prompts: Sequence[str]) -> list[str]:
@@ -54,15 +40,39 @@ def mask_stems(name: str, prompts: Sequence[str]) -> list[str]:
     """
     several = len(prompts) > 1
     stems = [file_stem(prompt) for prompt in prompts]
+    counts = Counter(map(file_key, stems))
     taken = {"labels"} if several else set()
     names: list[str] = []
     for index, stem in enumerate(stems):
-        free = stem if stems.count(stem) == 1 and stem not in taken else f"{stem}_{index + 1}"
-        while free in taken:
+        free = stem if counts[file_key(stem)] == 1 and file_key(stem) not in taken else f"{stem}_{index + 1}"
+        while file_key(free) in taken:
             free += "_"
-        taken.add(free)
+        taken.add(file_key(free))
         names.append(free)
-    return [f"{file_stem(name)}_{one}" for one in [*names, *(["labels"] if several else [])]]
+    return [f"{file_stem(name, 'image')}_{one}" for one in [*names, *(["labels"] if several else [])]]
+
+
+def distinct_names(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records, with -2, -3, ... behind a name whose files would take the place of another record's.
+
+    Names that differ can still make equal file names: "scan 1" and "scan_1"; "A" and "a", which are one file on macOS
+    and Windows; or "a" with the prompt "left lung" and "a_left" with the prompt "lung".
+
+    Args:
+        records: ``{"name", "prompt", ...}``.
+    """
+
+    def files(name: str, place: int) -> list[str]:
+        return [f"overlays/{file_stem(name, 'image')}", *mask_stems(name, ensure_tuple(records[place]["prompt"]))]
+
+    names = distinct([record["name"] for record in records], files)
+    return [{**record, "name": name} for record, name in zip(records, names, strict=True)]
+
+
+def mask_files(record: Mapping[str, Any]) -> list[str]:
+    """The files that :class:`SavePromptMasksd` writes for a record ``{"name", "image": path, "prompt"}``."""
+    suffix = ".nii.gz" if is_nifti(record["image"]) else ".png"
+    return [f"{stem}{suffix}" for stem in mask_stems(record["name"], ensure_tuple(record["prompt"]))]
 
 
 def label_map(probabilities: Tensor, threshold: float = 0.5) -> Tensor:
@@ -73,10 +83,10 @@ def label_map(probabilities: Tensor, threshold: float = 0.5) -> Tensor:
         threshold: pixels where all probabilities are below are background.
 
     Returns:
-        uint8 ``(1, ...)``: 0 for background, k for the k-th prompt (counted from 1).
+        ``(1, ...)``: 0 for background, k for the k-th prompt (counted from 1); uint8, for more than 255 int32.
     """
     best, index = probabilities.max(dim=0, keepdim=True)
-    return torch.where(best >= threshold, index + 1, 0).to(torch.uint8)
+    return torch.where(best >= threshold, index + 1, 0).to(torch.uint8 if len(probabilities) < 256 else torch.int32)
 
 
 class SavePromptMasksd(SaveImaged):
@@ -84,11 +94,14 @@ class SavePromptMasksd(SaveImaged):
 
     Of an image ``scan.png`` with one prompt "white matter" it writes ``scan_white_matter.png`` (0 and 255). With K
     prompts it writes one such file for each, and ``scan_labels.png``: a label map of 1 to K in the order of the
-    prompts (0 is background; where masks overlap, the most probable prompt counts). NIfTI masks are 0 and 1.
+    prompts (0 is background; where masks overlap, the most probable prompt counts). As PNG it has a palette, so that a
+    viewer shows each number in the colour that the prompt has in overlays. NIfTI masks are 0 and 1.
+
+    A file that is there already is replaced only if it was written by this, see `monai_vlsm.outputs.Outputs`.
 
     Args:
         keys: key of the probabilities ``(K, H, W)`` or ``(K, X, Y, Z)``, at the size of the image.
-        output_dir: folder for the files, made if needed.
+        output_dir: folder for the files, made if needed; or the outputs that they belong to.
         threshold: lowest probability of a pixel of the mask.
         prompt_key: key of the prompts, a text or K texts.
         image_key: key of the image, whose meta has affine and file name.
@@ -97,13 +110,13 @@ class SavePromptMasksd(SaveImaged):
     def __init__(
         self,
         keys: KeysCollection,
-        output_dir: str | Path,
+        output_dir: str | Path | Outputs,
         threshold: float = 0.5,
         prompt_key: Hashable = "prompt",
         image_key: Hashable = "image",
     ) -> None:
-        super().__init__(keys, output_dir=output_dir, print_log=False)
-        self.output_dir = Path(output_dir)
+        self.outputs = output_dir if isinstance(output_dir, Outputs) else Outputs(output_dir, PREDICTIONS)
+        super().__init__(keys, output_dir=self.outputs.folder, print_log=False)
         self.threshold = threshold
         self.prompt_key, self.image_key = prompt_key, image_key
 
@@ -123,13 +136,24 @@ class SavePromptMasksd(SaveImaged):
         prompts = ensure_tuple(data.get(self.prompt_key, "mask"))[: len(masks)]
         stems = mask_stems(record_name(data, image_key=self.image_key), prompts)
         for stem, mask in zip(stems, masks, strict=False):
-            self._write_one(stem, mask.numpy(), image, high=255)
+            self._write_one(stem, mask.numpy(), image)
         if len(masks) > 1:
-            self._write_one(stems[-1], label_map(probabilities, self.threshold).numpy()[0], image, high=1)
+            labels = label_map(probabilities, self.threshold).numpy()[0]
+            self._write_one(stems[-1], labels, image, palette=prompt_colours(len(masks)))
 
-    def _write_one(self, name: str, mask: np.ndarray, image: MetaTensor, high: int) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        if str(image.meta["filename_or_obj"]).endswith((".nii", ".nii.gz")):
-            nibabel.save(nibabel.Nifti1Image(mask, image.meta["original_affine"]), self.output_dir / f"{name}.nii.gz")
-        else:
-            Image.fromarray(mask * high).save(self.output_dir / f"{name}.png")
+    def _write_one(self, name: str, mask: np.ndarray, image: MetaTensor, palette: Sequence[str] = ()) -> None:
+        if is_nifti(image):
+            with self.outputs.writing(f"{name}.nii.gz") as path:
+                _write_nifti(nibabel.Nifti1Image(mask, image.meta["original_affine"]), path)
+            return
+        picture = Image.fromarray(mask.astype(np.uint16) if mask.itemsize > 1 else mask if palette else mask * 255)
+        if palette and picture.mode == "L":
+            picture.putpalette(bytes.fromhex("".join(["000000", *(colour.removeprefix("#") for colour in palette)])))
+        with self.outputs.writing(f"{name}.png") as path:
+            picture.save(path, format="PNG")
+
+
+def _write_nifti(image: nibabel.Nifti1Image, path: Path) -> None:
+    """Compressed; without time and name in the head, so that equal masks are equal files."""
+    with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as file:
+        image.to_stream(file)

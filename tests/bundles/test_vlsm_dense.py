@@ -27,6 +27,7 @@ from monai_vlsm.data import DatasetProblems
 from monai_vlsm.handlers import NonFiniteError
 from tests import tiny
 from tests.bundles.dataset import write_dataset
+from tests.folders import visible
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
 TRAIN, EVALUATE, INFERENCE = (BUNDLE / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference"))
@@ -215,7 +216,7 @@ def test_inference(settings: dict[str, Any], trained: Path, folder_of_images: Pa
     names = ["labels", "left_polyp", "right_polyp"]
     expected = {f"{image}_{name}.png" for image in ("wide", "tall") for name in names}
     expected |= {f"scan_{name}.nii.gz" for name in names} | {"existence.csv"}
-    assert {path.name for path in tmp_path.iterdir()} == expected
+    assert visible(tmp_path) == expected
     assert Image.open(tmp_path / "wide_labels.png").size == (60, 40)
     assert Image.open(tmp_path / "tall_left_polyp.png").size == (30, 70)
     scan, mask = nibabel.load(folder_of_images / "scan.nii.gz"), nibabel.load(tmp_path / "scan_labels.nii.gz")
@@ -229,7 +230,7 @@ def test_one_prompt_writes_one_mask(
 ) -> None:
     arguments = {**without_data(settings), "model_file": str(trained / "models" / "model.pt")}
     run([INFERENCE], tmp_path, **arguments, dataset_dir=str(folder_of_images / "wide.png"), prompt="polyp")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["existence.csv", "wide_polyp.png"]
+    assert visible(tmp_path) == {"existence.csv", "wide_polyp.png"}
 
 
 def break_dataset(folder: Path) -> list[str]:

@@ -38,3 +38,12 @@ def write_nifti(shape: tuple[int, ...], affine: np.ndarray, file: Path, unit: st
         image.header.set_xyzt_units(unit)
     nibabel.save(image, file)
     return file
+
+
+def write_singular(file: Path) -> Path:
+    """A volume whose affine makes a plane of it, as broken converters write them; nibabel itself would not."""
+    write_nifti((8, 8, 2), np.eye(4), file)
+    content = bytearray(file.read_bytes())
+    content[312:328] = bytes(16)  # srow_z
+    file.write_bytes(content)
+    return file

@@ -16,9 +16,18 @@ from PIL import Image
 from monai_vlsm.adapters import DenseAdaptation, ModelNotFoundError
 from monai_vlsm.data import DatasetProblems, ImagesNotFoundError, NoPromptError, load_images
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.serving import DeviceNotFoundError, Segmenter, distinct_names, predict_records
+from monai_vlsm.outputs import NotOursError
+from monai_vlsm.serving import (
+    DeviceNotFoundError,
+    Segmenter,
+    UnfinishedError,
+    distinct_names,
+    find_records,
+    predict_records,
+)
 from tests.data.files import ramp, save, save_dicom
-from tests.serving.images import write_images, write_model
+from tests.folders import visible
+from tests.serving.images import write_images, write_model, write_singular
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +132,7 @@ def test_equal_stems(segment: Segmenter, tmp_path: Path) -> None:
     assert len({record["name"] for record in records}) == 6
     predict_records(segment, records, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.png"))) == 6
-    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 6
+    assert len(visible(tmp_path / "out" / "overlays")) == 6
     rows = list(csv.DictReader((tmp_path / "out" / "areas.csv").open(encoding="utf-8")))
     assert [row["name"] for row in rows] == [record["name"] for record in records]
 
@@ -133,10 +142,50 @@ def test_names_that_meet_across_prompts() -> None:
     assert [record["name"] for record in distinct_names(records)] == ["a", "a_left-2", "b"]
 
 
-def test_areas_of_what_is_done_stay_after_an_error(segment: Segmenter, images: Path, tmp_path: Path) -> None:
+def names_in(table: Path) -> list[str]:
+    return [row["name"] for row in csv.DictReader(table.open(encoding="utf-8"))]
+
+
+def test_one_bad_image_does_not_stop_the_others(segment: Segmenter, images: Path, tmp_path: Path) -> None:
     records = load_images(images, "brain")
     records[1]["image"] = str(tmp_path / "gone.png")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UnfinishedError, match=r"2 images done, 1 not:\n.*gone\.png: .*no such image file"):
         predict_records(segment, records, tmp_path / "out")
-    rows = list(csv.DictReader((tmp_path / "out" / "areas.csv").open(encoding="utf-8")))
-    assert [row["name"] for row in rows] == [records[0]["name"]]
+    assert names_in(tmp_path / "out" / "areas.csv") == [records[0]["name"], records[2]["name"]]
+
+
+def test_without_a_good_image_nothing_is_written(segment: Segmenter, tmp_path: Path) -> None:
+    write_singular(tmp_path / "singular.nii")
+    with pytest.raises(UnfinishedError, match=r"0 images done, 1 not:\n.*singular\.nii"):
+        predict_records(segment, find_records(tmp_path / "singular.nii", "brain"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_the_rows_of_what_is_done(
+    segment: Segmenter, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, whole = load_images(images, "brain"), segment.segment
+
+    def interrupted(record: dict[str, Any]) -> Any:
+        if record is not records[0] and record["name"] == records[1]["name"]:
+            raise KeyboardInterrupt
+        return whole(record)
+
+    monkeypatch.setattr(segment, "segment", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_records(segment, records, tmp_path / "out")
+    assert names_in(tmp_path / "out" / "areas.csv") == [records[0]["name"]]
+    monkeypatch.undo()
+    predict_records(segment, records, tmp_path / "out")
+    assert names_in(tmp_path / "out" / "areas.csv") == [record["name"] for record in records]
+
+
+def test_a_second_call_leaves_nothing_of_the_first(segment: Segmenter, images: Path, tmp_path: Path) -> None:
+    predict_records(segment, load_images(images, ["brain", "white matter"]), tmp_path / "out")
+    (tmp_path / "out" / "wide_brain.png").write_bytes(b"corrected by hand")
+    predict_records(segment, load_images(images / "square.png", "ventricle"), tmp_path / "out")
+    assert visible(tmp_path / "out") == {"areas.csv", "overlays", "square_ventricle.png", "wide_brain.png"}
+    assert visible(tmp_path / "out" / "overlays") == {"square.png"}
+    with pytest.raises(NotOursError, match=r"wide_brain\.png"):
+        predict_records(segment, load_images(images, "brain"), tmp_path / "out")
+    assert (tmp_path / "out" / "wide_brain.png").read_bytes() == b"corrected by hand"

@@ -1,0 +1,126 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which images are to be segmented, which cannot be, and what became of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai.config import PathLike
+
+from monai_vlsm.data import DatasetProblems, Problem, check_records, load_images
+from monai_vlsm.errors import UserError
+from monai_vlsm.io import require_writable
+from monai_vlsm.outputs import Outputs, require_elsewhere
+from monai_vlsm.transforms.save import distinct_names, mask_files
+
+__all__ = ["UnfinishedError", "Worklist", "find_records", "reason_of", "require_output", "say_what_stays"]
+
+
+class UnfinishedError(UserError, RuntimeError):
+    """Some images could not be segmented; all others are."""
+
+
+def find_records(path: PathLike, prompt: str | Sequence[str]) -> list[dict[str, Any]]:
+    """Records for all images of a folder, or for one file, whose results do not get in each other's way.
+
+    Args:
+        path: a file or a folder.
+        prompt: one text, or K texts for K structures.
+
+    Returns:
+        records as from `monai_vlsm.data.load_images`, with `monai_vlsm.transforms.save.distinct_names`. Their files are
+        not decoded yet.
+
+    Raises:
+        ImagesNotFoundError: no such file or folder, or no image in it.
+        NoPromptError: a prompt that is empty or not text.
+    """
+    return distinct_names(load_images(path, prompt, check=False))
+
+
+@dataclass
+class Worklist:
+    """Records to be segmented, and those that could not be.
+
+    Args:
+        records: those whose files can be read.
+        problems: what is wrong with the others, and with those that failed later.
+    """
+
+    records: list[dict[str, Any]]
+    problems: list[Problem] = field(default_factory=list)
+
+    @classmethod
+    def check(cls, records: Sequence[Mapping[str, Any]]) -> Worklist:
+        """Decode all files once.
+
+        Raises:
+            DatasetProblems: none can be read; the message lists all.
+        """
+        problems = check_records(records)
+        faulty = {problem.file for problem in problems}
+        sound = [dict(record) for record in records if record["image"] not in faulty]
+        if problems and not sound:
+            raise DatasetProblems(problems)
+        return cls(sound, problems)
+
+    def failed(self, record: Mapping[str, Any], reason: BaseException | str) -> None:
+        """Note that an image failed; the others go on."""
+        found = reason if isinstance(reason, str) else reason_of(reason)
+        self.problems.append(Problem(str(record["image"]), "an image that can be segmented", found))
+
+    def finish(self, done: int) -> None:
+        """Say which images were not segmented.
+
+        Args:
+            done: how many were.
+
+        Raises:
+            UnfinishedError: if any were not.
+        """
+        if self.problems:
+            lines = "\n  ".join([f"{done} images done, {len(self.problems)} not:", *map(str, self.problems)])
+            raise UnfinishedError(lines)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first cause of an error in one line: MONAI wraps it in errors that name its transforms."""
+    while error.__cause__ is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    if isinstance(error, DatasetProblems) and error.problems:
+        return error.problems[0].found
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def require_output(
+    outputs: Outputs, records: Sequence[Mapping[str, Any]], more: Sequence[str], option: str = "output_dir"
+) -> None:
+    """Check that results can be written to a folder, and that nothing of somebody else's would be lost.
+
+    Args:
+        outputs: the folder.
+        records: with distinct names.
+        more: further files that will be written there, by their path in the folder.
+        option: what the user calls the folder.
+
+    Raises:
+        NotOursError: a file that monai_vlsm did not write has the name of one to be written.
+        OutputFolderError: it is a folder of images.
+        WriteError: no file can be written there.
+    """
+    names = [*(file for record in records for file in mask_files(record)), *more]
+    folders = {outputs.folder / Path(name).parent for name in names}
+    require_elsewhere(sorted(folders), [record["image"] for record in records], option)
+    outputs.require_free(names)
+    require_writable(outputs.folder)
+
+
+def say_what_stays(changed: Sequence[Path]) -> None:
+    """Say that files of an earlier run lie among those of this one, since somebody changed them."""
+    for path in changed:
+        print(f"{path} was changed since it was written: it stays", file=sys.stderr)
