@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.check import check_records, require_sound
-from monai_vlsm.data.datalist import ImagesNotFoundError, NoPromptError, load_datalist, load_images
+from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
+from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.masks import binary_fault, mask_channel
 from monai_vlsm.data.probes import Probe, probe_records
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -17,6 +18,8 @@ __all__ = [
     "ClassPromptError",
     "DatasetProblems",
     "ImagesNotFoundError",
+    "LeftOut",
+    "Listing",
     "NoPromptError",
     "NothingAbsentError",
     "PictureReader",
@@ -26,6 +29,7 @@ __all__ = [
     "binary_fault",
     "check_records",
     "is_supported",
+    "list_images",
     "load_datalist",
     "load_images",
     "mask_channel",

@@ -13,8 +13,9 @@ from monai.config import PathLike
 from monai.utils import ensure_tuple
 
 from monai_vlsm.data.check import check_records
+from monai_vlsm.data.formats import image_stem
+from monai_vlsm.data.listing import ImagesNotFoundError, list_images
 from monai_vlsm.data.problems import DatasetProblems
-from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, is_supported
 from monai_vlsm.data.rows import Row, read_rows
 from monai_vlsm.data.sources import find_source
 from monai_vlsm.errors import UserError
@@ -23,10 +24,6 @@ __all__ = ["ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images
 
 STRUCTURES = ("separate", "together")
 Record = dict[str, Any]
-
-
-class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
-    """There is no such file or folder of images, or no image in the folder."""
 
 
 class NoPromptError(UserError, ValueError):
@@ -72,7 +69,7 @@ def load_datalist(
 def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True) -> list[Record]:
     """Records for inference on one file, or on all pictures, DICOM and NIfTI files of a folder.
 
-    Hidden files and sub-folders are left out; DICOM files may lack a suffix.
+    What a file is, its content says. :func:`monai_vlsm.data.list_images` lists what of a folder is left out, and why.
 
     Args:
         path: a file or a folder.
@@ -90,8 +87,8 @@ def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True)
     texts = prompt if isinstance(prompt, str) else list(ensure_tuple(prompt))
     if not texts or not all(isinstance(text, str) and text.strip() for text in ensure_tuple(texts)):
         raise NoPromptError(f"prompt must be a text or a list of texts, got {prompt!r}")
-    files = _image_files(Path(path).expanduser())
-    names = _unique([_stem(file) for file in files])
+    files = list_images(path).images
+    names = _unique([image_stem(file) for file in files])
     records = [
         {"image": str(file), "prompt": texts if isinstance(texts, str) else list(texts), "name": name}
         for file, name in zip(files, names, strict=True)
@@ -139,17 +136,13 @@ def _together(rows: Sequence[Row]) -> list[Record]:
 
 def _image_names(rows: Sequence[Row]) -> Mapping[Path, str]:
     images = list(dict.fromkeys(row.image for row in rows))
-    return dict(zip(images, _unique([_stem(image) for image in images]), strict=True))
+    return dict(zip(images, _unique([image_stem(image) for image in images]), strict=True))
 
 
 def _structure_name(row: Row, image: str) -> str:
     """The image and the structure's own name; without one, the mask's, which mostly begins with the image's."""
-    structure = (row.structure or _stem(row.mask)).replace(" ", "_").replace("/", "_")
+    structure = (row.structure or image_stem(row.mask)).replace(" ", "_").replace("/", "_")
     return structure if structure.startswith(image) else f"{image}_{structure}"
-
-
-def _stem(file: Path) -> str:
-    return file.name.removesuffix(".gz").rpartition(".")[0] or file.name
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -166,18 +159,3 @@ def _unique(names: Sequence[str]) -> list[str]:
         last[name] = number
         result.append(free)
     return result
-
-
-def _image_files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ImagesNotFoundError(f"no such file or folder: {path}")
-    if path.is_file():
-        return [path]
-    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    readable = [file for file in files if is_supported(file)]
-    if not readable:
-        raise ImagesNotFoundError(
-            f"no image among the {len(files)} files of {path}; supported are {' '.join(SUPPORTED_SUFFIXES)} "
-            "and DICOM files without a suffix"
-        )
-    return readable

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-import threading
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,44 +13,39 @@ from typing import Any
 
 import numpy as np
 from monai.config import PathLike
-from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
+from monai.data import ImageReader
 from monai.utils import MetaKeys, ensure_tuple
-from PIL import ExifTags, Image, ImageOps
 
+from monai_vlsm.data.dicom import read_dicom
+from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
 from monai_vlsm.data.masks import mask_channel
+from monai_vlsm.data.pictures import picture_facts, read_picture
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
+from monai_vlsm.data.volumes import read_volume
 
-__all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "is_supported"]
+__all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz")
-DICOM_SUFFIXES = (".dcm", ".dicom")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
-PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 MODES = ("image", "mask")
-_PIXEL_SPACING = "0028|0030"  # in the patient; 0018|1164 is that of the detector, which magnifies
-_ITK_LOCK = threading.Lock()  # itk loads its modules on first use, which is not safe in several threads
 
 Loaded = tuple[np.ndarray, dict[str, Any]]
 
-
-def is_supported(path: PathLike) -> bool:
-    """Whether a file has a supported suffix, or none and the mark of a DICOM file."""
-    name = Path(path).name.lower()
-    return name.endswith(SUPPORTED_SUFFIXES) or ("." not in name.strip(".") and _is_dicom(Path(path)))
+# MONAI's LoadImage makes all of its readers whichever is asked for, and one of them complains where pydicom is
+# installed and a library of NVIDIA's is not
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register")
 
 
 class PictureReader(ImageReader):
-    """Reads PNG, JPEG, BMP, TIFF, single-frame DICOM and NIfTI, made of MONAI's own readers.
+    """Reads pictures, single-frame DICOM and NIfTI: what a file is, its content says.
 
     - Pictures and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the picture is first. MONAI's
-      readers transpose by default. A DICOM affine belongs to these axes. EXIF orientation is applied.
+      readers transpose by default. A DICOM affine belongs to these axes. The orientation of EXIF and TIFF is applied.
     - ``pixel_spacing`` in the metadata of DICOM: distance of rows and of columns in mm, NaN where the file has none.
+      ``window``, where there is one: the values that should be black and white (`monai_vlsm.transforms.ToRGB`).
     - NIfTI keeps its native axes and affine.
     - Palette, CMYK and other colour become RGB; transparency is laid on black and gone; 1-bit becomes 0/255; 16-bit
-      grey keeps its values; colour of 16 bits a channel comes as 8 bits (Pillow). MONOCHROME1 DICOM is inverted by
-      ITK, so that high is bright.
+      grey keeps its values; colour of 16 bits a channel comes as 8 bits (Pillow). High is bright in every format.
 
     Files are decoded in :meth:`get_data`: ``LoadImage`` tries MONAI's default readers, which transpose, after an error
     in ``read``, and hides the error.
@@ -72,7 +68,7 @@ class PictureReader(ImageReader):
         self.flat = flat
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether all files have a supported suffix or the mark of DICOM."""
+        """Whether all files are of a format that is read (:func:`is_supported`)."""
         return all(is_supported(name) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[Path, ...]:
@@ -105,32 +101,22 @@ class PictureReader(ImageReader):
 
     def _load(self, path: Path) -> Loaded:
         with _explained(path, self.mode):
-            array, meta = _decode(path, self.flat)
+            array, meta = _decode(path, self.flat, self.mode)
             return (array, meta) if self.mode == "image" else _as_mask(array, meta)
 
 
 def glance(path: Path) -> tuple[tuple[int, int], int] | None:
     """Find out that a picture is whole, without making an array of it: twice as fast as reading it.
 
-    A JPEG is decoded at an eighth of its size, which reads all of its data.
-
     Returns:
-        rows and columns after EXIF orientation, and channels, 1 or 3; None for DICOM and NIfTI.
+        rows and columns of the upright picture, and channels, 1 or 3; None for DICOM and NIfTI.
 
     Raises:
         FileNotFoundError: no such file.
         DatasetProblems: what :meth:`PictureReader.get_data` would raise.
     """
     with _explained(path, "image"):
-        if _is_volume(path) or _is_dicom_file(path):
-            return None
-        with Image.open(path, formats=PICTURE_FORMATS) as image:
-            _check_pages(image)
-            columns, rows = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by a quarter, perhaps mirrored
-            image.draft(None, (1, 1))
-            image.load()
-            return (columns, rows) if turned else (rows, columns), 1 if _is_grey(image) or _is_deep(image) else 3
+        return picture_facts(path) if _kind(path) == "picture" else None
 
 
 @contextmanager
@@ -147,68 +133,22 @@ def _explained(path: Path, mode: str) -> Iterator[None]:
         raise DatasetProblems([Problem(str(path), f"a readable {mode}", found[0])]) from error
 
 
-def _decode(path: Path, flat: bool) -> Loaded:
-    if _is_volume(path):
-        return _read_volume(path, flat)
-    if _is_dicom_file(path):
-        return _read_dicom(path)
-    return _read_picture(path)
+def _kind(path: Path) -> str:
+    kind = file_kind(path)
+    if kind is None:
+        raise ValueError(f"a file of no format that is read, which are {FORMATS}")
+    return kind
 
 
-def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith(VOLUME_SUFFIXES)
-
-
-def _is_dicom_file(path: Path) -> bool:
-    return path.suffix.lower() in DICOM_SUFFIXES or _is_dicom(path)
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _read_picture(path: Path) -> Loaded:
-    reader = PILReader(converter=_upright, reverse_indexing=False, formats=PICTURE_FORMATS)
-    array, _ = reader.get_data(reader.read(path))
-    return _plane(array)
-
-
-def _read_dicom(path: Path) -> Loaded:
-    reader = ITKReader(reverse_indexing=True)
-    with _ITK_LOCK:
-        image = reader.read(path)  # kept until the array is copied: it is a view of the image's memory
-        array, meta = reader.get_data(image)
-    colour = int(meta[MetaKeys.ORIGINAL_CHANNEL_DIM] == -1)
-    frames = array.shape[: array.ndim - 2 - colour]
-    if any(size != 1 for size in frames):
-        raise ValueError(f"{frames[0]} frames; split the file into single-frame DICOM files")
-    array = array.reshape(array.shape[len(frames) :])
-    # the reader's affine is for (column, row, frame), the array is (row, column)
-    affine = meta[MetaKeys.AFFINE][:, [1, 0, 2, 3]] if len(meta[MetaKeys.AFFINE]) == 4 else np.eye(4)
-    spacing = _pixel_spacing(meta.get(_PIXEL_SPACING, ""))
-    known: dict[str, Any] = {MetaKeys.AFFINE: affine, MetaKeys.ORIGINAL_AFFINE: affine, MetaKeys.SPACE: meta["space"]}
-    return _plane(array, {**known, "pixel_spacing": spacing})
-
-
-def _pixel_spacing(text: str) -> np.ndarray:
-    """Distance of rows and of columns in mm, NaN where the file does not say: ITK would put 1 mm in its place."""
-    try:
-        rows, columns = (float(number) for number in text.split("\\"))
-    except ValueError:
-        return np.full(2, np.nan)
-    return np.array([rows, columns])
-
-
-def _read_volume(path: Path, flat: bool) -> Loaded:
-    reader = NibabelReader()
-    array, meta = reader.get_data(reader.read(path))
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"values of type {array.dtype}; save them as integers or floats")
-    if array.ndim == 5 and array.shape[3] == 1:  # (X, Y, Z, 1, C): how ITK and MONAI Label write colour
-        array = array[:, :, :, 0]
-    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
-    return (_native(array), meta) if picture is None else _plane(picture)
+def _decode(path: Path, flat: bool, mode: str) -> Loaded:
+    kind = _kind(path)
+    if kind == "volume":
+        array, meta = read_volume(path)
+        picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
+        return (_native(array), meta) if picture is None else _plane(picture)
+    if kind == "dicom":
+        return _plane(*read_dicom(path))
+    return _plane(read_picture(path, mode))
 
 
 def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:
@@ -224,33 +164,6 @@ def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:
 
 def _native(array: np.ndarray) -> np.ndarray:
     return np.array(array, dtype=array.dtype.newbyteorder("="))  # Pillow and memory maps give read-only arrays
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """EXIF orientation applied, then grey (8, 16, 32 bits) or RGB, without transparency."""
-    _check_pages(image)
-    grey, deep = _is_grey(image), _is_deep(image)
-    image = ImageOps.exif_transpose(image)
-    if deep:
-        return image
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    return image.convert("L" if grey else "RGB")
-
-
-def _check_pages(image: Image.Image) -> None:
-    pages = getattr(image, "n_frames", 1)
-    if image.format == "TIFF" and pages > 1:
-        raise ValueError(f"{pages} pages; split the file into single pictures")
-
-
-def _is_grey(image: Image.Image) -> bool:
-    return image.mode in ("1", "L", "LA", "La")
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _as_mask(array: np.ndarray, meta: dict[str, Any]) -> Loaded:

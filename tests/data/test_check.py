@@ -60,7 +60,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("no picture")
-    save_nifti(np.zeros((4, 5, 1, 4), np.uint8), tmp_path / "channels.nii")
+    save_nifti(np.zeros((4, 5, 1, 1, 4), np.uint8), tmp_path / "channels.nii")
     save_nifti(np.zeros((4, 5, 6), np.uint8), tmp_path / "volume.nii")
     labels = np.repeat([0] * 8 + [1, 2], 6)[None].repeat(40, 0).astype(np.uint8)
     save(labels, tmp_path / "label_map.png")

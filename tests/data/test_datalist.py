@@ -332,8 +332,9 @@ def test_images_of_a_folder(folder: Path, prompt: str | list[str]) -> None:
 
 
 def test_no_images(tmp_path: Path, folder: Path) -> None:
-    (tmp_path / "inner/c.png").rename(tmp_path / "inner/c.gif")
-    with pytest.raises(ValueError, match=r"no image among the 1 files of .*inner; supported are \.png .*\.nii\.gz"):
+    (tmp_path / "inner/c.png").write_text("no picture")
+    (tmp_path / "inner/c.png").rename(tmp_path / "inner/c.mov")
+    with pytest.raises(ValueError, match=r"no image in .*inner\nleft out, of no format that is read: c\.mov\nread are"):
         load_images(tmp_path / "inner", "polyp")
     with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*nowhere"):
         load_images(tmp_path / "nowhere", "polyp")

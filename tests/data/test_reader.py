@@ -221,8 +221,8 @@ def pages(folder: Path) -> Path:
     return folder / "a.tif"
 
 
-def coloured_nifti(folder: Path) -> Path:
-    return save_nifti(np.zeros((4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")]), folder / "a.nii")
+def complex_nifti(folder: Path) -> Path:
+    return save_nifti(np.zeros((4, 4), np.complex64), folder / "a.nii")
 
 
 def file_with(content: bytes) -> Callable[[Path], Path]:
@@ -244,10 +244,10 @@ def white_and_red(folder: Path) -> Path:
         (file_with(b"no picture at all"), "image", r"a\.png: .* cannot identify image file"),
         (pages, "image", r"a\.tif: .* 2 pages"),
         (lambda d: save_dicom(np.stack([ramp()] * 3), d / "a.dcm"), "image", r"a\.dcm: .* 3 frames"),
-        (coloured_nifti, "image", r"a\.nii: .* values of type"),
+        (complex_nifti, "image", r"a\.nii: .* values of type"),
         (white_and_red, "mask", r"a\.png: expected a readable mask, found colours that are all equally bright"),
     ],
-    ids=["empty", "text", "pages", "frames", "nifti-rgb", "white-and-red"],
+    ids=["empty", "text", "pages", "frames", "complex", "white-and-red"],
 )
 def test_refused(write: Callable[[Path], Path], mode: str, match: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetProblems, match=match):
@@ -310,7 +310,7 @@ def test_resize_inverts_and_saves_upright(write: Callable[[Path], Path], tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "supported"),
-    [("a.PNG", True), ("a.nii.gz", True), ("a.dicom", True), ("a.gz", False), ("a.gif", False), ("notes.txt", False)],
+    [("a.PNG", True), ("a.nii.gz", True), ("a.IMA", True), ("a.gz", False), ("a.nrrd", False), ("notes.txt", False)],
 )
 def test_supported_suffix(name: str, supported: bool, tmp_path: Path) -> None:
     assert is_supported(tmp_path / name) is supported

@@ -1,0 +1,162 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the pixels of a DICOM file mean: decoded and converted by pydicom, with bright as high."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+
+_OLD = int(pydicom.__version__.split(".")[0]) < 3  # MONAI Label needs it
+
+if _OLD:
+    from pydicom.pixel_data_handlers.util import apply_color_lut, apply_modality_lut, convert_color_space
+else:
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, convert_color_space
+
+__all__ = ["displayed_values"]
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_DECODED_TO_RGB = ("RGB", "YBR_ICT", "YBR_RCT")
+_CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store in 12 bits; beyond it are padding and metal
+
+Window = np.ndarray
+
+
+def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
+    """Pixels of one frame as they are meant to be seen.
+
+    Grey has the modality LUT or rescaling applied; MONOCHROME1 is turned round in its range, so that high is bright;
+    padding has the lowest value of the rest. Frames of one bit are bool. Colour of any kind is RGB.
+
+    Args:
+        data: a file of one frame, with what its functional groups say lifted to the top.
+
+    Returns:
+        ``(rows, columns[, 3])``; and the values that should become black and white, ``(2,)``: the file's first window,
+        for CT without one the range that Hounsfield units have, for others the range of bits when that is not the
+        whole range of the type; None where there is nothing to be said.
+
+    Raises:
+        ValueError: no codec for the pixels, or a photometric interpretation that is not known.
+    """
+    photometric = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
+    stored = _stored(data)
+    if photometric in _GREY:
+        return _grey(data, stored, inverted=photometric == "MONOCHROME1")
+    colour = _colour(data, stored, photometric)
+    bits = int(data.BitsStored) if photometric != "PALETTE COLOR" else 8 * colour.itemsize
+    return colour, None if bits == 8 else np.array([0.0, 2.0**bits - 1])
+
+
+def _stored(data: Dataset) -> np.ndarray:
+    """Pixels as they are in the file, decompressed."""
+    try:
+        array: np.ndarray = data.pixel_array
+    except Exception as error:  # codecs raise nearly every type
+        syntax = getattr(data, "file_meta", Dataset()).get("TransferSyntaxUID")
+        lacking = isinstance(error, NotImplementedError) or "missing" in str(error)
+        if syntax is None or not (syntax.is_private or syntax.is_compressed) or not lacking:
+            raise
+        raise ValueError(
+            f"pixels in {syntax.name}, which no installed package decodes; pip install python-gdcm, "
+            "or save the file uncompressed"
+        ) from error
+    return array
+
+
+def _colour(data: Dataset, stored: np.ndarray, photometric: str) -> np.ndarray:
+    if photometric == "PALETTE COLOR":
+        return np.asarray(apply_color_lut(stored, data))[..., :3]
+    if not photometric.startswith(("RGB", "YBR_")):
+        raise ValueError(f"the photometric interpretation {photometric}; save the file as RGB or grey")
+    if _OLD and photometric not in _DECODED_TO_RGB:  # pydicom 3 gives RGB by itself
+        return np.asarray(convert_color_space(stored, photometric, "RGB"))
+    return stored
+
+
+def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray, Window | None]:
+    padding = _padding(data, stored)
+    values = stored if _is_identity(data) else apply_modality_lut(stored, data)
+    window = _window(data)
+    if inverted:
+        ends = _ends(data, stored)
+        values = _as_small(ends.sum() - values.astype(np.result_type(values.dtype, np.int32)), values.dtype)
+        window = None if window is None else ends.sum() - window[::-1]
+    if padding is not None and padding.any() and not padding.all():
+        values = np.where(padding, values[~padding].min(), values)
+    if int(data.BitsAllocated) == 1:
+        return values > 0, None
+    return values, _range(data, values) if window is None else window
+
+
+def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray | None:
+    """Where stored values are padding: bool of the same shape; None where the file names no padding."""
+    if "PixelPaddingValue" not in data or stored.dtype.kind not in "iu":
+        return None
+    first, last = (
+        # some files give the value of a signed pixel as unsigned, or the other way round
+        int(np.array(int(value)).astype(stored.dtype))
+        for value in (data.PixelPaddingValue, data.get("PixelPaddingRangeLimit", data.PixelPaddingValue))
+    )
+    return (stored >= min(first, last)) & (stored <= max(first, last))
+
+
+def _is_identity(data: Dataset) -> bool:
+    """Whether nothing is to be done, so that 8 bits stay 8 bits."""
+    slope, intercept = data.get("RescaleSlope", 1), data.get("RescaleIntercept", 0)
+    return not data.get("ModalityLUTSequence") and (slope, intercept) == (1, 0)
+
+
+def _ends(data: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Lowest and highest value that the stored bits can mean, ``(2,)``."""
+    if stored.dtype.kind == "f":
+        return np.array([stored.min(), stored.max()])
+    if data.get("ModalityLUTSequence"):
+        return np.array([0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1])
+    bits = int(data.BitsStored)
+    ends = np.array([0, 2**bits - 1]) - (2 ** (bits - 1) if int(data.get("PixelRepresentation", 0)) else 0)
+    return ends if _is_identity(data) else ends * float(data.RescaleSlope) + float(data.RescaleIntercept)
+
+
+def _as_small(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values in a type, if it can hold them: pixels may have bits beyond those that the file says are stored."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return values.astype(dtype) if values.min() >= limits.min and values.max() <= limits.max else values
+
+
+def _window(data: Dataset) -> Window | None:
+    """The first window of the file, from black to white; None where it has none that makes sense."""
+    try:
+        centre, width = (float(_first(data.get(name))) for name in ("WindowCenter", "WindowWidth"))
+    except (TypeError, ValueError, IndexError):
+        return None
+    linear = data.get("VOILUTFunction") or "LINEAR"
+    centre, width = (centre - 0.5, width - 1) if linear == "LINEAR" else (centre, width)
+    if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
+        return None
+    return np.array([centre - width / 2, centre + width / 2])
+
+
+def _first(value: object) -> Any:
+    return value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _range(data: Dataset, values: np.ndarray) -> Window | None:
+    """What should be black and white where the file has no window and the range of its values is not right."""
+    low, high = float(values.min()), float(values.max())
+    if str(data.get("Modality")) == "CT" or data.get("SOPClassUID") in _CT:
+        ends = np.array([max(low, _HOUNSFIELD[0]), min(high, _HOUNSFIELD[1])])
+        return ends if ends[0] < ends[1] and (low, high) != tuple(ends) else None
+    if values.dtype == np.uint8 and int(data.BitsStored) < 8:
+        return np.array([0.0, 2.0 ** int(data.BitsStored) - 1])
+    return None

@@ -1,0 +1,101 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What kind of image a file is: its content decides, and where that says nothing, its suffix."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+from typing import Literal
+
+from monai.config import PathLike
+from PIL import Image
+
+__all__ = ["FORMATS", "PICTURE_FORMATS", "SUPPORTED_SUFFIXES", "Kind", "file_kind", "image_stem", "is_supported"]
+
+Kind = Literal["picture", "dicom", "volume"]
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM")
+"""Pillow's names. Those that it reads but are left out have no mark of their own (TGA), or run a program (EPS)."""
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
+"""Lower case. Files need none of them."""
+FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, DICOM and NIfTI"
+"""The formats that are read, for messages."""
+
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "volume": VOLUME_SUFFIXES,
+    "dicom": DICOM_SUFFIXES,
+    "picture": PICTURE_SUFFIXES,
+}
+_HEAD = 352  # bytes, of a NIfTI-1 header
+_NIFTI = re.compile(rb"(?s)(.{344}(n\+1|ni1)\0|.{4}(n\+2|ni2)\0\r\n\x1a\n)")
+# DICOM without the mark: first a tag of group 8, little endian, then either a VR of two letters or a short length
+_BARE_DICOM = re.compile(rb"(?s)\x08\0[\0\x01\x05\x06\x08\x12-\x18\x20]\0([A-Z]{2}..|.\0\0\0)")
+
+
+def file_kind(path: PathLike) -> Kind | None:
+    """Whether a file is a picture, DICOM or a NIfTI volume; None for anything else.
+
+    Args:
+        path: any file. One that does not exist, or whose content says nothing (empty or damaged), is judged by its
+            suffix in any case of letters, so that reading it says what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        kind = _kind_of_content(path)
+    except OSError:
+        kind = None
+    return kind or _kind_of_suffix(path)
+
+
+def is_supported(path: PathLike) -> bool:
+    """Whether a file is of a format that is read; see :func:`file_kind`."""
+    return file_kind(path) is not None
+
+
+def image_stem(path: PathLike) -> str:
+    """The name of a file without its suffix, if it has one of an image: the name of a DICOM file may be a UID."""
+    name = Path(path).name
+    suffix = next((one for one in sorted(SUPPORTED_SUFFIXES, key=len)[::-1] if name.lower().endswith(one)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+def _kind_of_suffix(path: Path) -> Kind | None:
+    return next((kind for kind, suffixes in _SUFFIXES.items() if path.name.lower().endswith(suffixes)), None)
+
+
+def _kind_of_content(path: Path) -> Kind | None:
+    with path.open("rb") as file:
+        head = file.read(2 * _HEAD)
+    if head[128:132] == b"DICM" or _BARE_DICOM.match(head):
+        return "dicom"
+    if _NIFTI.match(_unzipped(head)):
+        return "volume"
+    return "picture" if _is_picture(path) else None
+
+
+def _unzipped(head: bytes) -> bytes:
+    """The first bytes of what a gzip file holds; other bytes as they are."""
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        return zlib.decompressobj(31).decompress(head, _HEAD)
+    except zlib.error:
+        return b""
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=PICTURE_FORMATS):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # the plugins raise nearly every type on a damaged header
+        return False

@@ -1,0 +1,100 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The images of a folder, and why its other files are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from monai.config import PathLike
+
+from monai_vlsm.data.dicom import no_pixels
+from monai_vlsm.data.formats import FORMATS, file_kind
+from monai_vlsm.errors import UserError
+
+__all__ = ["ImagesNotFoundError", "LeftOut", "Listing", "list_images"]
+
+NOT_READ = "of no format that is read"
+
+
+class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
+    """There is no such file or folder of images, or no image in the folder."""
+
+
+class LeftOut(NamedTuple):
+    """Something in a folder that is no image.
+
+    Args:
+        path: the file or sub-folder.
+        reason: why, in words that fit behind its name: "DICOM without pixels (Basic Text SR Storage)".
+    """
+
+    path: Path
+    reason: str
+
+
+class Listing(NamedTuple):
+    """All that is in a folder: each entry is either an image or left out.
+
+    Args:
+        images: sorted by path.
+        left_out: sorted by path.
+    """
+
+    images: list[Path]
+    left_out: list[LeftOut]
+
+    def report(self) -> str:
+        """What is left out and why, a line for each reason, for the user to read; empty when nothing is."""
+        names: dict[str, list[str]] = {}
+        for path, reason in self.left_out:
+            names.setdefault(reason, []).append(path.name)
+        lines = [f"left out, {reason}: {', '.join(found)}" for reason, found in names.items()]
+        return "\n".join([*lines, *([f"read are {FORMATS}"] if NOT_READ in names else [])])
+
+
+def list_images(path: PathLike) -> Listing:
+    """Sort what is in a folder into images and what is left out. Files are opened, their pixels are not decoded.
+
+    An image is a picture, DICOM or NIfTI file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
+    claims to be an image but cannot be read counts as an image: reading it says what is wrong. Left out are other
+    files, DICOM without pixels (DICOMDIR, reports), hidden files and sub-folders.
+
+    ``print(list_images(folder).report())`` tells the user what :func:`monai_vlsm.data.load_images` does not take.
+
+    Args:
+        path: a folder; or a file, which is never left out, since it was named.
+
+    Raises:
+        ImagesNotFoundError: (a FileNotFoundError and ValueError) no such file or folder, or no image in the folder;
+            the message says what is there instead.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ImagesNotFoundError(f"no such file or folder: {path}")
+    if path.is_file():
+        return Listing([path], [])
+    entries = [(entry, _reason(entry)) for entry in sorted(path.iterdir())]
+    listing = Listing(
+        [entry for entry, reason in entries if reason is None],
+        [LeftOut(entry, reason) for entry, reason in entries if reason is not None],
+    )
+    if not listing.images:
+        found = listing.report() or f"it is empty; read are {FORMATS}"
+        raise ImagesNotFoundError(f"no image in {path}\n{found}")
+    return listing
+
+
+def _reason(path: Path) -> str | None:
+    """Why an entry of a folder is left out; None for an image."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_dir():
+        return "a folder; give it by itself"
+    if not path.is_file():
+        return "no file, or a link to nothing"
+    kind = file_kind(path)
+    if kind is None:
+        return NOT_READ
+    return no_pixels(path) if kind == "dicom" else None

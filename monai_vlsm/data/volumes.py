@@ -1,0 +1,68 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""NIfTI files, by nibabel."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data.utils import correct_nifti_header_if_necessary
+from monai.utils import MetaKeys, SpaceKeys
+
+__all__ = ["read_volume"]
+
+_GZIP = b"\x1f\x8b"
+_NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in either order of bytes
+_DISPLACEMENTS = 1006  # intent code, nifti1.h: three numbers for each voxel that are no colour
+_COLOURS = ("R", "G", "B")
+
+
+def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """The one volume of a NIfTI file, whatever its suffix, with its native axes.
+
+    Returns:
+        ``(X, Y[, Z])``, colour is the last axis; and the metadata: affine, ``xyzt_units``.
+
+    Raises:
+        ValueError: several volumes, or values that are neither numbers nor colours.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == _GZIP
+        raw.seek(0)
+        with gzip.open(raw) if zipped else raw as file:
+            kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
+            file.seek(0)
+            image = correct_nifti_header_if_necessary(kind.from_stream(file))
+            array = _one_volume(_numbers(np.asanyarray(image.dataobj)), int(image.header["intent_code"]))
+    axes = min(len(image.shape), 3)
+    return array, {
+        MetaKeys.AFFINE: np.array(image.affine),
+        MetaKeys.ORIGINAL_AFFINE: np.array(image.affine),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        MetaKeys.SPATIAL_SHAPE: np.array(image.shape[:axes]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == axes else -1,
+        "xyzt_units": int(image.header["xyzt_units"]),
+    }
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """The array, in which a voxel of three named colours became ``(1, 3)``; opacity does not count."""
+    if array.dtype.names is not None and set(_COLOURS) <= set(array.dtype.names):
+        array = array.reshape(array.shape + (1,) * (4 - array.ndim))
+        return np.stack([array[name] for name in _COLOURS], axis=-1)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"values of type {array.dtype}; save them as integers or floats")
+    return array
+
+
+def _one_volume(array: np.ndarray, intent: int) -> np.ndarray:
+    """``(X, Y[, Z][, C])`` of ``(X, Y[, Z[, 1[, C]]])``: colour is a fifth axis, as ITK and MONAI Label write it."""
+    if array.ndim > 5 or (array.ndim == 5 and intent == _DISPLACEMENTS):
+        raise ValueError(f"an array of shape {array.shape}, which is no picture or volume")
+    if array.ndim >= 4 and array.shape[3] != 1:
+        raise ValueError(f"{array.shape[3]} volumes; split the file into one for each")
+    return array[:, :, :, 0] if array.ndim >= 4 else array
