@@ -19,6 +19,7 @@ __all__ = ["SETTINGS_KEY", "ModelMismatchError", "ModelNotFoundError", "read_mod
 SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
 
+_HOW_TO_SAVE = "TrainedState(network).state_dict(): docs/own_trainer.md"
 _SETTINGS = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OPTIONAL: dict[str, Any] = {"adaptation": Mapping, "existence_threshold": (int, float)}
 
@@ -93,7 +94,8 @@ def _fault(content: Any) -> str:
     if not isinstance(content, Mapping):
         return f"it holds a {type(content).__name__}"
     if SETTINGS_KEY not in content:
-        return f"it holds {', '.join(map(repr, list(content)[:3])) or 'nothing'}, and no such entry"
+        held = ", ".join(map(repr, list(content)[:3])) or "nothing"
+        return f"it holds {held}, and no such entry (a trainer of your own saves {_HOW_TO_SAVE})"
     settings = content[SETTINGS_KEY]
     if not isinstance(settings, Mapping):
         return f"its entry {SETTINGS_KEY!r} is a {type(settings).__name__}"

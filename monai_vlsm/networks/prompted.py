@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
@@ -95,12 +96,18 @@ class PromptedNet(nn.Module, ABC):
             frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
 
         Returns:
-            Logits ``(B, K, H, W)``, float32.
+            Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor, for ``Invertd``.
 
         Raises:
             ValueError: when a shape does not fit, or not exactly one of ``image`` and ``frozen_image`` is given.
             NotFrozenError: when frozen results are given to a network that cannot go on from them.
         """
+        if isinstance(
+            image, MetaTensor
+        ):  # whose bookkeeping would cost time in each operation, and kernels write in place
+            plain = image.as_tensor()
+            logits = self.forward(plain, input_ids, attention_mask, prompt_index, frozen_image, frozen_text)
+            return MetaTensor(logits).copy_meta_from(image)
         if input_ids is None:
             input_ids, attention_mask = self.default_input_ids, None
         given = frozen_image if image is None else image

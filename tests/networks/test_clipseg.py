@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.networks.utils import eval_mode
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
@@ -145,6 +146,17 @@ def test_gradients_where_it_trains_only(network: CLIPSegNet) -> None:
     without = trains - with_gradient
     # a ReLU of a width of 4 may be off for all tokens; a whole block without gradient would be a fault
     assert len(without) < 0.2 * len(trains), without
+
+
+@pytest.mark.parametrize("network", TRAINED, indirect=True)
+def test_meta_tensors_of_monais_loaders(network: CLIPSegNet) -> None:
+    """A trainer of one's own hands over what MONAI's transforms made; Invertd needs its meta behind the network."""
+    image, *tokens = inputs(2)
+    found = network.train()(MetaTensor(image, meta={"filename_or_obj": ["a", "b"]}), *tokens)
+    assert isinstance(found, MetaTensor) and found.meta["filename_or_obj"] == ["a", "b"]
+    torch.testing.assert_close(found.as_tensor(), network(image, *tokens), atol=1e-6, rtol=1e-5)
+    found.square().mean().backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("network", TRAINED, indirect=True)
