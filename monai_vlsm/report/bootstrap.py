@@ -9,9 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-__all__ = ["LEVEL", "RESAMPLES", "SEED", "Estimate", "estimates", "resample_means", "signed_rank", "unit_means"]
+__all__ = [
+    "FEWEST",
+    "LEVEL",
+    "RESAMPLES",
+    "SEED",
+    "Estimate",
+    "estimates",
+    "resample_means",
+    "signed_rank",
+    "unit_means",
+]
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
+FEWEST = 10
+"""Images or patients below which there is no test and no verdict."""
+
 CHUNK = 500_000  # draws that are held at a time; what fits the cache is fastest
 
 
@@ -108,7 +121,10 @@ def unit_means(values: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 
 def signed_rank(differences: np.ndarray) -> float | None:
-    """Two-sided p of Wilcoxon's signed-rank test; zeros are left out, and None if nothing else is there."""
-    if not np.any(differences):
+    """Two-sided p of Wilcoxon's signed-rank test over units; zeros are left out.
+
+    None if nothing else is there, and with fewer than `FEWEST` units.
+    """
+    if len(differences) < FEWEST or not np.any(differences):
         return None
     return float(wilcoxon(differences).pvalue)

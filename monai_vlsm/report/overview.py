@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from monai_vlsm.report import words
 from monai_vlsm.report.blocks import Block, Cell, Figure, Heading, Paragraph, Table
+from monai_vlsm.report.bootstrap import FEWEST
 from monai_vlsm.report.comparison import Comparison, Difference, PairedRow
 from monai_vlsm.report.plots import ForestRow, forest
 from monai_vlsm.report.probes import AbsentRow, OtherRow
@@ -19,7 +20,7 @@ __all__ = ["overview_blocks"]
 
 P_TEXT = (
     "p: two-sided, Wilcoxon's signed-rank test over images, or patients where they are known; not corrected for the "
-    "number of lines. Better and worse count them as well."
+    f"number of lines. Better and worse count them as well. With fewer than {FEWEST} of them there is no test."
 )
 
 

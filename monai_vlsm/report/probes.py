@@ -10,16 +10,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from monai_vlsm.report.bootstrap import Estimate, estimates
+from monai_vlsm.report.bootstrap import FEWEST, Estimate, estimates
 from monai_vlsm.report.columns import Columns, Group, groups, select
 from monai_vlsm.report.reading import Run
 from monai_vlsm.report.scores import by_tag
 
-__all__ = ["DECIDES", "HARDLY", "PARTLY", "UNKNOWN", "AbsentRow", "OtherRow", "absent_rows", "other_rows"]
+__all__ = ["DECIDES", "HARDLY", "PARTLY", "TOO_FEW", "UNKNOWN", "AbsentRow", "OtherRow", "absent_rows", "other_rows"]
 
 Row = TypeVar("Row")
 DECIDES, PARTLY = "the text decides", "the text is read, but does not decide"
-HARDLY, UNKNOWN = "the text is hardly read", "cannot be told"
+HARDLY, UNKNOWN, TOO_FEW = "the text is hardly read", "cannot be told", "too few to tell"
 LOST_SHARE = 0.1  # of the own mask's Dice; who loses less with the wrong prompt hardly reads it
 LEAST_DICE = 0.1  # below it there is nothing to lose
 FALSE_SHARE = 0.1  # of the images; in fewer, something that is not there is segmented
@@ -123,8 +123,12 @@ def _other_row(group: Group, found: Columns) -> OtherRow:
         lost=lost,
         asked=asked_score,
         gained=gained,
-        verdict=_other_verdict(own_score, lost, gained),
+        verdict=_other_verdict(own_score, lost, gained) if _enough(kept) else TOO_FEW,
     )
+
+
+def _enough(found: Columns) -> bool:
+    return len(set(found["unit"])) >= FEWEST
 
 
 def _other_verdict(own: Estimate, lost: Estimate, gained: Estimate) -> str:
@@ -145,7 +149,7 @@ def _absent_row(group: Group, found: Columns) -> AbsentRow:
     answered = (found["pred_pixels"] > 0).astype(np.float64)
     values = np.stack([found["pred_pixels"] / size, answered, found["pixels_before"] / size, own_dice], axis=1)
     share, any_pixel, own_share, own = estimates(values, found["unit"])
-    verdict = _absent_verdict(share, any_pixel, own_share)
+    verdict = _absent_verdict(share, any_pixel, own_share) if _enough(found) else TOO_FEW
     return AbsentRow(group.dataset, group.style, len(size), share, any_pixel, own_share, own, verdict)
 
 

@@ -79,7 +79,7 @@ def measure(runs: Sequence[Run]) -> Results:
 def _measure(run: Run) -> RunResults:
     return RunResults(
         name=run.name,
-        images=_distinct(run, "dataset", "name"),
+        images=_distinct(run, "dataset", "picture"),
         masks=_distinct(run, "dataset", "name", "structure"),
         patients=len({unit for unit in run.scores["unit"] if unit.startswith("patient ")}),
         facts=_flat(run.facts),

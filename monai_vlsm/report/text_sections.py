@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from monai_vlsm.report import probes, words
 from monai_vlsm.report.blocks import Block, Cell, Figure, Figures, Heading, Hint, Paragraph, Table
+from monai_vlsm.report.bootstrap import FEWEST
 from monai_vlsm.report.columns import ALL
 from monai_vlsm.report.existence import Existence
 from monai_vlsm.report.plots import reliability
@@ -19,7 +20,11 @@ from monai_vlsm.report.words import count, number
 
 __all__ = ["calibration_blocks", "existence_blocks", "probe_blocks"]
 
-NO_PROBES = "Not tested: probes.csv is missing. An evaluation writes it:"
+NO_PROBES = (
+    "Not tested: probes.csv is missing. An evaluation writes it where images show several structures, or where "
+    "--absent_prompts names things that are not there:"
+)
+PROBING = f"{EVALUATE} --absent_prompts \"['pancreas','left kidney']\""
 OTHER_TEXT = (
     "Each image is asked for another structure that it shows, and the answer is compared with both masks. If the text "
     "is read, the answer moves from the own structure to the one that was asked for."
@@ -27,8 +32,9 @@ OTHER_TEXT = (
 OTHER_RULE = (
     f"How to read it: “{probes.DECIDES}” where the own mask loses Dice and the answer fits the asked mask better than "
     f"the own one, both beyond the interval. “{probes.HARDLY}” where less than a tenth of the own mask's Dice is lost. "
-    f"“{probes.PARTLY}” in between. With the own prompt's Dice below {probes.LEAST_DICE}, or with one image only, "
-    "nothing can be told. Structures that overlap keep some Dice whatever is asked."
+    f"“{probes.PARTLY}” in between. With the own prompt's Dice below {probes.LEAST_DICE} nothing can be told, and with "
+    f"fewer than {FEWEST} images or patients it is {probes.TOO_FEW}. Structures that overlap keep some Dice whatever "
+    "is asked."
 )
 ABSENT_TEXT = (
     "Each image is asked for something that is not in it. The right answer is an empty mask; every pixel that is "
@@ -37,7 +43,7 @@ ABSENT_TEXT = (
 ABSENT_RULE = (
     f"How to read it: “{probes.DECIDES}” where at most one image in ten gets any pixel. “{probes.HARDLY}” where at "
     f"least {100 * probes.SAME_AMOUNT:.0f}{words.PERCENT} as much is segmented as with the own prompt. "
-    f"“{probes.PARTLY}” in between."
+    f"“{probes.PARTLY}” in between. With fewer than {FEWEST} images or patients it is {probes.TOO_FEW}."
 )
 
 
@@ -80,7 +86,7 @@ def _other_cells(row: OtherRow) -> tuple[str | Cell, ...]:
 
 def _absent_blocks(run: RunResults) -> Iterator[Block]:
     if not run.absents:
-        yield _not_probed(run, "no prompt of something absent was asked")
+        yield _not_probed(run, "no prompt of something absent was asked; --absent_prompts names such things")
         return
     yield Paragraph(ABSENT_TEXT)
     yield from (Paragraph(_absent_sentence(row)) for row in plain_rows(run.absents))
@@ -110,7 +116,7 @@ def _absent_cells(row: AbsentRow) -> tuple[str | Cell, ...]:
 
 
 def _not_probed(run: RunResults, why: str) -> Block:
-    return Paragraph(f"Not tested: in probes.csv, {why}.") if run.probed else Hint(NO_PROBES, EVALUATE)
+    return Paragraph(f"Not tested: in probes.csv, {why}.") if run.probed else Hint(NO_PROBES, PROBING)
 
 
 def existence_blocks(run: RunResults) -> Iterator[Block]:

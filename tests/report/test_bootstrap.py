@@ -121,5 +121,7 @@ def test_unit_means() -> None:
 def test_signed_rank() -> None:
     differences = np.random.default_rng(0).normal(0.2, 1, 40)
     assert signed_rank(differences) == stats.wilcoxon(differences).pvalue
-    assert signed_rank(np.zeros(5)) is None
+    assert signed_rank(np.zeros(20)) is None
+    assert signed_rank(np.arange(1.0, 10.0)) is None  # nine units
+    assert signed_rank(np.arange(1.0, 11.0)) == stats.wilcoxon(np.arange(1.0, 11.0)).pvalue
     assert signed_rank(np.zeros(0)) is None

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monai_vlsm.report.bootstrap import FEWEST
 from monai_vlsm.report.columns import ALL
-from monai_vlsm.report.probes import DECIDES, HARDLY, PARTLY, UNKNOWN, absent_rows, other_rows
+from monai_vlsm.report.probes import DECIDES, HARDLY, PARTLY, TOO_FEW, UNKNOWN, absent_rows, other_rows
 from monai_vlsm.report.reading import Run, read_run
 from tests.report.runs import Rows, make_run, probe, probes, score
 
@@ -46,9 +47,16 @@ def test_another_structure(before: float, own: float, asked: float, verdict: str
     assert row.gained.mean == pytest.approx(asked - own, abs=0.02)
 
 
-def test_one_image_tells_nothing(tmp_path: Path) -> None:
-    assert other_rows(read(tmp_path, probes(1)))["class"][0].verdict == UNKNOWN
-    assert absent_rows(read(tmp_path, probes(1, "absent")))["class"][0].verdict == UNKNOWN
+@pytest.mark.parametrize(("number", "verdict"), [(1, TOO_FEW), (FEWEST - 1, TOO_FEW), (FEWEST, DECIDES)])
+def test_few_images_tell_nothing(number: int, verdict: str, tmp_path: Path) -> None:
+    absent = [probe(f"img{i}", "absent", pred_pixels=0) for i in range(number)]
+    assert other_rows(read(tmp_path, probes(number)))["class"][0].verdict == verdict
+    assert absent_rows(read(tmp_path, absent))["class"][0].verdict == verdict
+
+
+def test_many_probes_of_few_images_tell_nothing(tmp_path: Path) -> None:
+    rows = other_rows(read(tmp_path, [probe(f"img{i}") for i in range(3) for _ in range(10)]))["class"]
+    assert (rows[0].probes, rows[0].verdict) == (30, TOO_FEW)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ def test_the_own_score_has_the_tag_of_the_question(tmp_path: Path) -> None:
     found = other_rows(read(tmp_path, probes(COUNT), tag="mask-derived"))
     assert list(found) == ["class"]
     assert (found["class"][0].probes, found["class"][0].left_out, found["class"][0].own.mean) == (0, COUNT, None)
-    assert found["class"][0].verdict == UNKNOWN
+    assert found["class"][0].verdict == TOO_FEW
 
 
 def test_tags_are_apart(tmp_path: Path) -> None:

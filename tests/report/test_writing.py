@@ -35,6 +35,18 @@ def section(text: str, title: str) -> str:
     return re.split(r"\n#{1,3} ", text.split(f"# {title}\n", 1)[1])[0]
 
 
+def test_structures_of_one_image_are_one_image(tmp_path: Path) -> None:
+    rows = [score(f"img{i}_{part}", picture=f"img{i}", structure=part) for i in range(13) for part in range(4)]
+    text = written(tmp_path / "out", make_run(tmp_path / "mine", rows))[1]
+    assert "13 images, 52 masks." in text
+
+
+def test_without_probes_it_says_how_to_get_some(tmp_path: Path) -> None:
+    text = written(tmp_path / "out", make_run(tmp_path / "mine"))[1]
+    assert "names things that are not there" in text
+    assert "--absent_prompts \"['pancreas','left kidney']\"" in text
+
+
 def test_everything(tmp_path: Path) -> None:
     page, text, data = written(tmp_path / "out", full_run(tmp_path / "mine"))
     assert "Network CLIPSegNet, backbone clipseg-mini, DenseAdaptation. Data /data/polyps, split test" in text
