@@ -44,7 +44,8 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
     Returns:
         ``(rows, columns[, 3])``, see :func:`monai_vlsm.data.dicom_values.displayed_values`; and the metadata: affine
-        of (row, column, slice) in MONAI's axes, ``pixel_spacing``, and ``window`` where there is one.
+        of (row, column, slice) in MONAI's axes, ``pixel_spacing``, ``oriented`` (whether the file says how the
+        patient lies), and ``window`` where there is one.
 
     Raises:
         ValueError: no pixels, several frames, or pixels that cannot be decoded.
@@ -66,6 +67,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),
         MetaKeys.SPACE: SpaceKeys.RAS,
         "pixel_spacing": np.full(2, np.nan) if spacing is None else spacing,
+        "oriented": _numbers(data, "ImageOrientationPatient", 6) is not None,
     }
     return array, meta if window is None else {**meta, "window": window}
 

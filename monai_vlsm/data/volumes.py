@@ -25,7 +25,8 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The one volume of a NIfTI file, whatever its suffix, with its native axes.
 
     Returns:
-        ``(X, Y[, Z])``, colour is the last axis; and the metadata: affine, ``xyzt_units``.
+        ``(X, Y[, Z])``, colour is the last axis; and the metadata: affine, ``xyzt_units``, and ``oriented``, which is
+        whether the file says how the patient lies.
 
     Raises:
         ValueError: several volumes, or values that are neither numbers nor colours.
@@ -46,6 +47,7 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         MetaKeys.SPATIAL_SHAPE: np.array(image.shape[:axes]),
         MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == axes else -1,
         "xyzt_units": int(image.header["xyzt_units"]),
+        "oriented": any(int(image.header[code]) > 0 for code in ("qform_code", "sform_code")),
     }
 
 

@@ -29,12 +29,11 @@ def patient_ends(meta: Mapping[str, Any], affine: Any) -> Ends | None:
     """The ends, or None where the file does not say how the patient lies.
 
     Args:
-        meta: of the image as it was read. NIfTI says it by the code of one of its two affines (0 is "unknown"), DICOM
-            by Image Orientation Patient, whose key is ``oriented``.
+        meta: of the image as it was read: ``oriented`` is whether the file says how the patient lies, ``space`` where
+            the affine points to.
         affine: 4 x 4, of the array that is shown: rows, columns, slices.
     """
-    coded = any(int(meta.get(key, 0)) > 0 for key in ("qform_code", "sform_code"))
-    if not (coded or meta.get("oriented")):
+    if not meta.get("oriented"):
         return None
     labels = _LPS if str(meta.get("space", "")).upper() == "LPS" else None
     codes = nibabel.orientations.aff2axcodes(np.asarray(affine, dtype=float), labels=labels)

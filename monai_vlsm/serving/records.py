@@ -12,7 +12,7 @@ from typing import Any
 
 from monai.config import PathLike
 
-from monai_vlsm.data import DatasetProblems, Problem, check_records, load_images
+from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs, require_elsewhere
@@ -32,6 +32,8 @@ def find_records(path: PathLike, prompt: str | Sequence[str]) -> list[dict[str, 
         path: a file or a folder.
         prompt: one text, or K texts for K structures.
 
+    What of a folder is no image is printed, with the reason.
+
     Returns:
         records as from `monai_vlsm.data.load_images`, with `monai_vlsm.transforms.save.distinct_names`. Their files are
         not decoded yet.
@@ -40,7 +42,10 @@ def find_records(path: PathLike, prompt: str | Sequence[str]) -> list[dict[str, 
         ImagesNotFoundError: no such file or folder, or no image in it.
         NoPromptError: a prompt that is empty or not text.
     """
-    return distinct_names(load_images(path, prompt, check=False))
+    records = distinct_names(load_images(path, prompt, check=False))
+    if left_out := list_images(path).report():
+        print(left_out, file=sys.stderr, flush=True)
+    return records
 
 
 @dataclass

@@ -15,7 +15,7 @@ from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 from torch import Tensor
 
-from monai_vlsm.transforms.naming import file_name
+from monai_vlsm.transforms.naming import is_nifti
 from monai_vlsm.transforms.save import label_map
 
 __all__ = [
@@ -112,7 +112,7 @@ class LabelResultd(MapTransform):
         if not is_request(d):
             return d
         image: Any = d[self.image_key]
-        volume = file_name(image).lower().endswith((".nii", ".nii.gz"))
+        volume = is_nifti(image)
         affine = image.meta.get(MetaKeys.ORIGINAL_AFFINE) if isinstance(image, MetaTensor) else None
         self._wish(d, volume, dicom=affine is not None and not volume)
         for key in self.key_iterator(d):

@@ -9,6 +9,8 @@ from typing import Any
 
 from monai.data import MetaTensor
 
+from monai_vlsm.data.formats import file_kind
+
 __all__ = ["EIGHT_BIT", "file_name", "is_nifti", "record_name"]
 
 EIGHT_BIT = "eight_bit"  # in the meta of a picture: its values are multiples of 1/255
@@ -24,7 +26,8 @@ def is_nifti(image: Any) -> bool:
     """Whether an image, loaded or the path of it, is a NIfTI file: masks of it are NIfTI too."""
     if isinstance(image, MetaTensor) and "xyzt_units" in image.meta:
         return True
-    return str(image if isinstance(image, str) else file_name(image)).lower().endswith((".nii", ".nii.gz"))
+    path = image if isinstance(image, str) else file_name(image, default="")
+    return bool(path) and file_kind(path) == "volume"
 
 
 def record_name(data: Mapping[Hashable, Any], name_key: Hashable = "name", image_key: Hashable = "image") -> str:

@@ -16,7 +16,7 @@ from monai.utils import SpaceKeys, TraceKeys
 from torch import Tensor
 
 from monai_vlsm.data.slices import display_codes
-from monai_vlsm.transforms.naming import file_name
+from monai_vlsm.transforms.naming import file_name, is_nifti
 
 __all__ = ["OrientVolume", "OrientVolumeD", "OrientVolumeDict", "OrientVolumed"]
 
@@ -27,7 +27,7 @@ def is_volume(image: Any) -> TypeGuard[MetaTensor]:
     """Whether an image has patient axes: any ``(C, X, Y, Z)`` with meta, and ``(C, X, Y)`` from a NIfTI file."""
     if not isinstance(image, MetaTensor):
         return False
-    return image.ndim == 4 or (image.ndim == 3 and file_name(image).lower().endswith((".nii", ".nii.gz")))
+    return image.ndim == 4 or (image.ndim == 3 and is_nifti(image))
 
 
 def axis_codes(volume: MetaTensor) -> str:

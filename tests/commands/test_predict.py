@@ -55,7 +55,7 @@ def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:
     ("image", "words", "message"),
     [
         ("nowhere.png", [], r"no such file or folder: .*nowhere\.png"),
-        ("empty", [], "no image among the 0 files of"),
+        ("empty", [], r"no image in .*empty\nit is empty"),
         ("faulty", [], r"2 problems in the data:\n.*first\.png.*\n.*second\.png"),
         ("images", ["--prompt", " "], "prompt must be a text"),
         ("images", ["--adapters", "nowhere.pt"], "no trained model at nowhere.pt"),

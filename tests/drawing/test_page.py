@@ -59,9 +59,9 @@ def test_legend_names_all_and_then_how_many_more() -> None:
 
 @pytest.mark.parametrize(
     ("meta", "affine"),
-    [({"sform_code": 0, "qform_code": 0}, np.eye(4)), ({}, np.eye(4)), ({"sform_code": 1}, np.zeros((4, 4)))],
+    [({"oriented": False}, np.eye(4)), ({}, np.eye(4)), ({"oriented": True}, np.zeros((4, 4)))],
 )
-def test_unknown_ends(meta: dict[str, int], affine: np.ndarray) -> None:
+def test_unknown_ends(meta: dict[str, bool], affine: np.ndarray) -> None:
     assert drawing.patient_ends(meta, affine) is None
 
 
@@ -82,7 +82,7 @@ def test_ends(rows: tuple[float, ...], columns: tuple[float, ...], ends: tuple[s
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = rows, columns, np.cross(rows, columns)
     if space == "LPS":
         affine = np.diag([-1, -1, 1, 1]) @ affine
-    assert drawing.patient_ends({"qform_code": 1, "space": space}, affine) == ends
+    assert drawing.patient_ends({"oriented": True, "space": space}, affine) == ends
 
 
 def test_marks_are_on_panels_with_room_for_them() -> None:
