@@ -7,6 +7,8 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from monai_vlsm.interrupts import exit_code, goodbye, own_process, sigterm_like_ctrl_c
+
 __all__ = ["UserError", "show_user_errors_plainly"]
 
 
@@ -22,12 +24,20 @@ def show_user_errors_plainly() -> None:
     """Print the message of a `UserError` that ends the process, without the traceback around it.
 
     ``monai.bundle run`` wraps an error in several others, and a list of faulty files drowns in a hundred lines of them.
-    Bundles call this first thing in ``run``. Other errors keep their traceback, and the exit status stays 1.
+    Bundles call this first thing in ``run``. Ctrl-C and SIGTERM end in one line too, with status 130 and 143; other
+    errors keep their traceback, and the exit status stays 1.
+
+    Nothing happens in a program that runs a bundle in Python: ``sys.excepthook`` and the signals are its own there.
     """
-    sys.excepthook = _show
+    if own_process():
+        sys.excepthook = _show
+        sigterm_like_ctrl_c()
 
 
 def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        print(f"\n{goodbye(error)}", file=sys.stderr, flush=True)
+        raise SystemExit(exit_code(error))  # Python ends with the status of an exit that this hook raises
     user_error = _user_error(error)
     if user_error is None:
         sys.__excepthook__(kind, error, traceback)

@@ -8,6 +8,9 @@ import sys
 import pytest
 
 WRAPPED = """
+import sys
+from types import SimpleNamespace
+sys.modules["__main__"].__spec__ = SimpleNamespace(name={program!r})
 from monai_vlsm.errors import UserError, show_user_errors_plainly
 class Missing(UserError, FileNotFoundError):
     pass
@@ -19,9 +22,11 @@ except Exception as error:
 """
 
 
-def run(kind: str) -> subprocess.CompletedProcess[str]:
+def run(kind: str, program: str = "monai.bundle.__main__") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WRAPPED.format(kind=kind)], capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", WRAPPED.format(kind=kind, program=program)],
+        capture_output=True,
+        text=True,
     )
 
 
@@ -29,6 +34,10 @@ def test_user_error_without_traceback() -> None:
     result = run("Missing")
     assert result.returncode == 1
     assert result.stderr.strip() == "error: three masks are missing\n  a.png"
+
+
+def test_another_program_keeps_its_traceback() -> None:
+    assert "Traceback" in run("Missing", "somebody.elses").stderr
 
 
 @pytest.mark.parametrize("kind", ["ValueError", "KeyError"])

@@ -11,7 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "monai_vlsm"
 ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
+    "interrupts": set(),
+    "errors": {"interrupts"},
     "names": set(),
     "drawing": set(),
     "outputs": {"errors", "io", "names"},
@@ -21,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "prompts": {"errors", "io"},
     "data": {"errors", "io", "prompts"},
     "engines": set(),
-    "handlers": {"drawing", "errors", "inferers", "io", "names", "outputs", "prompts"},
+    "handlers": {"drawing", "errors", "inferers", "interrupts", "io", "names", "outputs", "prompts"},
     "inferers": set(),
     "losses": set(),
     "metrics": set(),

@@ -1,41 +1,66 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A short goodbye after Ctrl-C."""
+"""A short goodbye after Ctrl-C or SIGTERM, and the command that goes on."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-__all__ = ["InterruptExit", "resume_command"]
+from monai_vlsm.interrupts import exit_code
 
-EXIT_CODE = 130  # what a shell reports for a program ended by SIGINT
+__all__ = ["InterruptExit", "resume_command"]
 
 
 def resume_command() -> str:
-    """The command line of this process with ``--resume True`` in place of what it says about ``--resume``."""
+    """The command line of this run with ``--resume True`` in place of what it says about ``--resume``.
+
+    In a process of torchrun it starts with torchrun: as many processes, and where several machines take part the place
+    of this one among them.
+    """
     pairs = zip(["", *sys.orig_argv], sys.orig_argv, strict=False)
     kept = [word for before, word in pairs if "--resume" not in (before, word.partition("=")[0])]
-    return shlex.join([*kept, "--resume", "True"])
+    return shlex.join([*_launched(kept, os.environ), "--resume", "True"])
+
+
+def _launched(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """A command line of Python as torchrun was given it; itself in a process that torchrun did not start."""
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return list(command)
+    words = [f"--nproc_per_node={environment.get('LOCAL_WORLD_SIZE', 1)}"]
+    machines = int(environment.get("GROUP_WORLD_SIZE", 1))
+    if machines > 1:
+        words += [f"--nnodes={machines}", f"--node_rank={environment.get('GROUP_RANK', 0)}"]
+        words += [f"--{name}={environment.get(name.upper(), '')}" for name in ("master_addr", "master_port")]
+    python, *rest = command
+    rest = rest[1:] if rest[:1] == ["-u"] else rest  # torchrun's own
+    if rest[:1] not in (["-m"], []) and rest[0].startswith("-"):  # further options of Python
+        return ["torchrun", *words, "--no-python", python, *rest]
+    return ["torchrun", *words, *rest]
 
 
 class InterruptExit:
-    """After Ctrl-C prints one line, how to resume, and ends the process with code 130 instead of tracebacks.
+    """After Ctrl-C or SIGTERM prints one line, what is kept and how to resume, and ends the process with 130 or 143.
 
     Attach to the trainer *and* to the evaluator that runs within it, as the *first* handler of each: ignite calls only
     the first handler of EXCEPTION_RAISED that raises, and ``StatsHandler`` would print the traceback. Every other
     exception is passed on as it is. :class:`TrainingState` has already written what is needed to resume.
 
     Args:
-        command: what to type to resume; by default the command line of this process with ``--resume True``.
+        command: what to type to resume; by default `resume_command`.
+        files: files of the run; those that are there are named.
     """
 
-    def __init__(self, command: str | None = None) -> None:
+    def __init__(self, command: str | None = None, files: Sequence[str | os.PathLike[str]] = ()) -> None:
         self.command = command
+        self.files = list(files)
 
     def attach(self, engine: Engine) -> None:
         """Handle what interrupts ``engine``."""
@@ -46,5 +71,8 @@ class InterruptExit:
         if not isinstance(error, KeyboardInterrupt):
             raise error
         if idist.get_rank() == 0:
-            print(f"\nInterrupted. Resume with: {self.command or resume_command()}", file=sys.stderr, flush=True)
-        raise SystemExit(EXIT_CODE) from None
+            there = [str(path) for path in self.files if Path(path).is_file()]
+            kept = f" Kept: {', '.join(there)}." if there else ""
+            line = f"\nInterrupted.{kept} Resume with: {self.command or resume_command()}"
+            print(line, file=sys.stderr, flush=True)
+        raise SystemExit(exit_code(error)) from None

@@ -15,6 +15,7 @@ from ignite.engine import Engine
 
 from monai_vlsm.handlers import InterruptExit
 from monai_vlsm.handlers.interrupt import resume_command
+from monai_vlsm.interrupts import Terminated
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +65,50 @@ def test_resume_command(monkeypatch: pytest.MonkeyPatch, given: str, expected: s
 def test_resume_command_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "orig_argv", ["python", "my run.py", "['a','b']"])
     assert resume_command() == """python 'my run.py' '['"'"'a'"'"','"'"'b'"'"']' --resume True"""
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"}
+TWO_MACHINES = {"GROUP_WORLD_SIZE": "2", "GROUP_RANK": "1", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("more", "given", "expected"),
+    [
+        ({}, "python -u -m monai.bundle run", "torchrun --nproc_per_node=2 -m monai.bundle run --resume True"),
+        ({}, "python -u run.py --epochs 3", "torchrun --nproc_per_node=2 run.py --epochs 3 --resume True"),
+        (
+            {},
+            "python -W ignore -m monai.bundle run",
+            "torchrun --nproc_per_node=2 --no-python python -W ignore -m monai.bundle run --resume True",
+        ),
+        (
+            TWO_MACHINES,
+            "python -u -m monai.bundle run",
+            "torchrun --nproc_per_node=2 --nnodes=2 --node_rank=1 --master_addr=node0 --master_port=29500 "
+            "-m monai.bundle run --resume True",
+        ),
+    ],
+)
+def test_resume_command_of_torchrun(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], given: str, expected: str
+) -> None:
+    for name, value in {**TORCHRUN, **more}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "orig_argv", given.split())
+    assert resume_command() == expected
+
+
+def test_sigterm_and_files_that_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def end(*_: object) -> None:
+        raise Terminated
+
+    (tmp_path / "last.pt").touch()
+    engine = Engine(end)
+    InterruptExit("again", [tmp_path / "last.pt", tmp_path / "model.pt"]).attach(engine)
+    with pytest.raises(SystemExit) as ended:
+        engine.run([0])
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == f"\nInterrupted. Kept: {tmp_path / 'last.pt'}. Resume with: again\n"
 
 
 def test_other_exceptions_pass_and_a_given_command_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
