@@ -26,7 +26,7 @@ import torch
 import yaml
 
 import monai_vlsm
-from monai_vlsm.adapters import SETTINGS_KEY, find_trained, read_settings
+from monai_vlsm.adapters import SETTINGS_KEY, find_trained, read_model, read_settings
 from monai_vlsm.backbones import known_backbones
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks import build_network
@@ -153,7 +153,7 @@ def untrained_entries(model: Path, settings: Mapping[str, Any]) -> list[str]:
     """Tensors of a ``model.pt`` that were not trained; constants of one number, such as counters, do not count."""
     with torch.device("meta"):
         network = build_network({**settings, "base": "", "default_prompt": ""})
-    state = torch.load(model, map_location="cpu", weights_only=True)
+    state = read_model(model)
     extra = set(state) - {SETTINGS_KEY} - set(find_trained(network))
     return sorted(name for name in extra if state[name].numel() > 1)
 

@@ -5,15 +5,11 @@
 from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
+from monai_vlsm.adapters.content import SETTINGS_KEY, ModelMismatchError, checked_content, seal
 from monai_vlsm.adapters.dense import DenseAdaptation
-from monai_vlsm.adapters.files import (
-    SETTINGS_KEY,
-    ModelMismatchError,
-    ModelNotFoundError,
-    read_model,
-    read_settings,
-)
+from monai_vlsm.adapters.files import ModelNotFoundError, read_model, read_settings
 from monai_vlsm.adapters.finetuning import FineTuning
+from monai_vlsm.adapters.kinds import build_adaptation
 from monai_vlsm.adapters.parameters import (
     NothingTrainsError,
     base_fingerprint,
@@ -22,7 +18,7 @@ from monai_vlsm.adapters.parameters import (
     trainable_parameters,
 )
 from monai_vlsm.adapters.shallow import ShallowAdaptation
-from monai_vlsm.adapters.state import TrainedState, build_adaptation, load_trained
+from monai_vlsm.adapters.state import TrainedState, load_trained
 
 __all__ = [
     "SETTINGS_KEY",
@@ -41,10 +37,12 @@ __all__ = [
     "attach_adapter",
     "base_fingerprint",
     "build_adaptation",
+    "checked_content",
     "count_parameters",
     "find_trained",
     "load_trained",
     "read_model",
     "read_settings",
+    "seal",
     "trainable_parameters",
 ]

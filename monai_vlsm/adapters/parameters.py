@@ -89,4 +89,9 @@ def _update(digest: Any, name: str, tensor: Tensor) -> None:
     if tensor.is_meta:
         raise ValueError(f"{name} is on the meta device and has no values; load weights before saving")
     digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(tensor_bytes(tensor))
+
+
+def tensor_bytes(tensor: Tensor) -> Any:
+    """The values of a tensor as a buffer, copied only where they do not lie one after the other on the CPU."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

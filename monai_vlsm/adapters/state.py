@@ -10,41 +10,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from monai_vlsm.adapters.adaptation import Adaptation
-from monai_vlsm.adapters.dense import DenseAdaptation
-from monai_vlsm.adapters.files import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read_model
-from monai_vlsm.adapters.finetuning import FineTuning
+from monai_vlsm.adapters.content import FORMAT, SETTINGS_KEY, ModelMismatchError, checked_content, seal
+from monai_vlsm.adapters.files import ModelNotFoundError, read_model
 from monai_vlsm.adapters.parameters import base_fingerprint
-from monai_vlsm.adapters.shallow import ShallowAdaptation
 
-__all__ = ["TrainedState", "build_adaptation", "load_trained"]
+__all__ = ["TrainedState", "load_trained"]
 
 # settings that may differ between a file and the network that it is loaded into
 _FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold"}
-_ADAPTATIONS: dict[str, type[Adaptation]] = {
-    kind.__name__: kind for kind in (Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation)
-}
-
-
-def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
-    """Make an adaptation from what `Adaptation.settings` returned.
-
-    Raises:
-        ValueError: when its ``type`` is unknown.
-    """
-    arguments = dict(settings)
-    kind = arguments.pop("type", None)
-    if kind not in _ADAPTATIONS:
-        raise ValueError(f"unknown adaptation {kind!r}; known: {', '.join(sorted(_ADAPTATIONS))}")
-    return _ADAPTATIONS[kind](**arguments)
 
 
 class TrainedState:
     """What was trained of a network, as an object with ``state_dict`` and ``load_state_dict``.
 
     Give it to handlers that save or load: ``CheckpointSaver(save_dict={"model": TrainedState(network)})``. The state is
-    flat, the name of each entry to its tensor, plus `SETTINGS_KEY` to plain values, so it loads with
-    ``torch.load(weights_only=True)`` and with MONAI's own loaders. For a network with adapters it holds only them.
+    flat, the name of each entry to its tensor, plus `SETTINGS_KEY` to plain values, a checksum of each entry among
+    them, so it loads with ``torch.load(weights_only=True)`` and with MONAI's own loaders. For a network with adapters
+    it holds only them.
 
     Args:
         network: a network with ``trained_names``, the entries of its state to hold, and a method ``settings()`` that
@@ -74,21 +56,23 @@ class TrainedState:
 
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` says about the network, as plain values."""
-        return {"format": 1, "base": self.fingerprint, **self.network.settings()}
+        return {"format": FORMAT, "base": self.fingerprint, **self.network.settings()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The trained tensors on the CPU, and the settings under `SETTINGS_KEY`."""
+        """The trained tensors on the CPU, and the settings with checksums under `SETTINGS_KEY`."""
         state = self.network.state_dict()
         tensors: dict[str, Any] = {name: state[name].detach().cpu().clone() for name in self.network.trained_names}
-        return {**tensors, SETTINGS_KEY: self.settings()}
+        return seal({**tensors, SETTINGS_KEY: self.settings()})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy trained tensors into the network, after checking that they belong to it.
 
-        The existence threshold of the file becomes that of the network, 0 if the file has none.
+        The existence threshold of the file becomes that of the network, 0 if the file has none. To load a state whose
+        values were changed on purpose, give it new checksums (`monai_vlsm.adapters.seal`).
 
         Raises:
-            ModelMismatchError: when base, settings, keys or shapes differ. The message says which.
+            ModelMismatchError: when a value does not fit its checksum, or base, settings, keys or shapes differ. The
+                message says which.
         """
         self.check(state)
         nn.Module.load_state_dict(self.network, _tensors(state), strict=False)
@@ -100,12 +84,11 @@ class TrainedState:
         Raises:
             ModelMismatchError: when base, settings, keys, shapes or kinds of numbers differ. The message says which.
         """
-        self._check_settings(state.get(SETTINGS_KEY))
-        self._check_tensors(_tensors(state))
+        content = checked_content(state)
+        self._check_settings(content[SETTINGS_KEY])
+        self._check_tensors(_tensors(content))
 
-    def _check_settings(self, saved: Mapping[str, Any] | None) -> None:
-        if saved is None:
-            raise ModelMismatchError(f"not a model file of monai_vlsm: the entry {SETTINGS_KEY!r} is missing")
+    def _check_settings(self, saved: Mapping[str, Any]) -> None:
         mine = self.network.settings()
         for key in (key for key in mine if key not in _FREE):
             if saved.get(key) != mine[key]:
@@ -114,6 +97,9 @@ class TrainedState:
                     f"(base {_short(saved['base'])}), this network has {mine[key]} (base {_short(self.fingerprint)}). "
                     f"Build the network with the file's {key}"
                 )
+        unknown = sorted(saved.keys() - mine.keys() - {"format", "base"})
+        if unknown:
+            raise ModelMismatchError(f"a model with the setting {', '.join(unknown)}, which this network does not know")
         if saved["base"] != self.fingerprint:
             raise ModelMismatchError(
                 f"a model of another base: the file was trained on {saved['backbone']} with fingerprint "

@@ -4,27 +4,20 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, build_adaptation
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, read_model, seal
 from monai_vlsm.backbones import known_backbones
-from monai_vlsm.networks import CLIPSegNet, PromptedNet, SANNet
+from monai_vlsm.io import save_atomically
+from monai_vlsm.networks import PromptedNet, empty_network, network_class
 
 __all__ = ["AdapterFile", "check_architecture", "is_shared_backbone", "read_adapters", "write_adapters"]
-
-_FORMAT = 1
-_NETWORKS: dict[str, Callable[..., PromptedNet]] = {"CLIPSegNet": CLIPSegNet, "SANNet": SANNet}
-_NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int}
-_NOT_ARGUMENTS = {"format", "network", "base", "default_prompt", "existence_threshold"}
 
 
 @dataclass(frozen=True)
@@ -50,69 +43,20 @@ def read_adapters(path: str | Path) -> AdapterFile:
 
     Raises:
         ModelNotFoundError: when there is no such file.
-        ModelMismatchError: when it holds pickled code or other objects, is damaged, has no settings, has no base
-            (a whole network), or no tensor.
+        ModelMismatchError: when `monai_vlsm.adapters.read_model` refuses it, or it has no base (a whole network), or
+            no tensor.
     """
-    if not Path(path).is_file():
-        raise ModelNotFoundError(f"no adapters at {path}; give a model.pt, as training leaves it in models/")
-    content = _load(Path(path))
-    if not isinstance(content, dict) or not isinstance(content.get(SETTINGS_KEY), dict):
-        raise ModelMismatchError(f"{path} is not a model file of monai_vlsm: the entry {SETTINGS_KEY!r} is missing")
-    settings = content.pop(SETTINGS_KEY)
-    _check_settings(path, settings)
-    _check_tensors(path, content)
-    return AdapterFile(content, settings)
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelMismatchError(
-            f"{path} holds more than tensors and plain values: code that would run on loading, or an object. It was "
-            f"not run. Give a model.pt as training writes it. ({_reason(error)})"
-        ) from error
-    except Exception as error:  # torch raises many kinds; each means that this is not one of our files
-        raise ModelMismatchError(
-            f"{path} cannot be read, it is damaged or of another kind: {type(error).__name__}: {_reason(error)}"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The line of torch's long text that names what is wrong."""
-    found = re.search(r"WeightsUnpickler error: ([^\n]+)", str(error))
-    return (found.group(1) if found else str(error).partition("\n")[0])[:200]
-
-
-def _check_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
-    if settings.get("format") != _FORMAT:
-        raise ModelMismatchError(
-            f"{path} has format {settings.get('format')!r}, this version reads {_FORMAT}; update monai_vlsm"
-        )
-    for name, kind in _NEEDED.items():
-        if not isinstance(settings.get(name), kind):
-            raise ModelMismatchError(f"{path} does not say which {name} it belongs to; it is damaged or not ours")
+    tensors = read_model(path)
+    settings = tensors.pop(SETTINGS_KEY)
     if not re.fullmatch(r"[0-9a-f]{64}", settings["base"]):
         raise ModelMismatchError(
             f"{path} holds a whole network ({settings['network']}), not adapters of a frozen base: its fingerprint of "
             f"the base is {settings['base']!r}. The Hub commands share adapters only; a whole bundle goes up with "
             "monai.bundle.push_to_hf_hub"
         )
-    try:
-        json.dumps(dict(settings))
-    except (TypeError, ValueError) as error:
-        raise ModelMismatchError(f"{path}: its settings are more than plain values: {error}") from error
-
-
-def _check_tensors(path: str | Path, tensors: Mapping[Any, Any]) -> None:
-    for name, value in tensors.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ModelMismatchError(
-                f"{path} holds {type(value).__name__} under {name!r}; expected tensors and nothing else. "
-                "Give a model.pt, not last.pt or a checkpoint of another program"
-            )
     if not tensors:
         raise ModelMismatchError(f"{path} holds no tensor: nothing was trained")
+    return AdapterFile(tensors, settings)
 
 
 def is_shared_backbone(backbone: str) -> bool:
@@ -155,15 +99,10 @@ def check_architecture(path: str | Path, adapters: AdapterFile) -> None:
 
 
 def _network(path: str | Path, settings: Mapping[str, Any]) -> PromptedNet:
-    kind = _NETWORKS.get(settings["network"])
-    if kind is None:
-        raise ModelMismatchError(f"{path}: unknown network {settings['network']!r}; known: {', '.join(_NETWORKS)}")
-    arguments: dict[str, Any] = {name: value for name, value in settings.items() if name not in _NOT_ARGUMENTS}
     try:
-        if "adaptation" in arguments:
-            arguments["adaptation"] = build_adaptation(arguments["adaptation"])
-        with torch.device("meta"):
-            return kind(**arguments, load_weights=False)
+        if network_class(settings["backbone"]).__name__ != settings["network"]:
+            raise ValueError(f"{settings['network']} does not run on {settings['backbone']}")
+        return empty_network(settings, settings["backbone"])
     except (TypeError, ValueError, AttributeError) as error:
         raise ModelMismatchError(f"{path}: its settings make no network: {error}") from error
 
@@ -174,7 +113,7 @@ def write_adapters(adapters: AdapterFile, path: Path) -> None:
     A tensor can be a view into memory that holds more, and saving it would save all of that.
     """
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in adapters.tensors.items()}
-    torch.save({**tensors, SETTINGS_KEY: public_settings(adapters.settings)}, path)
+    save_atomically(seal({**tensors, SETTINGS_KEY: public_settings(adapters.settings)}), path)
 
 
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from monai_vlsm.networks.prompted import PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
-__all__ = ["empty_network", "fill_network", "frozen_tensors", "network_class"]
+__all__ = ["empty_network", "fill_network", "frozen_tensors", "network_arguments", "network_class"]
 
 _CLASSES: dict[str, type[PromptedNet]] = {
     "clipseg": CLIPSegNet,
@@ -63,9 +63,7 @@ def empty_network(settings: Mapping[str, Any], backbone: str | Path) -> Prompted
         TypeError: when a setting is no argument of the network, or of a wrong type.
         ValueError: when a setting has a wrong value, or is none that such a network records.
     """
-    arguments = {name: value for name, value in settings.items() if name not in _RECORDED}
-    if arguments.get("adaptation") is not None:
-        arguments["adaptation"] = build_adaptation(arguments["adaptation"])
+    arguments = network_arguments(settings)
     with torch.device("meta"):
         network = _build(backbone, **arguments)
     unknown = sorted(arguments.keys() - network.settings().keys())
@@ -73,6 +71,19 @@ def empty_network(settings: Mapping[str, Any], backbone: str | Path) -> Prompted
         raise ValueError(f"unknown settings: {', '.join(unknown)}")
     network.existence_threshold = float(settings.get("existence_threshold") or 0.0)
     return network.eval().requires_grad_(False)
+
+
+def network_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the settings a network is built with, besides its backbone.
+
+    Raises:
+        TypeError: when a setting is no argument of its adaptation.
+        ValueError: when there is no such adaptation.
+    """
+    arguments = {name: value for name, value in settings.items() if name not in _RECORDED}
+    if arguments.get("adaptation") is not None:
+        arguments["adaptation"] = build_adaptation(arguments["adaptation"])
+    return arguments
 
 
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

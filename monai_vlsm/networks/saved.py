@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.adapters import ModelMismatchError, ModelNotFoundError, build_adaptation, load_trained, read_settings
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, TrainedState, read_model
+from monai_vlsm.adapters.content import require_known_settings
 from monai_vlsm.errors import UserError
+from monai_vlsm.networks.assembly import network_arguments
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.prompted import PromptedNet
@@ -40,6 +42,7 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
             f"a model of another network: {settings['network']!r}, known are {', '.join(_KINDS)}. "
             "Get a newer monai_vlsm, or give another file"
         )
+    require_known_settings(settings)
     try:
         return _KINDS[settings["network"]](**_arguments(settings, backbone))
     except (TypeError, ValueError) as error:
@@ -49,11 +52,8 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
 
 
 def _arguments(settings: Mapping[str, Any], backbone: str | Path | None) -> dict[str, Any]:
-    known = inspect.signature(_KINDS[settings["network"]]).parameters
-    arguments = {key: value for key, value in settings.items() if key in known}
-    if "adaptation" in arguments:
-        arguments["adaptation"] = build_adaptation(arguments["adaptation"])
-    if "load_weights" in known:
+    arguments = network_arguments(settings) | {"backbone": settings["backbone"]}
+    if "load_weights" in inspect.signature(_KINDS[settings["network"]]).parameters:
         arguments["load_weights"] = bool(settings["base"])
     if backbone is not None:
         arguments["backbone"] = backbone
@@ -72,9 +72,7 @@ def load_network(file: str | Path, backbone: str | Path | None = None) -> Prompt
         ModelMismatchError: when the file is none, is damaged, or was trained on another base.
         ModelNotFoundError: when there is no such file.
     """
-    settings = read_settings(file)
-    if settings is None:
-        raise ModelNotFoundError(f"no trained model at {file}; give the path of a model.pt")
-    network = build_network(settings, backbone)
-    load_trained(network, file)
+    state = read_model(file)
+    network = build_network(state[SETTINGS_KEY], backbone)
+    TrainedState(network).load_state_dict(state)
     return network.eval()

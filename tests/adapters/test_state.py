@@ -22,7 +22,9 @@ from monai_vlsm.adapters import (
     build_adaptation,
     load_trained,
     read_settings,
+    seal,
 )
+from monai_vlsm.adapters.content import CHECKSUMS
 from monai_vlsm.networks import CLIPSegNet
 from tests import tiny
 
@@ -56,8 +58,9 @@ def predict(network: CLIPSegNet) -> torch.Tensor:
 def test_holds_adapters_and_settings_only(network: CLIPSegNet, backbone: Path) -> None:
     state = TrainedState(network).state_dict()
     assert set(state) == {SETTINGS_KEY, *network.trained_names}
+    assert state[SETTINGS_KEY].pop(CHECKSUMS).keys() == {SETTINGS_KEY, *network.trained_names}
     assert state[SETTINGS_KEY] == {
-        "format": 1,
+        "format": 2,
         "base": fingerprint(network),
         "network": "CLIPSegNet",
         "backbone": str(backbone),
@@ -99,10 +102,10 @@ def test_existence_threshold_travels_and_refuses_no_file(load: Any, network: CLI
     assert state.existence_threshold == 0.0
     state.existence_threshold = 0.4
     saved = state.state_dict()
-    assert saved[SETTINGS_KEY] == state.settings()
+    assert {key: value for key, value in saved[SETTINGS_KEY].items() if key != CHECKSUMS} == state.settings()
     torch.save(saved, tmp_path / "new.pt")
     del saved[SETTINGS_KEY]["existence_threshold"]
-    torch.save(saved, tmp_path / "old.pt")
+    torch.save(seal(saved), tmp_path / "old.pt")
     state.existence_threshold = 0.9
     load(network, tmp_path / "new.pt")
     assert network.existence_threshold == 0.4
@@ -151,6 +154,7 @@ def damage(state: dict[str, Any], kind: str) -> dict[str, Any]:
 )
 def test_damaged(kind: str, message: str, network: CLIPSegNet) -> None:
     state = damage(TrainedState(network).state_dict(), kind)
+    state = seal(state) if SETTINGS_KEY in state else state
     with pytest.raises(ModelMismatchError, match=message):
         TrainedState(network).load_state_dict(state)
 
@@ -220,6 +224,6 @@ def test_a_whole_model_needs_no_base(backbone: Path, tmp_path: Path) -> None:
 
 def test_another_network(network: CLIPSegNet) -> None:
     state = TrainedState(network).state_dict()
-    state[SETTINGS_KEY]["network"] = "CRISNet"
-    with pytest.raises(ModelMismatchError, match=r"another network: the file was trained with CRISNet.*CLIPSegNet"):
-        TrainedState(network).load_state_dict(state)
+    state[SETTINGS_KEY]["network"] = "OwnNet"
+    with pytest.raises(ModelMismatchError, match=r"another network: the file was trained with OwnNet.*CLIPSegNet"):
+        TrainedState(network).load_state_dict(seal(state))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, seal
 from monai_vlsm.apps.label import (
     AppFolderError,
     Target,
@@ -70,7 +70,8 @@ def test_what_cannot_be_used_is_left_out(
     shutil.copytree(bundle, app / "model" / "untrained", ignore=shutil.ignore_patterns("models"))
     state = torch.load(adapter, weights_only=True)
     state[SETTINGS_KEY]["network"] = "SANNet"
-    torch.save(state, app / "adapters" / "another.pt")
+    state[SETTINGS_KEY]["fusion"] = state[SETTINGS_KEY].pop("adaptation")["type"]
+    torch.save(seal(state), app / "adapters" / "another.pt")
     assert [model.name for model in find_models(app)] == ["vlsm_dense", "second"]
     assert "broken.pt is not a model file" in caplog.text
     assert "untrained has no trained model" in caplog.text

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_vlsm.adapters import SETTINGS_KEY, read_settings
+from monai_vlsm.adapters import SETTINGS_KEY, read_settings, seal
 from monai_vlsm.data import NothingAbsentError
 from tests.bundles.dataset import LEFT, RIGHT, write_dataset
 
@@ -163,7 +163,7 @@ def with_threshold(trained: Path, folder: Path, threshold: float) -> Path:
     state = torch.load(trained / "models" / "model.pt", weights_only=True)
     state[SETTINGS_KEY]["existence_threshold"] = threshold
     (folder / "models").mkdir(parents=True)
-    torch.save(state, folder / "models" / "model.pt")
+    torch.save(seal(state), folder / "models" / "model.pt")
     return folder
 
 

@@ -17,7 +17,7 @@ from huggingface_hub import ModelCard
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, read_model, seal
 from monai_vlsm.commands import main
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
@@ -30,7 +30,7 @@ REPO = "anna/polyp-adapters"
 
 
 def settings_of(file: Path) -> dict[str, Any]:
-    return torch.load(file, weights_only=True)[SETTINGS_KEY]
+    return read_model(file)[SETTINGS_KEY]
 
 
 def facts(file: Path, **values: Any) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def test_a_base_on_the_hub(tmp_path: Path) -> None:
     with torch.device("meta"):
         network = CLIPSegNet(adaptation=DenseAdaptation("v", width=2), load_weights=False)
     state = {name: torch.zeros(network.state_dict()[name].shape) for name in network.trained_names}
-    settings = {**network.settings(), "format": 1, "base": "0" * 64}
-    torch.save({**state, SETTINGS_KEY: settings}, tmp_path / "model.pt")
+    settings = {**network.settings(), "base": "0" * 64}
+    torch.save(seal({**state, SETTINGS_KEY: settings}), tmp_path / "model.pt")
     card = card_of(tmp_path / "model.pt", tmp_path)
     head = ModelCard(card).data
     assert head.base_model == "CIDAS/clipseg-rd64-refined"

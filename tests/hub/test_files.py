@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import SETTINGS_KEY, FineTuning, ModelMismatchError, ModelNotFoundError, TrainedState
+from monai_vlsm.adapters import (
+    SETTINGS_KEY,
+    FineTuning,
+    ModelMismatchError,
+    ModelNotFoundError,
+    TrainedState,
+    read_model,
+    seal,
+)
 from monai_vlsm.backbones import BackboneNotFoundError
 from monai_vlsm.hub import HubError, push, read_adapters, write_upload
 from monai_vlsm.hub.files import check_architecture, write_adapters
@@ -52,29 +60,37 @@ def with_the_base(state: State) -> State:
     return {**network.state_dict(), **state}
 
 
+def sealed(content: Any) -> Any:
+    """Content with new checksums, where there can be any."""
+    try:
+        return content if content[SETTINGS_KEY]["format"] == 99 else seal(content)
+    except (AttributeError, KeyError, TypeError):
+        return content
+
+
 BAD = {
-    "code": (changed("x", Evil()), "holds more than tensors .* It was not run"),
-    "code in the settings": (settings(x=Evil()), "holds more than tensors .* It was not run"),
-    "an object": (changed("x", Path("x")), "holds more than tensors"),
-    "a class": (changed("x", torch.nn.Linear), "holds more than tensors"),
+    "code": (changed("x", Evil()), "could run code; it was not opened"),
+    "code in the settings": (settings(x=Evil()), "could run code; it was not opened"),
+    "an object": (changed("x", Path("x")), "could run code; it was not opened"),
+    "a class": (changed("x", torch.nn.Linear), "could run code; it was not opened"),
     "no table": (lambda _: [1, 2], "is not a model file of monai_vlsm"),
     "no settings": (without(SETTINGS_KEY), "is not a model file of monai_vlsm"),
     "settings that are none": (changed(SETTINGS_KEY, 3), "is not a model file of monai_vlsm"),
-    "no fingerprint": (settings(base=None), "does not say which base"),
+    "no fingerprint": (settings(base=None), "'base' in its entry 'monai_vlsm' must be of type str"),
     "half a fingerprint": (settings(base="abc"), "its fingerprint of the base is 'abc'"),
-    "no backbone": (settings(backbone=7), "does not say which backbone"),
-    "another format": (settings(format=2), "has format 2, this version reads 1"),
-    "settings with a tensor": (settings(x=torch.ones(1)), "its settings are more than plain values"),
-    "a number": (changed("x", 3), "holds int under 'x'"),
-    "an optimizer": (changed("optimizer", collections.OrderedDict(a=1)), "holds OrderedDict under 'optimizer'"),
+    "no backbone": (settings(backbone=7), "'backbone' in its entry 'monai_vlsm' must be of type str"),
+    "another format": (settings(format=99), "format 99, and this version of monai_vlsm reads 1 to 2"),
+    "settings with a tensor": (settings(x=torch.ones(1)), "the unknown setting x"),
+    "a number": (changed("x", 3), "its entry 'x' is not a plain tensor"),
+    "an optimizer": (changed("optimizer", collections.OrderedDict(a=1)), "its entry 'optimizer' is not a plain tensor"),
     "no tensor": (lambda state: {SETTINGS_KEY: state[SETTINGS_KEY]}, "holds no tensor"),
     "the base too": (with_the_base, r"holds \d+ weights of the frozen base"),
     "an entry missing": (without_first, "1 entries missing"),
     "an entry too much": (changed("x", torch.ones(1)), r"1 unexpected \['x'\]"),
-    "an unknown network": (settings(network="Transformer"), "unknown network 'Transformer'"),
-    "an unknown adaptation": (settings(adaptation={"type": "Magic"}), "make no network: unknown adaptation"),
-    "an odd adaptation": (settings(adaptation=3), "make no network"),
-    "an unknown setting": (settings(colour="red"), "make no network: .*colour"),
+    "an unknown network": (settings(network="Transformer"), "make no network: Transformer does not run on"),
+    "an unknown adaptation": (settings(adaptation={"type": "Magic"}), "make no adaptation: unknown adaptation"),
+    "an odd adaptation": (settings(adaptation=3), "must be of type Mapping, got 3"),
+    "an unknown setting": (settings(colour="red"), "the unknown setting colour"),
     "another width": (settings(adaptation={"type": "DenseAdaptation", "width": 5}), "must be .* the file has"),
 }
 
@@ -85,7 +101,7 @@ def test_bad_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     state = torch.load(tiny_file, weights_only=True)
-    torch.save(change(state), "bad.pt")
+    torch.save(sealed(change(state)), "bad.pt")
     with pytest.raises(ModelMismatchError, match=message):
         write_upload("bad.pt", REPO, tmp_path / "out")
     assert not (tmp_path / "ran_the_code").exists()
@@ -95,9 +111,9 @@ def test_bad_files(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read"),
-        (b"\x80\x02no", "holds more"),
-        (b"PK\x03\x04" + bytes(50), "cannot be read"),
+        (b"", "damaged"),
+        (b"\x80\x02no", "could run code"),
+        (b"PK\x03\x04" + bytes(50), "damaged"),
     ],
     ids=["empty", "pickle", "zip"],
 )
@@ -109,12 +125,12 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> 
 
 def test_truncated(mini_file: Path, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(mini_file.read_bytes()[:-1000])
-    with pytest.raises(ModelMismatchError, match="cannot be read, it is damaged"):
+    with pytest.raises(ModelMismatchError, match=r"is not a model file .* it is damaged"):
         read_adapters(tmp_path / "model.pt")
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no adapters at .*give a model.pt"):
+    with pytest.raises(ModelNotFoundError, match=r"no model file at .*Give the path of a model.pt"):
         read_adapters(tmp_path / "model.pt")
 
 
@@ -153,22 +169,23 @@ def test_hidden_memory_and_paths_stay_here(tiny_file: Path, tmp_path: Path) -> N
     secret = torch.full((state[name].numel() + 100_000,), 7.0)
     secret[: state[name].numel()] = state[name].flatten()
     state[name] = secret[: state[name].numel()].view(state[name].shape)
-    torch.save(state, tiny_file)
+    torch.save(seal(state), tiny_file)
     assert tiny_file.stat().st_size > 400_000
     adapters = read_adapters(tiny_file)
     check_architecture(tiny_file, adapters)
     write_adapters(adapters, tmp_path / "new.pt")
-    assert (tmp_path / "new.pt").stat().st_size < tiny_file.stat().st_size - 400_000
+    assert (tmp_path / "new.pt").stat().st_size < tiny_file.stat().st_size - 380_000
     new = torch.load(tmp_path / "new.pt", weights_only=True)
     assert all(torch.equal(new[key], value) for key, value in adapters.tensors.items())
     backbone = state[SETTINGS_KEY]["backbone"]
-    assert new[SETTINGS_KEY] == {**state[SETTINGS_KEY], "backbone": Path(backbone).name}
+    settings = {key: value for key, value in state[SETTINGS_KEY].items() if key != "checksums"}
+    assert read_model(tmp_path / "new.pt")[SETTINGS_KEY] == {**settings, "backbone": Path(backbone).name}
     assert backbone.encode() not in (tmp_path / "new.pt").read_bytes()
 
 
 def test_a_backbone_that_is_gone(tiny_file: Path, tmp_path: Path) -> None:
     state = torch.load(tiny_file, weights_only=True)
-    torch.save(settings(backbone="/gone/away")(state), tmp_path / "model.pt")
+    torch.save(seal(settings(backbone="/gone/away")(state)), tmp_path / "model.pt")
     with pytest.raises(BackboneNotFoundError, match="/gone/away"):
         write_upload(tmp_path / "model.pt", REPO, tmp_path / "out")
 

@@ -20,7 +20,9 @@ from monai_vlsm.adapters import (
     ModelNotFoundError,
     ShallowAdaptation,
     TrainedState,
+    seal,
 )
+from monai_vlsm.adapters.content import require_known_settings
 from monai_vlsm.backbones import BackboneNotFoundError
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet, build_network, load_network
 
@@ -42,7 +44,7 @@ def save(network: PromptedNet, file: Path, /, **changed: Any) -> Path:
         if name != SETTINGS_KEY and value.is_floating_point():
             value += 0.01
     state[SETTINGS_KEY] = {key: value for key, value in {**state[SETTINGS_KEY], **changed}.items() if value != "drop"}
-    torch.save(state, file)
+    torch.save(seal(state), file)
     return file
 
 
@@ -84,8 +86,9 @@ def test_another_base(backbone: Path, tmp_path: Path) -> None:
         ({"base": "drop"}, "'base' .* must be of type str, got None"),
         ({"backbone": 3}, "'backbone' .* must be of type str, got 3"),
         ({"network": "GPTNet"}, "another network: 'GPTNet', known are CLIPSegNet"),
-        ({"adaptation": {"type": "Magic"}}, "fit no CLIPSegNet: unknown adaptation 'Magic'"),
-        ({"adaptation": {"type": "DenseAdaptation", "depth": 3}}, "fit no CLIPSegNet"),
+        ({"adaptation": {"type": "Magic"}}, "make no adaptation: unknown adaptation 'Magic'"),
+        ({"adaptation": {"type": "DenseAdaptation", "depth": 3}}, "make no adaptation: .*depth"),
+        ({"dropout": 0.5}, "unknown setting dropout of CLIPSegNet"),
         ({"image_size": 17}, "fit no CLIPSegNet: image size must be a multiple"),
     ],
 )
@@ -96,7 +99,7 @@ def test_settings_that_make_no_network(changed: dict[str, Any], message: str, ba
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no trained model at .*absent\.pt"):
+    with pytest.raises(ModelNotFoundError, match=r"no model file at .*absent\.pt"):
         load_network(tmp_path / "absent.pt")
     torch.save({SETTINGS_KEY: "text"}, tmp_path / "text.pt")
     with pytest.raises(ModelMismatchError, match="is not a model file of monai_vlsm"):
@@ -104,6 +107,14 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "noise.pt").write_bytes(b"noise")
     with pytest.raises(ModelMismatchError, match="not a model file"):
         load_network(tmp_path / "noise.pt")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_settings_that_are_known_are_those_that_networks_record(kind: str, backbone: Path) -> None:
+    settings = TrainedState(NETWORKS[kind](backbone)).settings()
+    require_known_settings(settings)
+    with pytest.raises(ModelMismatchError, match="unknown setting colour"):
+        require_known_settings({**settings, "colour": 1})
 
 
 def test_a_network_that_trained_as_a_whole_needs_no_base(backbone: Path, tmp_path: Path) -> None:

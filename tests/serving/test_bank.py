@@ -17,6 +17,7 @@ from monai_vlsm.adapters import (
     TrainedState,
     base_fingerprint,
     read_settings,
+    seal,
 )
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from monai_vlsm.serving import AdapterBank, AdapterNameError
@@ -151,7 +152,7 @@ def test_the_base_is_hashed_once(bank: AdapterBank, files: Files, monkeypatch: p
 def test_half_precision_files_become_float32(bank: AdapterBank, trained: Networks, tmp_path: Path) -> None:
     state = TrainedState(trained["dense v"]).state_dict()
     half = {name: value.half() if isinstance(value, torch.Tensor) else value for name, value in state.items()}
-    torch.save(half, tmp_path / "half.pt")
+    torch.save(seal(half), tmp_path / "half.pt")
     bank.load("half", tmp_path / "half.pt")
     network = bank.network("half")
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
@@ -194,25 +195,25 @@ def change(state: dict[str, Any], kind: str) -> None:
         ("integers", "must be of torch.float32, the model file has torch.int32"),
         ("sparse", "is not a plain tensor"),
         ("no values", "is not a plain tensor"),
-        ("{'network': 'CRISNet'}", r"another network: the file was trained with CRISNet .* is for CLIPSegNet"),
+        ("{'network': 'CRISNet'}", "the unknown setting adaptation of CRISNet"),
         ("{'network': 7}", "'network' in its entry 'monai_vlsm' must be of type str, got 7"),
         ("{'base': None}", "'base' in its entry"),
-        ("{'adaptation': 'dense'}", "'adaptation' in its entry 'monai_vlsm' is 'dense'"),
-        ("{'adaptation': None}", "another adaptation|unexpected"),
-        ("{'adaptation': {'type': 'LoRA'}}", "do not make a CLIPSegNet on .*unknown adaptation 'LoRA'"),
-        ("{'adaptation': {'type': 'DenseAdaptation', 'depth': 3}}", "do not make a CLIPSegNet.*depth"),
+        ("{'adaptation': 'dense'}", "'adaptation' in its entry 'monai_vlsm' must be of type Mapping, got 'dense'"),
+        ("{'adaptation': None}", "'adaptation' in its entry 'monai_vlsm' must be"),
+        ("{'adaptation': {'type': 'LoRA'}}", "make no adaptation: unknown adaptation 'LoRA'"),
+        ("{'adaptation': {'type': 'DenseAdaptation', 'depth': 3}}", "make no adaptation: .*depth"),
         ("{'adaptation': {'type': 'DenseAdaptation', 'width': 10**30}}", "do not make a CLIPSegNet"),
         ("{'adaptation': {**settings['adaptation'], 'width': 10**9}}", r"must be \(1000000000, 12\)"),
         ("{'image_size': 33}", "do not make a CLIPSegNet.*multiple of 16"),
         ("{'image_size': 'big'}", "'image_size' in its entry 'monai_vlsm' must be of type int, got 'big'"),
-        ("{'load_weights': True}", "do not make a CLIPSegNet"),
-        ("{'existence_threshold': 'high'}", "'existence_threshold' in its entry 'monai_vlsm' is 'high'"),
+        ("{'load_weights': True}", "the unknown setting load_weights of CLIPSegNet"),
+        ("{'existence_threshold': 'high'}", "existence_threshold must be from 0 to 1, got 'high'"),
     ],
 )
 def test_damaged_files(kind: str, message: str, full_bank: AdapterBank, trained: Networks, tmp_path: Path) -> None:
     state = TrainedState(trained["dense v"]).state_dict()
     change(state, kind)
-    torch.save(state, tmp_path / "model.pt")
+    torch.save(state if kind in ("sparse", "no values") else seal(state), tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=rf"(?s){tmp_path}/model\.pt.*({message})"):
         full_bank.load("a", tmp_path / "model.pt")
     assert full_bank.names == tuple(ADAPTATIONS)

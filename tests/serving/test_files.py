@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import ModelMismatchError, ModelNotFoundError, TrainedState
+from monai_vlsm.adapters import ModelMismatchError, ModelNotFoundError, TrainedState, seal
 from monai_vlsm.networks import CLIPSegNet, TargetUNet
 from monai_vlsm.serving import AdapterBank, check_model, find_models, model_facts
 from tests import tiny
@@ -67,8 +67,9 @@ def test_check_of_a_unet_that_needs_a_target(tmp_path: Path) -> None:
 
 def test_check_of_damaged_weights(full_bank: AdapterBank, trained: dict[str, CLIPSegNet], tmp_path: Path) -> None:
     state = TrainedState(trained["dense v"]).state_dict()
-    next(iter(state.values())).fill_(float("nan"))
-    torch.save(state, tmp_path / "model.pt")
+    for name in trained["dense v"].trained_names:
+        state[name].fill_(3e38)
+    torch.save(seal(state), tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=r"model\.pt: loads on .*, but computes values that are no numbers"):
         check_model(tmp_path / "model.pt", full_bank)
     assert full_bank.names == tuple(ADAPTATIONS)
@@ -77,7 +78,7 @@ def test_check_of_damaged_weights(full_bank: AdapterBank, trained: dict[str, CLI
 def test_check_of_a_model_that_does_not_run(full_bank: AdapterBank, files: Files, tmp_path: Path) -> None:
     state = torch.load(files["dense v"], weights_only=True)
     state["monai_vlsm"]["image_size"] = 16 * 10**8  # no memory is large enough
-    torch.save(state, tmp_path / "model.pt")
+    torch.save(seal(state), tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=r"loads on .*, but does not run: "):
         check_model(tmp_path / "model.pt", full_bank)
     assert full_bank.names == tuple(ADAPTATIONS)

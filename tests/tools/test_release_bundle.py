@@ -19,7 +19,7 @@ import torch
 import yaml
 from monai.bundle import download, load, run, verify_metadata, verify_net_in_out
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, FineTuning, ShallowAdaptation, TrainedState
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, FineTuning, ShallowAdaptation, TrainedState, seal
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from tests.bundles.dataset import write_dataset
 from tools import release_bundle
@@ -43,7 +43,7 @@ def write_model(network: PromptedNet, file: Path, more: dict[str, Any] | None = 
     for name, value in state.items():
         if name != SETTINGS_KEY and value.is_floating_point():
             value += 0.01
-    torch.save({**state, **(more or {})}, file)
+    torch.save(seal({**state, **(more or {})}), file)
     return file
 
 

@@ -1,0 +1,216 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a ``model.pt`` holds: settings that are known, tensors that are numbers, and a checksum of each."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_vlsm.adapters.kinds import build_adaptation
+from monai_vlsm.adapters.parameters import tensor_bytes
+from monai_vlsm.errors import UserError
+
+__all__ = [
+    "CHECKSUMS",
+    "FORMAT",
+    "SETTINGS_KEY",
+    "ModelMismatchError",
+    "checked_content",
+    "no_model",
+    "require_known_settings",
+    "seal",
+]
+
+SETTINGS_KEY = "monai_vlsm"
+"""Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
+
+CHECKSUMS = "checksums"
+"""Key among the settings: name of each entry to its CRC-32, and `SETTINGS_KEY` to that of the other settings."""
+
+FORMAT = 2
+"""What is written now. Format 1 has no checksums and is read without them."""
+
+_NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
+_OWN: dict[str, dict[str, type]] = {  # what a network records of its own
+    "CLIPSegNet": {"adaptation": Mapping},
+    "CRISNet": {"mask_padding": bool},
+    "SANNet": {"fusion": str},
+    "TargetUNet": {"targets": list},
+}
+_RECORDED = {"format", CHECKSUMS, "existence_threshold", *_NEEDED}
+_HOW_TO_SAVE = "TrainedState(network).state_dict(): docs/own_trainer.md"
+_AGAIN = "Copy the file again, or train again"
+_NEWER = "It was made by another version of monai_vlsm: update, or give another file"
+
+
+class ModelMismatchError(UserError, ValueError):
+    """A ``model.pt`` does not belong to the network that it is loaded into, is damaged, or is none."""
+
+
+def seal(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state as it goes into a file: with `FORMAT` and `CHECKSUMS` among its settings.
+
+    Args:
+        state: tensors, and `SETTINGS_KEY` to the settings; checksums that are there already are made anew.
+    """
+    settings = {key: value for key, value in state[SETTINGS_KEY].items() if key != CHECKSUMS} | {"format": FORMAT}
+    return {**state, SETTINGS_KEY: {**settings, CHECKSUMS: _checksums({**state, SETTINGS_KEY: settings})}}
+
+
+def checked_content(content: Any, sealed: bool = False) -> dict[str, Any]:
+    """Check what a ``model.pt`` holds, wherever it was read.
+
+    Args:
+        content: what ``torch.load`` returned.
+        sealed: False lets checksums be missing, as in a state that was changed on purpose; those that are there count.
+
+    Returns:
+        The content without the checksums.
+
+    Raises:
+        ModelMismatchError: no model file, one of a later format, with an unknown setting, with a value that does not
+            fit its checksum or is no finite number, or with an existence threshold outside 0 to 1.
+    """
+    settings = _settings(content)
+    _check_format(settings)
+    _check_types(settings)
+    require_known_settings(settings)
+    tensors = {name: value for name, value in content.items() if name != SETTINGS_KEY}
+    strange = [name for name, value in tensors.items() if not _is_plain(name, value)]
+    if strange:
+        raise no_model(f"its entry {strange[0]!r} is not a plain tensor")
+    checked = {**tensors, SETTINGS_KEY: {key: value for key, value in settings.items() if key != CHECKSUMS}}
+    _check_plain(checked[SETTINGS_KEY])
+    _check_sums(checked, settings.get(CHECKSUMS), sealed and settings["format"] > 1)
+    _check_finite(tensors)
+    return checked
+
+
+def _settings(content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, Mapping):
+        raise no_model(f"it holds a {type(content).__name__}")
+    if SETTINGS_KEY not in content:
+        held = ", ".join(map(repr, list(content)[:3])) or "nothing"
+        raise no_model(f"it holds {held}, and no such entry (a trainer of your own saves {_HOW_TO_SAVE})")
+    settings = content[SETTINGS_KEY]
+    if not isinstance(settings, Mapping):
+        raise no_model(f"its entry {SETTINGS_KEY!r} is a {type(settings).__name__}")
+    return settings
+
+
+def _check_format(settings: Mapping[str, Any]) -> None:
+    number = settings.get("format")
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        raise ModelMismatchError(
+            f"a model file of format {number!r}, and this version of monai_vlsm reads 1 to {FORMAT}. Update "
+            "monai_vlsm, or give another file"
+        )
+
+
+def _check_types(settings: Mapping[str, Any]) -> None:
+    for key, kind in (_NEEDED | _OWN.get(str(settings.get("network")), {})).items():
+        value = settings.get(key)
+        missing = key not in settings and key not in _NEEDED
+        if not missing and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise no_model(f"{key!r} in its entry {SETTINGS_KEY!r} must be of type {kind.__name__}, got {value!r}")
+    threshold = settings.get("existence_threshold", 0.0)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise ModelMismatchError(
+            f"a damaged model file: its existence_threshold must be from 0 to 1, got {threshold!r}. {_AGAIN}"
+        )
+
+
+def require_known_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that the network or its adaptation do not record; nothing is left out silently.
+
+    A network that is not of this package may record what it likes: loading compares it.
+
+    Raises:
+        ModelMismatchError: the message names them.
+    """
+    network = settings.get("network")
+    unknown = sorted(map(str, settings.keys() - _RECORDED - _OWN.get(str(network), settings).keys()))
+    if unknown:
+        raise ModelMismatchError(f"a model file with the unknown setting {', '.join(unknown)} of {network}. {_NEWER}")
+    if network == "CLIPSegNet" and "adaptation" in settings:
+        try:
+            build_adaptation(settings["adaptation"])
+        except ValueError as error:
+            raise ModelMismatchError(
+                f"a model file with settings that make no adaptation: {error}. {_NEWER}"
+            ) from error
+
+
+def _check_plain(settings: Mapping[str, Any]) -> None:
+    try:
+        _text(settings)
+    except (TypeError, ValueError) as error:
+        raise no_model(f"its settings are more than plain values: {error}") from error
+
+
+def _check_sums(state: Mapping[str, Any], told: Any, needed: bool) -> None:
+    if told is None and not needed:
+        return
+    found = _checksums(state)
+    if not isinstance(told, Mapping) or found.keys() != told.keys():
+        theirs = set(told) if isinstance(told, Mapping) else set()
+        missing, unexpected = _some(theirs - found.keys()), _some(found.keys() - theirs)
+        raise _damaged(f"its checksums name entries that are missing ({missing}) or leave some out ({unexpected})")
+    wrong = [name for name, value in found.items() if told[name] != value]
+    if wrong:
+        which = "its settings" if wrong[0] == SETTINGS_KEY else wrong[0]
+        raise _damaged(f"{len(wrong)} of {len(found)} checksums differ, the first is that of {which}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        # what is no number makes one of the two ends none, and they are found five times as fast as by isfinite
+        if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
+            raise _damaged(f"{name} holds values that are no numbers, so its training went wrong")
+
+
+def _checksums(state: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{_checksum(name, value):08x}" for name, value in state.items()}
+
+
+def _checksum(name: str, value: Any) -> int:
+    if name == SETTINGS_KEY:
+        return zlib.crc32(_text(value).encode())
+    return zlib.crc32(tensor_bytes(value), zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode()))
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(dict(settings), sort_keys=True, allow_nan=False)
+
+
+def _is_plain(name: Any, value: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # a tensor that was saved from the meta device has no values
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(str, names))[:3]) or "none"
+
+
+def no_model(fault: str) -> ModelMismatchError:
+    """The error for a file or content that is no model file at all."""
+    return ModelMismatchError(
+        f"not a model file of monai_vlsm: expected tensors and the entry {SETTINGS_KEY!r}; {fault}. "
+        "Train again, copy the file again, or give another one"
+    )
+
+
+def _damaged(fault: str) -> ModelMismatchError:
+    return ModelMismatchError(f"a damaged model file: {fault}. {_AGAIN}")

@@ -1,0 +1,130 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a model.pt may hold, and that no bit of it changes unseen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, checked_content, read_model, seal
+from monai_vlsm.adapters.content import CHECKSUMS, FORMAT
+
+State = dict[str, Any]
+SETTINGS = {
+    "format": FORMAT,
+    "network": "CLIPSegNet",
+    "backbone": "b",
+    "base": "0" * 64,
+    "image_size": 32,
+    "default_prompt": "",
+    "adaptation": {"type": "DenseAdaptation", "towers": "v", "width": 4, "condition_width": None},
+    "existence_threshold": 0.25,
+}
+TENSORS = {"half": torch.ones(3, dtype=torch.bfloat16), "count": torch.tensor(7), "weight": torch.linspace(-1, 1, 60)}
+
+
+def content(**changed: Any) -> State:
+    return seal({**TENSORS, SETTINGS_KEY: {**SETTINGS, **changed}})
+
+
+def with_settings(state: State, **changed: Any) -> State:
+    """Settings that are changed after the checksums were made."""
+    return {**state, SETTINGS_KEY: {**state[SETTINGS_KEY], **changed}}
+
+
+def test_checksums_are_not_part_of_what_is_read() -> None:
+    state = checked_content(content(), sealed=True)
+    assert state == {**TENSORS, SETTINGS_KEY: SETTINGS}
+
+
+def test_a_file_of_before_has_no_checksums() -> None:
+    old = {**TENSORS, SETTINGS_KEY: {**SETTINGS, "format": 1}}
+    assert checked_content(old, sealed=True) == old
+
+
+def test_a_file_of_today_must_have_checksums() -> None:
+    state = {**TENSORS, SETTINGS_KEY: SETTINGS}
+    assert checked_content(state) == state
+    with pytest.raises(ModelMismatchError, match="a damaged model file: its checksums"):
+        checked_content(state, sealed=True)
+
+
+WRONG: dict[str, tuple[Callable[[], State], str]] = {
+    "a later format": (lambda: with_settings(content(), format=99), r"format 99, .* reads 1 to 2\. Update"),
+    "no format": (lambda: with_settings(content(), format=None), "format None"),
+    "a text as format": (lambda: with_settings(content(), format="2"), "format '2'"),
+    "an unknown setting": (lambda: content(colour="red"), "unknown setting colour of CLIPSegNet"),
+    "a setting of another network": (lambda: content(targets=["a"]), "unknown setting targets of CLIPSegNet"),
+    "an argument that is no setting": (lambda: content(dropout=0.5), "unknown setting dropout"),
+    "an unknown adaptation": (lambda: content(adaptation={"type": "LoRA"}), "make no adaptation: unknown .*'LoRA'"),
+    "an unknown setting of it": (
+        lambda: content(adaptation={**SETTINGS["adaptation"], "alpha": 2}),  # type: ignore[dict-item]
+        "make no adaptation: .*alpha",
+    ),
+    "a changed setting": (lambda: with_settings(content(), default_prompt="x"), "checksums differ.* its settings"),
+    "a changed value": (
+        lambda: {**content(), "weight": TENSORS["weight"] + 1e-6},
+        "1 of 4 checksums differ, the first is that of weight",
+    ),
+    "another type": (lambda: {**content(), "half": TENSORS["half"].half()}, "checksums differ.* half"),
+    "another shape": (lambda: {**content(), "weight": TENSORS["weight"].view(6, 10)}, "checksums differ.* weight"),
+    "two swapped": (lambda: {**content(), "a": TENSORS["half"]}, r"leave some out \(a\)"),
+    "one missing": (lambda: {k: v for k, v in content().items() if k != "count"}, r"are missing \(count\)"),
+    "checksums of another kind": (lambda: with_settings(content(), **{CHECKSUMS: 3}), "damaged"),
+    "not a number": (
+        lambda: seal({**content(), "weight": torch.tensor([1.0, float("nan")])}),
+        "weight holds values that are no numbers",
+    ),
+    "infinity": (lambda: seal({**content(), "half": TENSORS["half"] / 0}), "half holds values that are no numbers"),
+    "a threshold above 1": (lambda: content(existence_threshold=1.5), "must be from 0 to 1, got 1.5"),
+    "a negative threshold": (lambda: content(existence_threshold=-0.1), "must be from 0 to 1"),
+    "no number as threshold": (
+        lambda: with_settings(content(), existence_threshold=float("nan")),
+        "must be from 0 to 1, got nan",
+    ),
+    "true as threshold": (lambda: content(existence_threshold=True), "must be from 0 to 1, got True"),
+    "true as a size": (lambda: content(image_size=True), "'image_size' .* must be of type int, got True"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_refused(kind: str, tmp_path: Path) -> None:
+    make, message = WRONG[kind]
+    torch.save(make(), tmp_path / "model.pt")
+    with pytest.raises(ModelMismatchError, match=message):
+        checked_content(make(), sealed=True)
+    with pytest.raises(ModelMismatchError, match=rf"model\.pt is (a|not a) .*{message}"):
+        read_model(tmp_path / "model.pt")
+
+
+def test_every_flipped_bit_is_seen_or_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "model.pt"
+    torch.save(content(), file)
+    whole, draw = file.read_bytes(), random.Random(0)
+    expected, refused = read_model(file), 0
+    for _ in range(300):
+        position = draw.randrange(len(whole))
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << draw.randrange(8)
+        file.write_bytes(flipped)
+        try:
+            found = read_model(file)
+        except ModelMismatchError:
+            refused += 1
+        else:
+            assert found.keys() == expected.keys()
+            assert found[SETTINGS_KEY] == expected[SETTINGS_KEY]
+            assert all(torch.equal(found[name], expected[name]) for name in TENSORS)
+    assert refused > 50
+
+
+def test_a_network_of_others_may_record_what_it_likes() -> None:
+    settings = {key: value for key, value in SETTINGS.items() if key != "adaptation"} | {"network": "Mine", "depth": 3}
+    state = {**TENSORS, SETTINGS_KEY: settings}
+    assert checked_content(seal(state), sealed=True) == state
