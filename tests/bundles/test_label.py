@@ -16,7 +16,7 @@ import torch
 from monai.bundle import run
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, TrainedState
+from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, TrainedState, read_model
 from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 
@@ -71,8 +71,7 @@ def train(bundle: Path, training: list[dict[str, str]], validation: list[dict[st
 
 
 def saved(bundle: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(bundle / "models" / "model.pt", weights_only=True)
-    return state
+    return read_model(bundle / "models" / "model.pt")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
