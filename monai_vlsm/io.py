@@ -53,12 +53,16 @@ class TableError(UserError, ValueError):
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that takes its place when the block ends without an error.
 
     Folders that are missing are made. The temporary name is unique, so that two processes that write the same file do
     not disturb each other: the last one wins, whole. What was written has reached the disk before it takes the place.
     After an error, Ctrl-C included, the old file is untouched and the temporary one is removed.
+
+    Args:
+        path: the file.
+        sync: False does not wait for the disk, for files that are checked when read and can be made again.
 
     Raises:
         WriteError: the folder or the file cannot be written, or the disk is full.
@@ -69,9 +73,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(target)
         yield temporary
-        _sync(temporary)
+        if sync:
+            _sync(temporary)
         temporary.replace(target)
-        _sync(target.parent)
+        if sync:
+            _sync(target.parent)
     except OSError as error:
         if isinstance(error, UserError):
             raise
@@ -112,13 +118,13 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error).partition("\n")[0] or type(error).__name__
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write bytes, all or nothing.
+def write_bytes(path: str | os.PathLike[str], content: bytes, sync: bool = True) -> None:
+    """Write bytes, all or nothing; ``sync`` as in `replacing`.
 
     Raises:
         WriteError: when it cannot be done.
     """
-    with replacing(path) as temporary:
+    with replacing(path, sync) as temporary:
         temporary.write_bytes(content)
 
 

@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import Dataset, MetaTensor
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 from tqdm import tqdm
 
 from monai_vlsm.caches.records import pack_masks, unpack_masks, with_values, without_values
-from monai_vlsm.caches.store import CacheSettingError, FeatureStore, readable, tensor_key
+from monai_vlsm.caches.store import CacheDamagedError, CacheSettingError, FeatureStore, readable, tensor_key
 from monai_vlsm.caches.transforms import fixed_part
 from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.networks import PromptedNet
@@ -52,6 +53,8 @@ class FeatureDataset(Dataset):
         NotFrozenError: when the network's vision encoder trains.
         CacheTransformError: when a random transform changes the image.
         CacheRoomError: when the disk has no room.
+        CacheDamagedError: later, when a file was damaged while this runs and a worker cannot make it again: on a GPU,
+            or in a process that was spawned.
         CacheSettingError: another ``dtype``, or volumes.
     """
 
@@ -73,13 +76,36 @@ class FeatureDataset(Dataset):
         settings = {"backbone": inner.backbone, "autocast": str(autocast), "device": device.type, "batch": batch_size}
         self.store = FeatureStore(folder, {**inner.frozen_settings("vision"), **settings}, dtype)
         self._items: list[tuple[dict[Hashable, Any], str]] = []
-        self._fill(inner, autocast, batch_size, num_workers)
+        self._compute: _Encoder | None = _Encoder(inner, autocast, batch_size)
+        self._fill(self._compute, num_workers)
 
     def _transform(self, index: int) -> dict[Hashable, Any]:
         packed, key = self._items[index]
         item = unpack_masks(packed)
-        item[IMAGE] = with_values(item[IMAGE], self.store.read(key))
+        features = self.store.read(key)
+        item[IMAGE] = with_values(item[IMAGE], self._made_again(index, key) if features is None else features)
         return self.transform(item, start=self._fixed)
+
+    def _made_again(self, index: int, key: str) -> Tensor:
+        """Features whose file was damaged or removed while this runs."""
+        path = self.store.path(key)
+        if self._compute is None or (get_worker_info() is not None and self._compute.device.type != "cpu"):
+            raise CacheDamagedError(
+                f"the cached features {path} are missing or damaged, and this worker has no encoder to make them "
+                "again. Start again; what is missing is computed anew"
+            )
+        _, found, pixels = self.prepare(index)
+        if found != key:
+            raise CacheDamagedError(
+                f"the cached features {path} are missing or damaged, and their image has changed. Start again"
+            )
+        features = self._compute([pixels])[0].detach().to("cpu", self.store.dtype)
+        self.store.write(key, features)
+        return features
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the encoder: a process that is spawned would get all of its weights."""
+        return {**self.__dict__, "_compute": None}
 
     def picture(self, item: Mapping[Hashable, Any]) -> Tensor:
         """The picture ``(3, S, S)`` as the network would get it, decoded anew.
@@ -106,9 +132,9 @@ class FeatureDataset(Dataset):
         image.meta[FEATURES_KEY] = index
         return pack_masks({**item, IMAGE: without_values(image)}), tensor_key(pixels), pixels
 
-    def _fill(self, network: PromptedNet, autocast: torch.dtype | None, batch_size: int, num_workers: int) -> None:
+    def _fill(self, compute: _Encoder, num_workers: int) -> None:
         order = _order(len(self.data))
-        writer = _Writer(network, self.store, autocast, batch_size, len({str(r.get(IMAGE)) for r in self.data}))
+        writer = _Writer(compute, self.store, len({str(r.get(IMAGE)) for r in self.data}))
         prepared: dict[int, tuple[dict[Hashable, Any], str]] = {}
         progress = tqdm(_prepared(self, order, num_workers), total=len(order), desc="features", leave=False)
         for index, (item, key, pixels) in zip(order, progress, strict=True):
@@ -118,14 +144,26 @@ class FeatureDataset(Dataset):
         self._items = [prepared[index] for index in range(len(order))]
 
 
+class _Encoder:
+    """The frozen image encoder, always with as many images at a time: their number may change the last bit."""
+
+    def __init__(self, network: PromptedNet, autocast: torch.dtype | None, batch_size: int) -> None:
+        self.network, self.autocast, self.batch_size = network, autocast, batch_size
+        self.device = next(network.parameters()).device
+
+    @torch.no_grad()
+    def __call__(self, pixels: Sequence[Tensor]) -> Tensor:
+        """Features of pictures ``(3, S, S)``, at most as many as in a batch, which is filled up."""
+        filled = torch.stack([*pixels, *[pixels[-1]] * (self.batch_size - len(pixels))])
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network.encode_frozen_image(filled.to(self.device))[: len(pixels)]
+
+
 class _Writer:
     """Collects images whose features are missing, and computes and writes a batch of them at a time."""
 
-    def __init__(
-        self, network: PromptedNet, store: FeatureStore, autocast: torch.dtype | None, batch_size: int, images: int
-    ) -> None:
-        self.network, self.store, self.autocast = network, store, autocast
-        self.batch_size, self.images = batch_size, images
+    def __init__(self, compute: _Encoder, store: FeatureStore, images: int) -> None:
+        self.compute, self.store, self.images = compute, store, images
         self.waiting: dict[str, Tensor] = {}
         self.sound: set[str] = set()
         self.announced = False
@@ -138,17 +176,14 @@ class _Writer:
             self.sound.add(key)
             return
         self.waiting[key] = pixels
-        if len(self.waiting) == self.batch_size:
+        if len(self.waiting) == self.compute.batch_size:
             self.finish()
 
     def finish(self) -> None:
         """Compute what waits."""
         if not self.waiting:
             return
-        # a short batch is filled up: the number of images may change the last bit
-        pixels = list(self.waiting.values())
-        filled = torch.stack(pixels + [pixels[-1]] * (self.batch_size - len(pixels)))
-        features = _features(self.network, filled, self.autocast)
+        features = self.compute(list(self.waiting.values()))
         self._announce(features[0].numel() * self.store.dtype.itemsize)
         for key, own in zip(self.waiting, features, strict=False):
             self.store.write(key, own)
@@ -166,13 +201,6 @@ class _Writer:
         )
         self.store.require_room(missing * size)
         self.store.describe()
-
-
-@torch.no_grad()
-def _features(network: PromptedNet, pixels: Tensor, autocast: torch.dtype | None) -> Tensor:
-    device = next(network.parameters()).device
-    with torch.autocast(device.type, autocast, enabled=autocast is not None):
-        return network.encode_frozen_image(pixels.to(device))
 
 
 def _order(length: int) -> list[int]:

@@ -7,31 +7,33 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from monai.data import CacheDataset, Dataset, PersistentDataset
+import torch
+from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose, MapTransform, RandomizableTrait, Transform
 from torch import Tensor
 
+from monai_vlsm.caches.files import CheckedFiles, is_leftover
 from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.caches.store import default_folder
 from monai_vlsm.errors import UserError
+from monai_vlsm.io import require_writable
 from monai_vlsm.transforms import ResizePictured
 
 __all__ = ["MixedTransformsError", "PictureDataset", "picture_files"]
 
 MODES = ("off", "memory", "disk")
-FORMAT = 1  # raised when a transform of this package gives other numbers, so that files of before are not read
+FORMAT = 2  # raised when a transform of this package gives other numbers, so that files of before are not read
+SUFFIX = ".picture"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
 BAR_FROM = 200  # pictures; fewer are done before anyone looks at a progress bar
-
-logger = logging.getLogger(__name__)
 
 
 class MixedTransformsError(UserError, ValueError):
@@ -39,8 +41,9 @@ class MixedTransformsError(UserError, ValueError):
 
 
 def picture_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """The files that ``cache="disk"`` has written to a folder."""
-    return [file for file in sorted(Path(folder).glob("*.pt")) if NAME.fullmatch(file.stem)]
+    """The files that ``cache="disk"`` has written to a folder, with what a killed process left there."""
+    files = CheckedFiles(Path(folder), SUFFIX).own_files()
+    return [file for file in files if NAME.fullmatch(file.stem) or is_leftover(file)]
 
 
 class PictureDataset(Dataset):
@@ -57,7 +60,7 @@ class PictureDataset(Dataset):
         cache: ``"off"`` runs all transforms each time, as MONAI's ``Dataset``. ``"memory"`` prepares the pictures now
             and keeps them in this process (MONAI's ``CacheDataset``): forked workers read them where they are.
             ``"disk"`` writes each picture when it is first used and reads it from then on, in later runs and other
-            processes too (MONAI's ``PersistentDataset``). A changed file or transform is seen.
+            processes too. A changed file or transform is seen, and so is a damaged file of the cache.
         cache_rate: share of the files that ``"memory"`` keeps, from 0 to 1.
         cache_dir: folder of ``"disk"``; None takes ``pictures`` in
             `monai_vlsm.caches.default_folder`. It may be deleted at any time.
@@ -67,6 +70,7 @@ class PictureDataset(Dataset):
     Raises:
         ValueError: an unknown ``cache`` or a ``cache_rate`` outside 0..1.
         MixedTransformsError: transforms that cannot be cached; the message names the first.
+        WriteError: when pictures must be written to a folder that cannot be written.
     """
 
     def __init__(
@@ -97,9 +101,7 @@ class PictureDataset(Dataset):
             )
         else:
             key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
-            self.pictures = DiskPictures(
-                items, prepare, Path(cache_dir or f"{default_folder()}/pictures"), hash_func=key
-            )
+            self.pictures = DiskPictures(items, prepare, cache_dir or f"{default_folder()}/pictures", key)
 
     def _transform(self, index: int) -> Any:
         if self.pictures is None:
@@ -110,19 +112,42 @@ class PictureDataset(Dataset):
         return self.transform(record, start=self._start)
 
 
-class DiskPictures(PersistentDataset):
-    """MONAI's ``PersistentDataset``, which would stop at a file that a killed process left half written."""
+class DiskPictures(Dataset):
+    """Items through a transform, whose packed results lie in files from their first use on.
 
-    def _cachecheck(self, item_transformed: Any) -> Any:
-        try:
-            return super()._cachecheck(item_transformed)
-        except (RuntimeError, EOFError) as error:
-            file = Path(self.cache_dir or "") / f"{self.hash_func(item_transformed).decode()}.pt"
-            if not file.is_file():  # it was a picture that could not be read
-                raise
-            logger.warning("%s cannot be read and is made anew: %s", file, str(error).partition("\n")[0])
-            file.unlink(missing_ok=True)
-            return super()._cachecheck(item_transformed)
+    Args:
+        items: as from `files_of_records`.
+        transform: item to values of `pack`.
+        folder: of the files.
+        key: item to the name of its file.
+
+    Raises:
+        WriteError: when something must be written to a folder that cannot be written.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        transform: Compose,
+        folder: str | os.PathLike[str],
+        key: Callable[[Mapping[str, Any]], str],
+    ) -> None:
+        super().__init__(items, transform)
+        self.files, self.key = CheckedFiles(Path(folder), SUFFIX), key
+        if not all(self.files.path(key(item)).is_file() for item in items):
+            require_writable(folder)
+
+    def _transform(self, index: int) -> dict[str, Packed]:
+        key = self.key(self.data[index])
+        content = self.files.read(key)
+        if content is not None:
+            kept: dict[str, Packed] = torch.load(BytesIO(content), weights_only=True)
+            return kept
+        made: dict[str, Packed] = self.transform(self.data[index])
+        buffer = BytesIO()
+        torch.save(made, buffer)
+        self.files.write(key, buffer.getvalue())
+        return made
 
 
 class PackPictures(Transform):
@@ -177,12 +202,12 @@ def lenient(transforms: Sequence[MapTransform]) -> list[MapTransform]:
     return copies
 
 
-def file_key(item: Mapping[str, Any], described: str) -> bytes:
+def file_key(item: Mapping[str, Any], described: str) -> str:
     """Name of the cache file of one item of `files_of_records`: its paths, sizes, times of change and transforms."""
     (key, value), *_ = item.items()
     paths = [Path(path).absolute() for path in ([value] if isinstance(value, str) else value)]
     facts = [[str(path), *((s.st_size, s.st_mtime_ns) if (s := _stat(path)) else ())] for path in paths]
-    return hashlib.sha256(json.dumps([key, facts, described]).encode()).hexdigest().encode()
+    return hashlib.sha256(json.dumps([key, facts, described]).encode()).hexdigest()
 
 
 def _stat(path: Path) -> os.stat_result | None:

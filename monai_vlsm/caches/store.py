@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Features of images in files, one for each image: safe when several processes write and when one is killed."""
+"""Features of images in files, one for each image."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
+from monai_vlsm.caches.files import CheckedFiles, is_leftover
 from monai_vlsm.errors import UserError
+from monai_vlsm.io import WriteError, write_json
 
 __all__ = [
     "DTYPES",
@@ -38,8 +37,8 @@ __all__ = [
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """Types in which features can be kept, by name."""
 
-FORMAT = 1  # of the files; another number never reads these
-SUFFIX, PART, ABOUT = ".features", ".part", "about.json"
+FORMAT = 2  # of the files; another number never reads these
+SUFFIX, ABOUT = ".features", "about.json"
 
 
 class CacheSettingError(UserError, ValueError):
@@ -47,7 +46,7 @@ class CacheSettingError(UserError, ValueError):
 
 
 class CacheDamagedError(UserError, RuntimeError):
-    """A file of the cache is missing or damaged in the middle of a run."""
+    """A file of the cache is missing or damaged in the middle of a run, where it cannot be made again."""
 
 
 class CacheRoomError(UserError, OSError):
@@ -77,8 +76,7 @@ def _bytes(tensor: Tensor) -> Any:
 class FeatureStore:
     """Features of one frozen encoder under one way of computing them, in a folder of their own.
 
-    A file is written under another name and then renamed, so it is whole or not there, and two processes that write
-    the same one do not disturb each other. Each has a checksum.
+    Each file has a checksum (`monai_vlsm.caches.files.CheckedFiles`) that is verified whenever it is read.
 
     Args:
         folder: the cache; features of several encoders lie in it side by side.
@@ -96,10 +94,11 @@ class FeatureStore:
         self.settings = {"format": FORMAT, "dtype": dtype, **settings}
         text = json.dumps(self.settings, sort_keys=True)
         self.folder = Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._files = CheckedFiles(self.folder, SUFFIX)
 
     def path(self, key: str) -> Path:
         """The file of an image, by `tensor_key` of its preprocessed pixels."""
-        return self.folder / f"{key}{SUFFIX}"
+        return self._files.path(key)
 
     def count(self) -> int:
         """How many images have a file."""
@@ -107,26 +106,12 @@ class FeatureStore:
 
     def is_sound(self, key: str) -> bool:
         """Whether the features of an image are there, whole and unchanged; reads the file."""
-        try:
-            with safe_open(self.path(key), "pt") as file:
-                return (file.metadata() or {}).get("crc32") == _checksum(file.get_tensor("features"))
-        except (OSError, SafetensorError):
-            return False
+        return self._files.read(key) is not None
 
-    def read(self, key: str) -> Tensor:
-        """Features of an image, ``(F, N, C)`` in the type of the store. Its length is checked, not its checksum.
-
-        Raises:
-            CacheDamagedError: when the file is missing or cut short.
-        """
-        try:
-            with safe_open(self.path(key), "pt") as file:
-                return file.get_tensor("features")
-        except (OSError, SafetensorError) as error:
-            raise CacheDamagedError(
-                f"the cached features {self.path(key)} are missing or damaged ({error}): expected them to stay while "
-                "this runs. Start again; what is missing is computed anew"
-            ) from error
+    def read(self, key: str) -> Tensor | None:
+        """Features of an image, ``(F, N, C)`` in the type of the store; None where they are missing or damaged."""
+        content = self._files.read(key)
+        return None if content is None else load(content)["features"]
 
     def write(self, key: str, features: Tensor) -> None:
         """Keep the features ``(F, N, C)`` of an image.
@@ -140,17 +125,13 @@ class FeatureStore:
             largest = features.abs().max().item()
             raise CacheSettingError(f"features up to {largest:g} do not fit {self.dtype}; set cache_dtype to bfloat16")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _replace(self.path(key), save({"features": kept}, {"crc32": _checksum(kept)}))
-        except OSError as error:
-            raise CacheRoomError(
-                f"cannot write features to {self.folder}: {error}. Set cache_dir to another"
-            ) from error
+            self._files.write(key, save({"features": kept}))
+        except WriteError as error:
+            raise CacheRoomError(f"features cannot be kept: {error}, with cache_dir") from error
 
     def describe(self) -> None:
         """Write what the features are, for `describe_cache`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self.folder / ABOUT, json.dumps(self.settings, indent=2).encode())
+        write_json(self.folder / ABOUT, self.settings)
 
     def require_room(self, size: int) -> None:
         """Check that ``size`` more bytes fit on the disk.
@@ -165,20 +146,6 @@ class FeatureStore:
                 f"the features need {readable(size)} more in {self.folder.parent}, the disk has {readable(free)} free. "
                 "Make room (python -m monai_vlsm cache clear), set cache_dir to another disk, or cache_dtype to float16"
             )
-
-
-def _checksum(tensor: Tensor) -> str:
-    return f"{zlib.crc32(_bytes(tensor)):08x}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.", suffix=PART)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def readable(size: float) -> str:
@@ -237,7 +204,7 @@ def _summary(folder: Path) -> StoreSummary:
         settings = {}
     files = list(_own_files(folder))
     images = sum(file.suffix == SUFFIX for file in files)
-    leftovers = sum(file.suffix == PART for file in files)
+    leftovers = sum(map(is_leftover, files))
     return StoreSummary(folder, settings, images, sum(file.stat().st_size for file in files), leftovers)
 
 
@@ -247,6 +214,6 @@ def _is_store(folder: Path) -> bool:
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and (file.suffix in (SUFFIX, PART) or file.name == ABOUT):
-            yield file
+    yield from CheckedFiles(folder, SUFFIX).own_files()
+    if (folder / ABOUT).is_file():
+        yield folder / ABOUT

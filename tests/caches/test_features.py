@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
 from monai_vlsm.caches import (
+    CacheDamagedError,
     CacheRoomError,
     CacheSettingError,
     CacheTransformError,
@@ -130,6 +132,45 @@ def test_nothing_is_computed_twice(counting: Counting, data: Path, backbone: Pat
 def test_a_short_batch_is_filled_up(counting: Counting, data: Path, backbone: Path, tmp_path: Path) -> None:
     FeatureDataset(plain(data, backbone), counting, tmp_path / "cache", batch_size=4)
     assert counting.seen == 8
+
+
+def damage(file: Path, kind: str) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.unlink() if kind == "removed" else file.write_bytes(content[:50] if kind == "cut" else content)
+
+
+@pytest.mark.parametrize("kind", ["removed", "cut", "flipped"])
+def test_damage_while_a_run_goes_on(kind: str, counting: Counting, data: Path, backbone: Path, tmp_path: Path) -> None:
+    dataset = FeatureDataset(plain(data, backbone), counting, tmp_path / "cache", batch_size=2)
+    expected = [dataset[index]["image"].as_tensor() for index in range(5)]
+    (path,) = {dataset.store.path(key) for _, key in dataset._items[2:3]}
+    damage(path, kind)
+    counting.seen = 0
+    assert all(torch.equal(dataset[index]["image"].as_tensor(), expected[index]) for index in range(5))
+    assert torch.equal(dataset[2]["image"].as_tensor(), expected[2])
+    assert counting.seen == 2  # one batch, and kept again
+
+
+def test_a_spawned_worker_has_no_encoder(network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path) -> None:
+    dataset = FeatureDataset(plain(data, backbone), network, tmp_path / "cache")
+    there = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(there[0]["image"].as_tensor(), dataset[0]["image"].as_tensor())
+    damage(dataset.store.path(dataset._items[0][1]), "flipped")
+    with pytest.raises(CacheDamagedError, match=r"missing or damaged, and this worker has no encoder .* Start again"):
+        there[0]
+    dataset[0]
+    there[0]
+
+
+def test_an_image_that_changes_with_its_features(
+    network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path
+) -> None:
+    dataset = FeatureDataset(plain(data, backbone), network, tmp_path / "cache")
+    damage(dataset.store.path(dataset._items[0][1]), "removed")
+    Image.new("RGB", (48, 40), "white").save(dataset.data[0]["image"])
+    with pytest.raises(CacheDamagedError, match="their image has changed"):
+        dataset[0]
 
 
 def changed_image(data: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from monai_vlsm.caches import MixedTransformsError, PictureDataset, picture_files
 from monai_vlsm.caches.pictures import describe
 from monai_vlsm.data import DatasetProblems, PictureReader, load_datalist
+from monai_vlsm.io import WriteError
 from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizePictured, ToRGBd
 from tests.bundles.dataset import write_dataset
 
@@ -117,7 +118,49 @@ def test_disk_is_read_by_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPa
     assert not loads
 
 
-@pytest.mark.parametrize("change", ["file", "size", "folder deleted", "truncated"])
+def damage(file: Path, change: str) -> None:
+    content = bytearray(file.read_bytes())
+    if change == "folder deleted":
+        file.unlink()
+    elif change == "truncated":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        content[-300] ^= 1
+        file.write_bytes(content)
+
+
+def test_damage_while_a_run_goes_on(folder: Path) -> None:
+    cached, expected = dataset(folder, "disk"), dataset(folder, "off")
+    for change in ("flipped", "truncated", "folder deleted"):
+        for file in (folder / "cache").glob("*"):
+            damage(file, change)
+        for index in range(len(cached)):
+            for one in (expected, cached):
+                set_rnd(one, 1)
+            assert_same(expected[index], cached[index])
+    assert len(picture_files(folder / "cache")) == 3 + 6
+
+
+def test_a_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    data = load_datalist(folder, "train", check=False)
+    with pytest.raises(WriteError, match=r"cannot write to the folder .*file"):
+        PictureDataset(data, steps(), cache="disk", cache_dir=tmp_path / "file")
+
+
+def test_a_full_folder_need_not_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = dataset(folder, "disk")
+    for index in range(len(first)):
+        first[index]
+
+    def refuse(*_: Any) -> None:
+        raise WriteError("not allowed")
+
+    monkeypatch.setattr("monai_vlsm.caches.pictures.require_writable", refuse)
+    dataset(folder, "disk")[0]
+
+
+@pytest.mark.parametrize("change", ["file", "size", "folder deleted", "truncated", "flipped"])
 def test_disk_sees_changes(folder: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = dataset(folder, "disk")
     first[0]
@@ -129,7 +172,7 @@ def test_disk_sees_changes(folder: Path, change: str, monkeypatch: pytest.Monkey
         os.utime(path, ns=(1, 1))
     elif change != "size":
         for file in files:
-            file.unlink() if change == "folder deleted" else file.write_bytes(file.read_bytes()[:100])
+            damage(file, change)
     loads = count_loads(monkeypatch)
     again = (
         dataset(folder, "disk")

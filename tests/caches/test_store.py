@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from monai_vlsm.caches import (
-    CacheDamagedError,
     CacheRoomError,
     CacheSettingError,
     FeatureStore,
@@ -40,6 +39,7 @@ def test_comes_back(dtype: str, error: float, tmp_path: Path) -> None:
     assert not store.is_sound("k")
     store.write("k", FEATURES)
     found = store.read("k")
+    assert found is not None
     assert store.is_sound("k")
     assert found.dtype == getattr(torch, dtype)
     assert (found.float() - FEATURES).abs().max() <= error
@@ -86,13 +86,7 @@ def test_damage_is_noticed(damage: Any, store: FeatureStore) -> None:
     assert store.is_sound("a" * 64)
     damage(store.path("a" * 64))
     assert not store.is_sound("a" * 64)
-
-
-@pytest.mark.parametrize("damage", [cut, lambda file: file.unlink()])
-def test_damage_in_the_middle_of_a_run(damage: Any, store: FeatureStore) -> None:
-    damage(store.path("a" * 64))
-    with pytest.raises(CacheDamagedError, match="Start again"):
-        store.read("a" * 64)
+    assert store.read("a" * 64) is None
 
 
 def test_a_failed_write_leaves_nothing(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +131,9 @@ def test_two_processes_write_the_same_files(tmp_path: Path) -> None:
         for key in range(5):
             if store.path(str(key)).exists():
                 seen += 1
-                assert torch.equal(store.read(str(key)), torch.full((3, 50, 8), float(key)))
+                found = store.read(str(key))
+                assert found is not None
+                assert torch.equal(found, torch.full((3, 50, 8), float(key)))
     assert [process.exitcode for process in processes] == [0, 0]
     assert seen > 0
     assert all(store.is_sound(str(key)) for key in range(5))
@@ -150,7 +146,7 @@ def test_describe_and_clear(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (summary,) = describe_cache(tmp_path)
     assert (summary.images, summary.leftovers) == (1, 1)
-    assert summary.settings == {"format": 1, "dtype": "float32", **SETTINGS}
+    assert summary.settings == {"format": 2, "dtype": "float32", **SETTINGS}
     assert clear_cache(tmp_path) == summary.size
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pictures"]
     assert describe_cache(tmp_path) == []

@@ -22,8 +22,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store.describe()
     (store.folder / ".b.part").write_bytes(b"12")
     (folder / "pictures").mkdir()
-    (folder / "pictures" / f"{'0a' * 32}.pt").write_bytes(b"123")
-    (folder / "pictures" / "mine.pt").write_bytes(b"123")
+    (folder / "pictures" / f"{'0a' * 32}.picture").write_bytes(b"123")
+    (folder / "pictures" / "mine.picture").write_bytes(b"123")
     return folder
 
 
@@ -36,7 +36,7 @@ def test_info_and_clear(named: bool, cache: Path, capsys: pytest.CaptureFixture[
         assert text in printed
     assert main(["cache", "clear", *words]) == 0
     assert "2.24 MB freed" in capsys.readouterr().out
-    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["mine.pt"]
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["mine.picture"]
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
