@@ -13,17 +13,16 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-_OLD = int(pydicom.__version__.split(".")[0]) < 3  # MONAI Label needs it
+from monai_vlsm.data.dicom_codecs import stored_pixels
 
-if _OLD:
-    from pydicom.pixel_data_handlers.util import apply_color_lut, apply_modality_lut, convert_color_space
+if int(pydicom.__version__.split(".")[0]) < 3:  # MONAI Label needs it
+    from pydicom.pixel_data_handlers.util import apply_color_lut, apply_modality_lut
 else:
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, convert_color_space
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
 
 __all__ = ["displayed_values"]
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
-_DECODED_TO_RGB = ("RGB", "YBR_ICT", "YBR_RCT")
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store in 12 bits; beyond it are padding and metal
 
@@ -45,10 +44,11 @@ def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
         whole range of the type; None where there is nothing to be said.
 
     Raises:
-        ValueError: no codec for the pixels, or a photometric interpretation that is not known.
+        ValueError: a photometric interpretation that is not known; and as
+            :func:`monai_vlsm.data.dicom_codecs.stored_pixels`.
     """
     photometric = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
-    stored = _stored(data)
+    stored = stored_pixels(data)
     if photometric in _GREY:
         return _grey(data, stored, inverted=photometric == "MONOCHROME1")
     colour = _colour(data, stored, photometric)
@@ -56,29 +56,11 @@ def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
     return colour, None if bits == 8 else np.array([0.0, 2.0**bits - 1])
 
 
-def _stored(data: Dataset) -> np.ndarray:
-    """Pixels as they are in the file, decompressed."""
-    try:
-        array: np.ndarray = data.pixel_array
-    except Exception as error:  # codecs raise nearly every type
-        syntax = getattr(data, "file_meta", Dataset()).get("TransferSyntaxUID")
-        lacking = isinstance(error, NotImplementedError) or "missing" in str(error)
-        if syntax is None or not (syntax.is_private or syntax.is_compressed) or not lacking:
-            raise
-        raise ValueError(
-            f"pixels in {syntax.name}, which no installed package decodes; pip install python-gdcm, "
-            "or save the file uncompressed"
-        ) from error
-    return array
-
-
 def _colour(data: Dataset, stored: np.ndarray, photometric: str) -> np.ndarray:
     if photometric == "PALETTE COLOR":
         return np.asarray(apply_color_lut(stored, data))[..., :3]
     if not photometric.startswith(("RGB", "YBR_")):
         raise ValueError(f"the photometric interpretation {photometric}; save the file as RGB or grey")
-    if _OLD and photometric not in _DECODED_TO_RGB:  # pydicom 3 gives RGB by itself
-        return np.asarray(convert_color_space(stored, photometric, "RGB"))
     return stored
 
 

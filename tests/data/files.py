@@ -62,7 +62,17 @@ def save_dicom(array: np.ndarray, path: Path, photometric: str = "MONOCHROME2") 
         data.ImagePositionPatient, data.ImageOrientationPatient = [10, 20, 30], [1, 0, 0, 0, 1, 0]
         data.PixelSpacing = [0.5, 0.25]  # rows are 0.5 mm apart, columns 0.25 mm
     data.PixelData = array.tobytes()
-    pydicom.dcmwrite(path, data, enforce_file_format=True)
+    return write_dicom(data, path)
+
+
+def write_dicom(data: FileDataset, path: Path) -> Path:
+    """Write with the elements in front, by pydicom 2 or 3."""
+    syntax = data.file_meta.TransferSyntaxUID
+    if pydicom.__version__.startswith("2."):
+        data.is_little_endian, data.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
+        pydicom.dcmwrite(path, data, write_like_original=False)
+    else:
+        pydicom.dcmwrite(path, data, enforce_file_format=True)
     return path
 
 
