@@ -31,6 +31,12 @@ class Client:
 
     def infer(self, model: str, image: str = "", output: str = "json", file: Path | None = None, **params: Any) -> Any:
         """``params`` must be a form field; MONAI Label ignores them elsewhere."""
+        return self.infer_with(model, params, image, output, file)
+
+    def infer_with(
+        self, model: str, params: dict[str, Any], image: str = "", output: str = "json", file: Path | None = None
+    ) -> Any:
+        """As `infer`, with ``params`` of any name: MONAI Label lays them over the others."""
         fields: dict[str, Any] = {"params": (None, json.dumps(params))}
         if file:
             fields["file"] = (file.name, file.read_bytes())

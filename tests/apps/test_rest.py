@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,11 +123,157 @@ def test_polygons_as_cvat_wants_them(client: Client, place: Path) -> None:
     assert volume.status_code == 400
 
 
-@pytest.mark.parametrize("image", ["nothing", "/etc/hostname", "../studies/a", "/"])
-def test_images_of_nobody(client: Client, image: str) -> None:
-    response = client.infer("second", image)
-    assert response.status_code == 404
-    assert "there is no image" in response.json()["detail"]
+@pytest.fixture(scope="module")
+def secret(place: Path) -> Iterator[Path]:
+    """An image outside of the datastore, with the name that Python gives temporary files, and links to it."""
+    file = Path(tempfile.mkstemp(suffix=".png")[1])
+    Image.fromarray(np.full((30, 30), 200, np.uint8)).save(file)
+    (place / "link.png").symlink_to(file)
+    (place / "folder of links").symlink_to(place / "studies")
+    yield file
+    file.unlink()
+
+
+def hostile_images(place: Path, secret: Path) -> dict[str, Any]:
+    texts = [str(secret), str(place / "link.png"), "/etc/hostname", "../studies/a", "../link", "/", "", ".", "nothing"]
+    texts += [f"file://{secret}", "http://127.0.0.1:1/a.png", str(place / "studies" / "a.png"), "a\0", "outside"]
+    texts += [str(place / "folder of links" / "a.png"), f"{place}/studies/../link.png", "a.png", "labels/final/a"]
+    others = [[str(secret)], ["a"], [], [["a"]], {"path": str(secret)}, {"a": 1}, {}, 7, 1.5, True, None]
+    return {repr(value): value for value in [*texts, *others]}
+
+
+def test_images_of_nobody(client: Client, place: Path, secret: Path) -> None:
+    """In the address, and in ``params``, which MONAI Label lays over it."""
+    found = {}
+    for name, image in hostile_images(place, secret).items():
+        if isinstance(image, str) and image:
+            found[f"address {name}"] = client.infer("second", image).status_code
+        found[f"params {name}"] = client.infer_with("second", {"image": image}, "a").status_code
+        found[f"wsi {name}"] = client.send(
+            "POST", "/infer/wsi_v2/second?image=a", files={"wsi": (None, json.dumps({"params": {"image": image}}))}
+        ).status_code
+    assert {name: status for name, status in found.items() if status != 404} == {}
+    assert "there is no image" in client.infer("second", "nothing").json()["detail"]
+
+
+def test_a_session_is_no_way_to_other_files(client: Client, secret: Path) -> None:
+    session = {"name": "x", "path": "/", "image": str(secret)}
+    assert client.infer_with("second", {"image": str(secret), "session": session}, "a").status_code == 404
+    for session_id in ("..", "../..", ".", "/", "%2e%2e", "a/../.."):
+        query = {"session_id": session_id, "output": "json"}
+        assert client.send("POST", "/infer/second", params=query).status_code in (404, 500), session_id
+        assert client.send("DELETE", f"/session/{session_id}").status_code in (404, 405), session_id
+    assert client.infer("second", "a").status_code == 200
+
+
+def test_sessions(client: Client, place: Path, secret: Path) -> None:
+    content = (place / "studies" / "a.png").read_bytes()
+    session_id = client.send("PUT", "/session/", files={"files": ("a.png", content)}).json()["session_id"]
+    query = {"session_id": session_id, "output": "json"}
+    assert client.send("POST", "/infer/second", params=query).status_code == 200
+    (path,) = (place / "sessions" / session_id).glob("*.png")
+    assert client.infer_with("second", {"image": str(path)}, "a").status_code == 404
+    assert client.send("DELETE", f"/session/{session_id}").status_code == 200
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(secret, "../../../escaped.png")
+    files = {"files": ("a.tar", archive.getvalue())}
+    assert client.send("PUT", "/session/?uncompress=true", files=files).status_code == 400
+
+
+STRANGE: list[Any] = ["../x", "/etc/passwd", "http://127.0.0.1:1/", ["x"], {"a": "b"}, 7]
+
+
+@pytest.mark.parametrize("key", ["model_filename", "adapters", "model_file", "bundle_root", "output_dir", "result_dir"])
+def test_other_paths_go_nowhere(client: Client, place: Path, key: str) -> None:
+    before = existence(client, "second")
+    for value in STRANGE:
+        answer = client.infer_with("second", {key: value}, "a")
+        assert answer.status_code == 200
+        assert answer.json()["existence"] == [before]
+
+
+OTHERS = ("label_tag", "result_extension", "result_dtype", "device", "output", "logging", "save_label", "timeout")
+
+
+@pytest.mark.parametrize(("key", "status"), [("model", 404), *((key, 400) for key in OTHERS)])
+def test_strange_values(client: Client, key: str, status: int) -> None:
+    for value in STRANGE:
+        if value == 7 and key == "timeout":
+            continue
+        assert client.infer_with("second", {key: value}, "a").status_code == status, value
+
+
+def test_uploads_end_where_they_belong(client: Client, place: Path, secret: Path) -> None:
+    png = (place / "studies" / "a.png").read_bytes()
+    wrong = {
+        "link": ("link", "x.png", 409),
+        "other": ("grey", "x.png", 409),
+        "list": ("datastore_v2", "x.json", 400),
+        "hidden": (".lock", "x.png", 400),
+        "program": ("x", "x.py", 400),
+        "folder": ("labels", "x", 400),
+    }
+    (place / "studies" / "link.png").symlink_to(secret)
+    try:
+        before = secret.read_bytes()
+        for name, (image, file, status) in wrong.items():
+            answer = client.send("PUT", "/datastore/image", params={"image": image}, files={"file": (file, png)})
+            assert answer.status_code == status, name
+        assert secret.read_bytes() == before
+        client.send("DELETE", "/datastore/", params={"id": "link"})
+        client.send("DELETE", "/datastore/image", params={"id": "link"})
+        assert secret.is_file()
+    finally:
+        (place / "studies" / "link.png").unlink(missing_ok=True)
+    answer = client.send("PUT", "/datastore/image", params={"image": "grey"}, files={"file": ("x.png", png)})
+    assert answer.status_code == 409
+    model = place / "app" / "adapters" / "second.pt"
+    old = model.read_bytes()
+    assert client.send("PUT", "/model/second", files={"file": ("x.pt", b"no model")}).status_code == 403
+    assert model.read_bytes() == old
+
+
+def test_batches_are_of_images_of_the_datastore(client: Client, place: Path, secret: Path) -> None:
+    wrong = [image for image in hostile_images(place, secret).values() if image not in ("", None)]
+    common = {"device": "cpu", "label_tag": "batch", "max_workers": 1}
+    for sync in ("true", "false"):
+        for images in [*wrong, ["a", str(secret)], [["a"]]]:
+            if images == ["a"]:
+                continue
+            answer = client.send("POST", f"/batch/infer/second?run_sync={sync}", json={"images": images, **common})
+            assert answer.status_code == 404, images
+    strange = {"model": STRANGE, "label_tag": STRANGE[:2], "gpus": STRANGE, "max_workers": STRANGE[:5]}
+    for key, values in strange.items():
+        for value in values:
+            answer = client.send("POST", "/batch/infer/second", json={**common, key: value})
+            assert answer.status_code in (400, 404), (key, value)
+    assert not (place / "studies" / "labels" / "batch").exists()
+    asked = {"images": ["a"], "prompt": "brain", **common}
+    answer = client.send("POST", "/batch/infer/second?run_sync=true", json=asked)
+    assert answer.status_code == 200, answer.text[:300]
+    assert [file.name for file in (place / "studies" / "labels" / "batch").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("path", ["/train/second", "/scoring/second", "/batch/infer/second_brain"])
+def test_no_code_of_clients_runs_in_other_processes(client: Client, place: Path, path: str) -> None:
+    """MONAI Label lets Python import from ``bundle_path`` of a request."""
+    (place / "code").mkdir(exist_ok=True)
+    (place / "code" / "usercustomize.py").write_text("open('evaluated', 'w')")
+    (place / "code" / "sitecustomize.py").write_text("open('evaluated', 'w')")
+    answer = client.send("POST", path, json={"bundle_path": str(place / "code"), "device": "cpu"})
+    assert answer.status_code == 400
+    assert not (place / "evaluated").exists()
+
+
+def test_strange_tasks(client: Client) -> None:
+    for value in STRANGE:
+        assert client.send("POST", "/train/second", json={"model": value}).status_code == 404, value
+        assert client.send("POST", "/scoring/second", json={"method": value}).status_code == 404, value
+        assert client.send("POST", "/activelearning/random", json={"strategy": value}).status_code == 404, value
+    for value in STRANGE:
+        assert client.send("POST", "/train/second", json={"gpus": value}).status_code == 400, value
+    assert client.send("POST", "/train/nothing", json={}).status_code == 404
 
 
 def test_other_names(client: Client, place: Path) -> None:

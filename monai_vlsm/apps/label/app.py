@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -21,16 +22,21 @@ from monailabel.utils.others.generic import strtobool
 
 from monai_vlsm import __version__
 from monai_vlsm.apps.label.banks import Banks
-from monai_vlsm.apps.label.datastore import GuardedDatastore, check_name
+from monai_vlsm.apps.label.datastore import GuardedDatastore
 from monai_vlsm.apps.label.errors import refuse
 from monai_vlsm.apps.label.infer import PromptInferTask, UncertainInferTask
 from monai_vlsm.apps.label.labels import label_prompts
 from monai_vlsm.apps.label.layout import AppFolderError, Model, find_models, model_names, read_targets
+from monai_vlsm.apps.label.requests import BATCH, INFERENCE, SCORING, checked, checked_images, checked_name_of
+from monai_vlsm.apps.label.sessions import GuardedSessions
+from monai_vlsm.apps.label.tasks import check_tasks_with
 from monai_vlsm.apps.label.train import PromptTrainTask
 
 __all__ = ["VLSMLabelApp"]
 
 logger = logging.getLogger(__name__)
+
+SYSTEM_TEMPORARY = tempfile.gettempdir()
 
 
 class VLSMLabelApp(MONAILabelApp):
@@ -40,7 +46,8 @@ class VLSMLabelApp(MONAILabelApp):
         app_dir: folder made by `monai_vlsm.apps.label.install_app`.
         studies: folder of images, or address of a DICOMweb server.
         conf: ``models`` (names of bundles, all if not given), ``skip_trainers``, ``epistemic_model`` (names of models
-            to score), ``epistemic_dropout``, ``epistemic_simulation_size``, ``epistemic_max_samples``.
+            to score), ``epistemic_dropout``, ``epistemic_simulation_size``, ``epistemic_max_samples``, ``follow_links``
+            (take images that are links to files outside of ``studies``).
 
     Raises:
         AppFolderError: something in the folder is wrong; the message says what.
@@ -52,6 +59,10 @@ class VLSMLabelApp(MONAILabelApp):
         self.targets = read_targets(app_dir)
         self.served = model_names(self.found, self.targets)
         self.banks = Banks()
+        # uploads go to a folder of their own: the name of a file there is known to nobody but this process
+        self._uploads = tempfile.TemporaryDirectory(prefix="monai_vlsm_uploads_", dir=SYSTEM_TEMPORARY)
+        tempfile.tempdir = self._uploads.name
+        check_tasks_with(self.check_task)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -67,6 +78,7 @@ class VLSMLabelApp(MONAILabelApp):
             return super().init_datastore()
         return GuardedDatastore(
             self.studies,
+            follow_links=bool(strtobool(self.conf.get("follow_links", "false"))),
             extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
@@ -103,13 +115,64 @@ class VLSMLabelApp(MONAILabelApp):
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> Any:
         """Answer a request for images of the datastore, uploaded ones and those of sessions, and for no other file."""
-        if request.get("model") not in self._infers:
-            raise refuse(404, f"there is no model {str(request.get('model'))[:80]!r}")
-        check_name("label_tag", str(request.get("label_tag") or ""))
-        image = request.get("image")
-        if isinstance(image, str) and not self._is_ours(image, datastore or self.datastore()):
-            raise refuse(404, f"there is no image {image[:80]!r}")
-        return super().infer(request, datastore)
+        model = checked_name_of("model", request.get("model"), self._infers)
+        store, image = datastore or self.datastore(), request.get("image")
+        if not isinstance(image, str) or not self._is_ours(image, request.get("session"), store):
+            raise refuse(404, f"there is no image {image!r:.80}")
+        asked = {**checked(request, INFERENCE), "model": model, "image": image}
+        if image not in store.list_images() or not Path(image).exists():
+            return super().infer(asked, store)
+        # MONAI Label would take a file of this name in the folder that the server was started in
+        result = super().infer({**asked, "image": store.get_image_uri(image)}, store)
+        if asked.get("save_label") and result["file"]:
+            info, tag = {"model": model, "params": result["params"]}, asked.get("label_tag", DefaultLabelTag.ORIGINAL)
+            result["label"] = store.save_label(image, result["file"], tag, info)
+        return result
+
+    def infer_wsi(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> Any:
+        """As `infer`: there are no whole slide images here."""
+        return self.infer(request, datastore)
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> Any:
+        """Segment images of the datastore."""
+        return super().batch_infer(self._checked_batch(request, datastore), datastore)
+
+    def scoring(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> Any:
+        """Score images of the datastore."""
+        return super().scoring(self._checked_scoring(request), datastore)
+
+    def train(self, request: Mapping[str, Any]) -> Any:
+        """Train; the task checks the other values of the request."""
+        checked_name_of("model to train", request.get("model"), self._trainers)
+        return super().train(request)
+
+    def next_sample(self, request: Mapping[str, Any]) -> Any:
+        """The image to label next."""
+        strategy = request.get("strategy") or "random"
+        return super().next_sample({"strategy": checked_name_of("strategy", strategy, self._strategies)})
+
+    def check_task(self, method: str, request: Mapping[str, Any]) -> None:
+        """Refuse a request for work in another process before it starts; the work itself checks again."""
+        if "bundle_path" in request:  # MONAI Label would let Python import from there
+            raise refuse(400, "bundle_path is not for clients")
+        if method == "train":
+            checked_name_of("model to train", request.get("model"), self._trainers)
+            checked(request, {"gpus": BATCH["gpus"]})
+        elif method == "batch_infer":
+            self._checked_batch(request, None)
+        else:
+            self._checked_scoring(request)
+
+    def bundle_path(self, model: Any) -> str:
+        """Where Python may import from in another process. Never empty: MONAI Label would take one of the client."""
+        found = super().bundle_path(model) if isinstance(model, str) else None
+        return str(found or self.app_dir)
+
+    def model_file(self, model: Any, validate: bool = True) -> Any:
+        """The file of a model; clients cannot send another one in its place (``validate`` is False only then)."""
+        if not validate:
+            raise refuse(403, "models are replaced by training, or by files in the folder of the app")
+        return super().model_file(model)
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Say what the label will be used as."""
@@ -120,14 +183,32 @@ class VLSMLabelApp(MONAILabelApp):
                 "label of %s saved, prompts: %s", image_id, label_prompts(info, default, f"label of {image_id}")
             )
 
-    def _is_ours(self, image: str, datastore: Datastore) -> bool:
-        """Whether it is an image of the datastore, an upload as MONAI Label stores it, or in the folder of sessions."""
+    def _checked_batch(self, request: Mapping[str, Any], datastore: Datastore | None) -> dict[str, Any]:
+        model = checked_name_of("model", request.get("model"), self._infers)
+        images = checked_images(request.get("images", "all"), (datastore or self.datastore()).list_images())
+        asked = checked(request, BATCH)
+        several = asked.get("multi_gpu", True) and torch.cuda.is_available()  # MONAI Label divides by their number
+        return {**asked, "multi_gpu": several, "model": model, "images": images}
+
+    def _checked_scoring(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        method = checked_name_of("scoring method", request.get("method"), self._scoring_methods)
+        return {**checked(request, SCORING), "method": method}
+
+    def _load_sessions(self, load: bool = False) -> GuardedSessions | None:
+        if not load:
+            return None
+        return GuardedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
+
+    def _is_ours(self, image: str, session: Any, datastore: Datastore) -> bool:
+        """Whether it is an image of the datastore, a file that was just uploaded, or the image of the session."""
         if image in datastore.list_images():
             return True
-        path, uploads, sessions = Path(image).resolve(), Path(tempfile.gettempdir()).resolve(), self.sessions()
-        if path.parent == uploads and path.name.startswith(tempfile.gettempprefix()):
-            return path.is_file()
-        return sessions is not None and path.exists() and path.is_relative_to(Path(sessions.store_path).resolve())
+        path = Path(image)
+        if path.parent == Path(self._uploads.name):
+            return path.is_file() and not path.is_symlink()
+        name, sessions = session.get("name") if isinstance(session, Mapping) else None, self.sessions()
+        found = sessions.get_session(name) if sessions is not None else None
+        return found is not None and found.image == image
 
     def _scored(self) -> list[Model]:
         names = [name.strip() for name in self.conf.get("epistemic_model", "").split(",") if name.strip()]

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from PIL import Image
 from monai_vlsm.data import PictureReader
 from monai_vlsm.data.slices import displayed
 from monai_vlsm.errors import UserError
+from monai_vlsm.names import file_stem
 from monai_vlsm.transforms import ToRGB
+from monai_vlsm.transforms.naming import is_nifti
 
 __all__ = ["label_prompts", "picture_records", "read_records"]
 
@@ -87,11 +90,12 @@ def picture_records(image: str, label: str, prompts: Mapping[int, str], folder: 
     if pictures.shape[:3] != masks.shape:
         raise ValueError(f"{label} has the size {masks.shape}, its image {Path(image).name} {pictures.shape[:3]}")
     records = []
+    folder = Path(mkdtemp(dir=folder))  # of this image alone: names that differ can make equal file names
     for value, prompt in prompts.items():
         found = masks > 0 if value == 0 else masks == value
         slices = np.flatnonzero(found.any((0, 1))) if found.shape[2] > 1 else np.array([0])
         for index in slices:
-            name = f"{_stem(image)}_{value}_{index}.png"
+            name = f"{file_stem(Path(image).name, 'image')}_{value}_{index}.png"
             Image.fromarray((pictures[:, :, index] * 255).round().astype(np.uint8)).save(folder / f"image_{name}")
             Image.fromarray(found[:, :, index].astype(np.uint8)).save(folder / f"label_{name}")
             paths = {"image": str(folder / f"image_{name}"), "label": str(folder / f"label_{name}")}
@@ -113,7 +117,7 @@ def _pictures(image: str) -> np.ndarray:
     """``(rows, columns, slices, 3)`` from 0 to 1, scaled as for inference."""
     reader = PictureReader()
     array, meta = reader.get_data(reader.read(image))
-    volume = image.lower().endswith(VOLUMES)
+    volume = is_nifti(image)
     grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
     channels = array[None] if grey else np.moveaxis(array, -1, 0)
     rgb = np.moveaxis(torch.as_tensor(ToRGB()(torch.as_tensor(channels))).numpy(), 0, -1)
@@ -128,7 +132,7 @@ def _masks(image: str, label: str) -> np.ndarray:
         reader = PictureReader("mask")
         return _values(reader.get_data(reader.read(label))[0])[..., None]
     array = _itk_order(label)
-    if not image.lower().endswith(VOLUMES):  # a label of a picture has ITK's axes, whatever its affine says
+    if not is_nifti(image):  # a label of a picture has ITK's axes, whatever its affine says
         return array.swapaxes(0, 1)
     reader = PictureReader()
     return displayed(array, reader.get_data(reader.read(image))[1][MetaKeys.ORIGINAL_AFFINE])
@@ -150,7 +154,3 @@ def _itk_order(label: str) -> np.ndarray:
     if volume.ndim != 3:
         raise UserError(f"the label {label} must have up to three axes and one channel, got shape {array.shape}")
     return np.rint(volume).astype(int)
-
-
-def _stem(image: str) -> str:
-    return Path(image).name.partition(".")[0]
