@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
         "handlers",
         "inferers",
+        "interrupts",
         "io",
         "names",
         "networks",

@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 
 from monai.data import DataLoader, Dataset
 from monai.data.utils import list_data_collate
+from monai.engines import Workflow
 from torch.utils.data import Dataset as TorchDataset
 
+from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
 
 __all__ = ["PredictionLoader"]
+
+TABLE = "existence.csv"
 
 
 class _Failed(NamedTuple):
@@ -40,7 +44,7 @@ class PredictionLoader:
         self._loader = DataLoader(
             _Tolerant(dataset), batch_size=batch_size, num_workers=num_workers, collate_fn=_collate
         )
-        self._work, self._done = Worklist(list(dataset.data)), 0
+        self._work = Worklist(list(dataset.data))
 
     def prepare(self) -> None:
         """Before any work: look at all files, and at the folder that the results go to.
@@ -52,29 +56,31 @@ class PredictionLoader:
             WriteError: no file can be written there.
         """
         records = self._work.records
-        require_output(self.outputs, records, ["existence.csv"])
+        require_output(self.outputs, records, [TABLE])
         self._work = Worklist.check(records)
         self.dataset.data = self._work.records
 
-    def finish(self) -> None:
-        """After the work: say what was not done.
+    def run(self, evaluator: Workflow) -> None:
+        """Run an evaluator over these batches, and say what was not done.
 
         Raises:
-            UnfinishedError: some images could not be segmented.
+            UnfinishedError: at the end, some images could not be segmented.
         """
-        self._work.finish(self._done)
+        with telling(lambda: self._work.kept(self.outputs.folder / TABLE)):
+            evaluator.run()
+        self._work.finish()
 
     def __length_hint__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Any]:
-        self._done = 0
+        self._work.done = 0
         for batch, failed in self._loader:
             for one in failed:
                 self._work.failed(one.record, one.reason)
             if batch is not None:
                 yield batch
-                self._done += len(batch["name"])
+                self._work.done += len(batch["name"])
 
 
 class _Tolerant(TorchDataset[Any]):

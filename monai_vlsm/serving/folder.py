@@ -10,12 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
 from monai_vlsm.serving.pictures import save_picture
 from monai_vlsm.serving.predict import Segmenter
 from monai_vlsm.serving.records import Worklist, say_what_stays
-from monai_vlsm.serving.segmentation import COLUMNS
+from monai_vlsm.serving.segmentation import COLUMNS, Segmentation
 from monai_vlsm.transforms.save import distinct_names
 
 __all__ = ["TABLE", "distinct_names", "overlay_file", "predict_records"]
@@ -51,21 +52,25 @@ def predict_records(
     """
     work = records if isinstance(records, Worklist) else Worklist([dict(record) for record in records])
     outputs = output if isinstance(output, Outputs) else Outputs(output, PREDICTIONS)
-    table, done = GrowingTable(outputs, TABLE, COLUMNS), 0
-    for record in tqdm(work.records, "segmenting", unit="image"):
-        try:
-            result = segment.segment(record)
-        except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end
-            work.failed(record, error)
-            continue
-        if not done:
-            say_what_stays(outputs.clear())
-        result.save_masks(outputs)
-        with outputs.writing(overlay_file(result.name)) as path:
-            save_picture(result, path)
-        table.add(result.rows())
-        done += 1
+    table, folder = GrowingTable(outputs, TABLE, COLUMNS), outputs.folder
+    with telling(lambda: work.kept(folder / TABLE)):
+        for record in tqdm(work.records, "segmenting", unit="image"):
+            try:
+                result = segment.segment(record)
+            except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end
+                work.failed(record, error)
+                continue
+            if not work.done:
+                say_what_stays(outputs.clear())
+            _write(result, outputs)
+            table.add(result.rows())
+            work.done += 1
     table.close()
-    work.finish(done)
-    folder = outputs.folder
-    return f"{done} images: masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
+    work.finish()
+    return f"{work.done} images: masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
+
+
+def _write(result: Segmentation, outputs: Outputs) -> None:
+    result.save_masks(outputs)
+    with outputs.writing(overlay_file(result.name)) as path:
+        save_picture(result, path)

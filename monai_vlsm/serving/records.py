@@ -55,10 +55,12 @@ class Worklist:
     Args:
         records: those whose files can be read.
         problems: what is wrong with the others, and with those that failed later.
+        done: how many have been segmented.
     """
 
     records: list[dict[str, Any]]
     problems: list[Problem] = field(default_factory=list)
+    done: int = 0
 
     @classmethod
     def check(cls, records: Sequence[Mapping[str, Any]]) -> Worklist:
@@ -79,17 +81,20 @@ class Worklist:
         found = reason if isinstance(reason, str) else reason_of(reason)
         self.problems.append(Problem(str(record["image"]), "an image that can be segmented", found))
 
-    def finish(self, done: int) -> None:
-        """Say which images were not segmented.
+    def kept(self, table: Path) -> str:
+        """After an interruption, what stays."""
+        if not self.done:
+            return "No image was done."
+        return f"{self.done} of {len(self.records)} images are done, masks and {table.name} are in {table.parent}."
 
-        Args:
-            done: how many were.
+    def finish(self) -> None:
+        """Say which images were not segmented.
 
         Raises:
             UnfinishedError: if any were not.
         """
         if self.problems:
-            lines = "\n  ".join([f"{done} images done, {len(self.problems)} not:", *map(str, self.problems)])
+            lines = "\n  ".join([f"{self.done} images done, {len(self.problems)} not:", *map(str, self.problems)])
             raise UnfinishedError(lines)
 
 

@@ -58,7 +58,7 @@ def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:
         ("empty", [], r"no image in .*empty\nit is empty"),
         ("faulty", [], r"2 problems in the data:\n.*first\.png.*\n.*second\.png"),
         ("images", ["--prompt", " "], "prompt must be a text"),
-        ("images", ["--adapters", "nowhere.pt"], "no trained model at nowhere.pt"),
+        ("images", ["--adapters", "nowhere.pt"], "no model file at nowhere.pt"),
         ("images", ["--adapters", "notes.txt"], "notes.txt is not a model file of monai_vlsm"),
         ("images", ["--backbone", "nowhere"], "unknown backbone 'nowhere'"),
         ("images", ["--backbone", "CIDAS/clipseg-rd64-refined"], "CIDAS/clipseg-rd64-refined"),

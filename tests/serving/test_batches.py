@@ -104,6 +104,28 @@ class _Numbers(Dataset):
         return {"x": torch.tensor([index]), "name": f"{index}"}
 
 
+class _Evaluator:
+    """Takes batches until it is interrupted."""
+
+    def __init__(self, loader: PredictionLoader, most: int = 100) -> None:
+        self.loader, self.most, self.seen = loader, most, list[int]()
+
+    def run(self) -> None:
+        for batch in self.loader:
+            if len(self.seen) >= self.most:
+                raise KeyboardInterrupt
+            self.seen += batch["x"].flatten().tolist()
+
+
+@pytest.mark.parametrize(("most", "line"), [(0, "No image was done."), (2, "2 of 6 images are done, masks and ")])
+def test_an_interruption_says_what_is_kept(most: int, line: str, tmp_path: Path) -> None:
+    loader = PredictionLoader(_Numbers([]), tmp_path)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        loader.run(_Evaluator(loader, most))  # type: ignore[arg-type]
+    (note,) = raised.value.__notes__
+    assert note.startswith(line)
+
+
 @pytest.mark.parametrize(
     ("batch_size", "num_workers", "bad"),
     [(1, 0, []), (1, 0, [0]), (1, 0, [2, 5]), (2, 0, [0, 1]), (4, 0, [2, 5]), (2, 1, [0, 3])],
@@ -111,14 +133,14 @@ class _Numbers(Dataset):
 def test_batches_without_what_is_bad(batch_size: int, num_workers: int, bad: list[int], tmp_path: Path) -> None:
     loader = PredictionLoader(_Numbers(bad), tmp_path, batch_size, num_workers)
     assert operator.length_hint(loader) == -(-6 // batch_size)
-    assert [index for batch in loader for index in batch["x"].flatten().tolist()] == [
-        index for index in range(6) if index not in bad
-    ]
+    evaluator = _Evaluator(loader)
     if not bad:
-        loader.finish()
+        loader.run(evaluator)  # type: ignore[arg-type]
+        assert evaluator.seen == list(range(6))
         return
     with pytest.raises(UnfinishedError) as raised:
-        loader.finish()
+        loader.run(evaluator)  # type: ignore[arg-type]
+    assert evaluator.seen == [index for index in range(6) if index not in bad]
     lines = str(raised.value).splitlines()
     assert lines[0] == f"{6 - len(bad)} images done, {len(bad)} not:"
     assert [line.strip() for line in lines[1:]] == [

@@ -92,7 +92,7 @@ def test_window(model: Path, segment: Segmenter, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"model": "nowhere.pt"}, ModelNotFoundError, "no trained model at nowhere.pt"),
+        ({"model": "nowhere.pt"}, ModelNotFoundError, "no model file at nowhere.pt"),
         ({"threshold": 2}, ValueError, "threshold must be from 0 to 1, got 2"),
         ({"existence_threshold": -1}, ValueError, "existence_threshold must be from 0 to 1, got -1"),
         ({"window": (3, 1)}, ValueError, "window must be"),
