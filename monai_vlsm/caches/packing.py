@@ -16,7 +16,7 @@ from monai.transforms.utils import reset_ops_id
 from monai.utils import MetaKeys
 from torch import Tensor
 
-from monai_vlsm.transforms.naming import EIGHT_BIT
+from monai_vlsm.transforms.naming import EIGHT_BIT, SHOWN_BY
 
 __all__ = ["Packed", "pack", "unpack"]
 
@@ -31,6 +31,7 @@ KEPT_META = (
     MetaKeys.SPACE,
     MetaKeys.SPATIAL_SHAPE,
     EIGHT_BIT,
+    SHOWN_BY,
     "filename_or_obj",
 )
 

@@ -59,7 +59,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise ValueError(f"{frames} frames; split the file into single-frame DICOM files")
     _name_syntax(data)
     _lift_functional_groups(data)
-    array, window = displayed_values(data)
+    array, limits = displayed_values(data)
     spacing = _numbers(data, "PixelSpacing", 2)
     affine = _affine(data, spacing)
     meta: dict[str, Any] = {
@@ -69,7 +69,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         "pixel_spacing": np.full(2, np.nan) if spacing is None else spacing,
         "oriented": _numbers(data, "ImageOrientationPatient", 6) is not None,
     }
-    return array, meta if window is None else {**meta, "window": window}
+    return array, {**meta, **limits}
 
 
 def _without_pixels(data: Dataset) -> str | None:

@@ -26,10 +26,10 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store in 12 bits; beyond it are padding and metal
 
-Window = np.ndarray
+Limits = dict[str, np.ndarray]
 
 
-def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
+def displayed_values(data: Dataset) -> tuple[np.ndarray, Limits]:
     """Pixels of one frame as they are meant to be seen.
 
     Grey has the modality LUT or rescaling applied; MONOCHROME1 is turned round in its range, so that high is bright;
@@ -39,9 +39,9 @@ def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
         data: a file of one frame, with what its functional groups say lifted to the top.
 
     Returns:
-        ``(rows, columns[, 3])``; and the values that should become black and white, ``(2,)``: the file's first window,
-        for CT without one the range that Hounsfield units have, for others the range of bits when that is not the
-        whole range of the type; None where there is nothing to be said.
+        ``(rows, columns[, 3])``; and the values that should become black and white, ``(2,)``: ``window``, the first
+        one of a grey file; or ``range``, for CT without a window that of Hounsfield units, for others that of the bits,
+        where it is not the range of the values or of their type. Nothing, where there is nothing to be said.
 
     Raises:
         ValueError: a photometric interpretation that is not known; and as
@@ -53,7 +53,7 @@ def displayed_values(data: Dataset) -> tuple[np.ndarray, Window | None]:
         return _grey(data, stored, inverted=photometric == "MONOCHROME1")
     colour = _colour(data, stored, photometric)
     bits = int(data.BitsStored) if photometric != "PALETTE COLOR" else 8 * colour.itemsize
-    return colour, None if bits == 8 else np.array([0.0, 2.0**bits - 1])
+    return colour, {} if bits == 8 else {"range": np.array([0.0, 2.0**bits - 1])}
 
 
 def _colour(data: Dataset, stored: np.ndarray, photometric: str) -> np.ndarray:
@@ -64,7 +64,7 @@ def _colour(data: Dataset, stored: np.ndarray, photometric: str) -> np.ndarray:
     return stored
 
 
-def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray, Window | None]:
+def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray, Limits]:
     padding = _padding(data, stored)
     values = stored if _is_identity(data) else apply_modality_lut(stored, data)
     window = _window(data)
@@ -75,8 +75,8 @@ def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray
     if padding is not None and padding.any() and not padding.all():
         values = np.where(padding, values[~padding].min(), values)
     if int(data.BitsAllocated) == 1:
-        return values > 0, None
-    return values, _range(data, values) if window is None else window
+        return values > 0, {}
+    return values, _range(data, values) if window is None else {"window": window}
 
 
 def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray | None:
@@ -116,7 +116,7 @@ def _as_small(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return values.astype(dtype) if values.min() >= limits.min and values.max() <= limits.max else values
 
 
-def _window(data: Dataset) -> Window | None:
+def _window(data: Dataset) -> np.ndarray | None:
     """The first window of the file, from black to white; None where it has none that makes sense."""
     try:
         centre, width = (float(_first(data.get(name))) for name in ("WindowCenter", "WindowWidth"))
@@ -133,12 +133,11 @@ def _first(value: object) -> Any:
     return value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _range(data: Dataset, values: np.ndarray) -> Window | None:
+def _range(data: Dataset, values: np.ndarray) -> Limits:
     """What should be black and white where the file has no window and the range of its values is not right."""
     low, high = float(values.min()), float(values.max())
     if str(data.get("Modality")) == "CT" or data.get("SOPClassUID") in _CT:
-        ends = np.array([max(low, _HOUNSFIELD[0]), min(high, _HOUNSFIELD[1])])
-        return ends if ends[0] < ends[1] and (low, high) != tuple(ends) else None
-    if values.dtype == np.uint8 and int(data.BitsStored) < 8:
-        return np.array([0.0, 2.0 ** int(data.BitsStored) - 1])
-    return None
+        ends = max(low, _HOUNSFIELD[0]), min(high, _HOUNSFIELD[1])
+        return {"range": np.array(ends)} if ends[0] < ends[1] and ends != (low, high) else {}
+    bits = int(data.get("BitsStored", 8))
+    return {"range": np.array([0.0, 2.0**bits - 1])} if values.dtype == np.uint8 and bits < 8 else {}

@@ -42,7 +42,8 @@ class PictureReader(ImageReader):
     - Pictures and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the picture is first. MONAI's
       readers transpose by default. A DICOM affine belongs to these axes. The orientation of EXIF and TIFF is applied.
     - ``pixel_spacing`` in the metadata of DICOM: distance of rows and of columns in mm, NaN where the file has none.
-      ``window``, where there is one: the values that should be black and white (`monai_vlsm.transforms.ToRGB`).
+      ``window`` or ``range``, where there is one: the values that should be black and white, for
+      `monai_vlsm.transforms.ToRGB`.
     - NIfTI keeps its native axes and affine.
     - Palette, CMYK and other colour become RGB; transparency is laid on black and gone; 1-bit becomes 0/255; 16-bit
       grey keeps its values; colour of 16 bits a channel comes as 8 bits (Pillow). High is bright in every format.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def predict_records(
     work = records if isinstance(records, Worklist) else Worklist([dict(record) for record in records])
     outputs = output if isinstance(output, Outputs) else Outputs(output, PREDICTIONS)
     table, folder = GrowingTable(outputs, TABLE, COLUMNS), outputs.folder
+    shown_by: Counter[str] = Counter()
     with telling(lambda: work.kept(folder / TABLE)):
         for record in tqdm(work.records, "segmenting", unit="image"):
             try:
@@ -64,10 +66,13 @@ def predict_records(
                 say_what_stays(outputs.clear())
             _write(result, outputs)
             table.add(result.rows())
+            shown_by[str(result.meta.get("shown_by"))] += 1
             work.done += 1
     table.close()
     work.finish()
-    return f"{work.done} images: masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
+    ends = ", ".join(f"{what} ({count})" for what, count in shown_by.items())
+    where = f"masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
+    return f"{work.done} images: {where}; black and white are the ends of: {ends}"
 
 
 def _write(result: Segmentation, outputs: Outputs) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor, get_track_meta
@@ -14,9 +15,14 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
-from monai_vlsm.transforms.naming import EIGHT_BIT, file_name
+from monai_vlsm.transforms.naming import EIGHT_BIT, RANGE, SHOWN, SHOWN_BY, WINDOW, file_name
 
 __all__ = ["ToRGB", "ToRGBD", "ToRGBDict", "ToRGBd"]
+
+
+BY_USER, BY_FILE, BY_RANGE, BY_TYPE = "window of the user", "window of the file", "range of the image", "8 bits"
+LOWEST_HOUNSFIELD = -1024  # what 12 bits of a scanner hold; air has -1000
+PADDING = 0.5  # more than this share of the values below must be one and the same
 
 
 def check_picture(image: Tensor, name: str) -> None:
@@ -42,36 +48,44 @@ def drop_alpha(image: Tensor, name: str) -> Tensor:
     return image[: channels - 1] if channels in (2, 4) else image
 
 
-def unit_range(image: Tensor, window: tuple[float, float] | None, name: str) -> Tensor:
-    """Scale to float32 in 0..1: bool as it is, uint8 by 255, other types by ``window`` or by their own range.
+def own_range(image: Tensor) -> tuple[float, float]:
+    """Lowest and highest finite value, without padding.
 
-    The own range is that of the finite values. NaN and -inf become its minimum (medical NIfTI files mark the
-    background with NaN), +inf its maximum. A constant image becomes 0.
+    Files of CT mark what lies outside the scanner's circle with one value below all that tissue or air can have (-2000,
+    -3024, -32768). Such a value does not count: it would take the contrast from all others.
 
-    Raises:
-        ValueError: no finite value at all.
+    Args:
+        image: float, any shape, with a finite value.
     """
-    if image.dtype in (torch.bool, torch.uint8):
-        return image.float() / (255 if image.dtype == torch.uint8 else 1)
-    image = image.float()
     finite = image[image.isfinite()]
-    if finite.numel() == 0:
-        raise ValueError(f"{name}: the image has no finite value, expected numbers")
-    low, high = window or (finite.min().item(), finite.max().item())
-    image = image.nan_to_num(nan=low, posinf=high, neginf=low).clip(low, high)
+    low, high = finite.min().item(), finite.max().item()
+    if low < LOWEST_HOUNSFIELD <= high:
+        below = finite < LOWEST_HOUNSFIELD
+        padding = (finite == low).sum() > PADDING * below.sum()
+        low = finite[~below].min().item() if padding else low
+    return low, high
+
+
+def in_range(image: Tensor, low: float, high: float) -> Tensor:
+    """Scale to float32 in 0..1; what is below ``low``, NaN and -inf become 0, above ``high`` and +inf 1.
+
+    Medical NIfTI files mark the background with NaN. A range without width gives 0.
+    """
+    image = image.float().nan_to_num(nan=low, posinf=high, neginf=low).clip(low, high)
     return (image - low) / (high - low) if high > low else torch.zeros_like(image)
 
 
 class ToRGB(Transform):
     """Any picture or volume to three channels of float32 in 0..1.
 
-    One channel is repeated; an alpha channel (2 or 4 channels) is dropped. uint8 is divided by 255 and bool taken as it
-    is; other types are scaled by ``window``, or from their own minimum and maximum over all channels and slices. NaN
-    counts as the minimum.
+    One channel is repeated; an alpha channel (2 or 4 channels) is dropped. Black and white are the ends of the first of
+    these that there is: ``window``, for types other than uint8 and bool; the window of the file, in the meta of DICOM;
+    0 and 255 for uint8, 0 and 1 for bool; the image's own lowest and highest value over all channels and slices,
+    without NaN, infinity and the padding of CT.
 
     Args:
         window: lowest and highest value of types other than uint8 and bool, such as ``(-160, 240)`` Hounsfield
-            units; None takes each image's own range.
+            units; None takes that of the file, or each image's own range.
 
     Raises:
         ValueError: a window whose low end is not below its high end.
@@ -89,8 +103,9 @@ class ToRGB(Transform):
             img: ``(C, H, W)`` or ``(C, H, W, D)`` with 1 to 4 channels.
 
         Returns:
-            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``eight_bit`` says
-            whether the values are multiples of 1/255.
+            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``shown`` are the values
+            that became black and white, ``shown_by`` is what chose them, and ``eight_bit`` says whether the values are
+            multiples of 1/255.
 
         Raises:
             ValueError: another number of channels or axes, an empty image, or one without finite values; the message
@@ -99,12 +114,31 @@ class ToRGB(Transform):
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image), convert_to_tensor(image, track_meta=False)
         check_picture(plain, name)
-        scaled = unit_range(drop_alpha(plain, name), self.window, name)
+        colours = drop_alpha(plain, name)
+        if not colours.isfinite().any():
+            raise ValueError(f"{name}: the image has no finite value, expected numbers")
+        low, high, chosen_by = self._ends(image, colours)
+        scaled = in_range(colours, low, high) if chosen_by != BY_TYPE else colours.float() / high
         scaled = scaled.expand(3, *scaled.shape[1:]).contiguous()
         out = convert_to_dst_type(scaled, image, dtype=torch.float32)[0]
         if isinstance(out, MetaTensor):
-            out.meta[EIGHT_BIT] = plain.dtype in (torch.bool, torch.uint8)
+            for key in (WINDOW, RANGE):
+                out.meta.pop(key, None)  # the values that they are about are gone
+            out.meta |= {SHOWN: np.array([low, high]), SHOWN_BY: chosen_by, EIGHT_BIT: chosen_by == BY_TYPE}
         return out
+
+    def _ends(self, image: Tensor, colours: Tensor) -> tuple[float, float, str]:
+        """The values that become black and white, and what chose them."""
+        meta = image.meta if isinstance(image, MetaTensor) else {}
+        top = {torch.uint8: 255.0, torch.bool: 1.0}.get(colours.dtype)
+        if self.window is not None and (top is None or WINDOW in meta):
+            return *self.window, BY_USER
+        for key, chosen_by in ((WINDOW, BY_FILE), (RANGE, BY_RANGE)):
+            if key in meta:
+                return float(meta[key][0]), float(meta[key][1]), chosen_by
+        if top is not None:
+            return 0.0, top, BY_TYPE
+        return *own_range(colours.float()), BY_RANGE
 
 
 class ToRGBd(MapTransform):

@@ -244,9 +244,9 @@ def test_palette(syntax: str, bits: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, as_pydicom_has_it(file))
     assert found.shape == (ROWS, COLUMNS, 3)
     # colour keeps its hue: its range is that of the bits, not of the picture
-    assert ("window" in meta) == (bits == 16)
+    assert ("range" in meta) == (bits == 16)
     if bits == 16:
-        np.testing.assert_array_equal(meta["window"], [0, 65535])
+        np.testing.assert_array_equal(meta["range"], [0, 65535])
 
 
 def modality_lut() -> Dataset:
@@ -374,14 +374,15 @@ def test_all_padding_stays(tmp_path: Path) -> None:
     assert (found == 7).all()
 
 
-@pytest.mark.parametrize(("value", "window"), [(-2000, (-1024, 400)), (30000, (-1000, 3071)), (-1000, None)])
+@pytest.mark.parametrize(("value", "limits"), [(-2000, (-1024, 400)), (30000, (-1000, 3071)), (-1000, ())])
 @pytest.mark.parametrize("tags", [{"Modality": "CT"}, {"SOPClassUID": CTImageStorage}])
 def test_what_no_tissue_has_does_not_set_the_range_of_ct(
-    tags: dict[str, Any], value: int, window: tuple[float, float] | None, tmp_path: Path
+    tags: dict[str, Any], value: int, limits: tuple[float, ...], tmp_path: Path
 ) -> None:
     found, meta = read(padded(CT, value, tmp_path / "a.dcm", **tags))
     assert found.min() == min(-1000, value)  # the values themselves stay
-    assert tuple(meta.get("window", ())) == (window or ())
+    assert tuple(meta.get("range", ())) == limits
+    assert "window" not in meta
 
 
 def test_mask(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import monai
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from monai_vlsm.handlers import RunInfoWriter
 from monai_vlsm.handlers.run_info import package_versions
@@ -41,9 +42,22 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "seed": 41,
         "settings": {"network": "CLIPSegNet", "existence_threshold": 0.25},
         "versions": package_versions(),
+        "shown_by": {},
         "command": """python -m monai.bundle run --styles '['"'"'p1'"'"','"'"'p2'"'"']'""",
     }
     assert "grün" in text
+
+
+def test_says_what_chose_black_and_white(tmp_path: Path) -> None:
+    records = toy.records(3)
+    for record, shown_by in zip(records, ["8 bits", "window of the file", "8 bits"], strict=True):
+        record["image"] = MetaTensor(record["image"], meta={"shown_by": shown_by})
+    writer = RunInfoWriter(tmp_path, _State(), {})
+    evaluator = toy.evaluator(torch.nn.Conv2d(3, 1, 1), records, [writer])
+    for _ in range(2):  # of the last run, not of both
+        evaluator.run()
+    content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert content["shown_by"] == {"8 bits": 2, "window of the file": 1}
 
 
 def test_versions() -> None:

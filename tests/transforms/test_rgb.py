@@ -152,3 +152,59 @@ def test_window_reaches_the_array_transform() -> None:
 
 def test_aliases() -> None:
     assert ToRGBD is ToRGBDict is ToRGBd
+
+
+CT = [-1000.0, 0, 100, 400]
+
+
+@pytest.mark.parametrize("padding", [-2000, -2048, -3024, -32768])
+def test_padding_of_ct_does_not_set_the_range(padding: float) -> None:
+    """NIfTI names no padding: one value below what air has, for all that lies outside."""
+    out = ToRGB()(image([padding] * 5 + [-1500] + CT, torch.float32))  # and one that resampling has made
+    assert out[0, 0].tolist() == pytest.approx([0] * 7 + [(value + 1000) / 1400 for value in CT[1:]])
+    assert out.meta["shown"].tolist() == [-1000, 400]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-4096, -2048, 0, 2048, 4096],  # phase: as many values below as above, none of them padding
+        [-3000, -2500, -2000, -1500],  # nothing above
+        [-2000, -2000, -2000],
+        [-1024, -1000, 0, 400],
+    ],
+)
+def test_low_values_that_are_no_padding_count(values: list[float]) -> None:
+    out = ToRGB()(image(values, torch.float32))
+    assert out.meta["shown"].tolist() == [values[0], values[-1]]
+
+
+LIMITS = [  # dtype, window of the user, meta, what is shown, what chose it
+    (torch.int16, None, {"window": [-160.0, 240.0]}, [-160, 240], "window of the file"),
+    (torch.int16, (0.0, 80.0), {"window": [-160.0, 240.0]}, [0, 80], "window of the user"),
+    (torch.int16, None, {"range": [-1024.0, 3071.0]}, [-1024, 3071], "range of the image"),
+    (torch.int16, None, {}, [0, 200], "range of the image"),
+    (torch.uint8, None, {"window": [50.0, 100.0]}, [50, 100], "window of the file"),
+    (torch.uint8, (0.0, 80.0), {"window": [50.0, 100.0]}, [0, 80], "window of the user"),
+    (torch.uint8, (0.0, 80.0), {"range": [0.0, 63.0]}, [0, 63], "range of the image"),
+    (torch.uint8, (0.0, 80.0), {}, [0, 255], "8 bits"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "window", "meta", "shown", "shown_by"), LIMITS)
+def test_what_is_black_and_white(dtype: torch.dtype, window: Any, meta: Any, shown: Any, shown_by: str) -> None:
+    values = [0, 60, 200]
+    picture = image(values, dtype)
+    picture.meta |= meta
+    out = ToRGB(window)(picture)
+    assert (out.meta["shown"].tolist(), out.meta["shown_by"]) == (shown, shown_by)
+    assert out.meta["eight_bit"] is (shown_by == "8 bits")
+    low, high = shown
+    assert out[0, 0].tolist() == pytest.approx([min(max((value - low) / (high - low), 0), 1) for value in values])
+    again = ToRGB(window)(out)
+    assert not {"window", "range"} & set(again.meta)  # they are about the values of the file
+
+
+def test_nothing_finite_is_told_with_a_window_too() -> None:
+    with pytest.raises(ValueError, match=r"dir/a\.png: the image has no finite value"):
+        ToRGB((0.0, 1.0))(image([NAN, INF], torch.float32))
