@@ -80,6 +80,20 @@ def with_meta_of(inputs: Tensor, logits: Tensor) -> Tensor:
     return MetaTensor(logits).copy_meta_from(inputs)
 
 
+def distinct_neighbours(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Images of a batch without those that equal the one before, and for each of the batch its row there.
+
+    Args:
+        image: ``(B, 3, S, S)``.
+
+    Returns:
+        ``(V, 3, S, S)`` and ``(B,)``.
+    """
+    first = torch.ones(image.shape[0], dtype=torch.bool, device=image.device)
+    first[1:] = (image[1:] != image[:-1]).flatten(1).any(1)
+    return image[first], first.cumsum(0) - 1
+
+
 class PromptInferer(Inferer):
     """Call ``network(image, input_ids=..., attention_mask=...)`` on pictures, and on volumes slice by slice.
 
@@ -95,12 +109,22 @@ class PromptInferer(Inferer):
         slice_batch: how many slices of a volume go through the network at a time.
         prompts: makes the network's keyword arguments from tokens and the number of images, such as
             `monai_vlsm.caches.DistinctPrompts`; None passes the tokens as they are.
+        by_image: True encodes an image once that comes several times in a row in a batch, as
+            `monai_vlsm.data.ImageSampler` lets it. The numbers are the same but for rounding, and for what a network
+            computes over a batch. On a GPU the number of different images must be known on the CPU, which waits for
+            the GPU once in each step.
 
     Raises:
         ValueError: another ``cpu_autocast``, or a ``slice_batch`` below 1.
     """
 
-    def __init__(self, cpu_autocast: bool | str = "auto", slice_batch: int = 8, prompts: Prompts | None = None) -> None:
+    def __init__(
+        self,
+        cpu_autocast: bool | str = "auto",
+        slice_batch: int = 8,
+        prompts: Prompts | None = None,
+        by_image: bool = False,
+    ) -> None:
         super().__init__()
         if cpu_autocast not in ("auto", True, False):
             raise ValueError(f"cpu_autocast must be 'auto', True or False, got {cpu_autocast!r}")
@@ -109,6 +133,7 @@ class PromptInferer(Inferer):
         self.cpu_autocast = cpu_has_bf16() if cpu_autocast == "auto" else bool(cpu_autocast)
         self.slice_batch = slice_batch
         self.prompts = prompts
+        self.by_image = by_image
 
     def __call__(
         self,
@@ -152,7 +177,10 @@ class PromptInferer(Inferer):
         self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
     ) -> Tensor:
         """One call for the whole batch ``(B, 3, S, S)``."""
-        return network(image, **self._arguments(tokens, image.shape[0]), **kwargs)
+        arguments = self._arguments(tokens, image.shape[0])
+        if self.by_image and image.shape[0] > 1:
+            image, arguments["image_index"] = distinct_neighbours(image)
+        return network(image, **arguments, **kwargs)
 
     def _features(
         self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
@@ -161,7 +189,7 @@ class PromptInferer(Inferer):
         return network(None, frozen_image=image, **self._arguments(tokens, image.shape[0]), **kwargs)
 
     def _arguments(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
-        return self.prompts(tokens, images) if self.prompts is not None and tokens else tokens
+        return self.prompts(tokens, images) if self.prompts is not None and tokens else dict(tokens)
 
     def _volumes(
         self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]

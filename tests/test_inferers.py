@@ -296,3 +296,37 @@ def test_in_a_trainer() -> None:
     )
     trainer.run()
     assert network.gain < 1
+
+
+def test_by_image_encodes_neighbours_once() -> None:
+    calls: list[dict[str, Any]] = []
+
+    def network(image: Tensor, **more: Any) -> Tensor:
+        calls.append({"image": image, **more})
+        return torch.zeros(6, 1, 8, 8)
+
+    images = torch.rand(3, 3, 8, 8)
+    tokens = torch.arange(6)[:, None]
+    PromptInferer(cpu_autocast=False, by_image=True)(images[[0, 0, 1, 2, 2, 0]], network, tokens)
+    (call,) = calls
+    torch.testing.assert_close(call["image"], images[[0, 1, 2, 0]], rtol=0, atol=0)
+    assert call["image_index"].tolist() == [0, 0, 1, 2, 2, 3]
+    assert call["input_ids"].tolist() == tokens.tolist()
+
+
+def test_by_image_leaves_one_image_alone() -> None:
+    network = Recorder()
+    PromptInferer(cpu_autocast=False, by_image=True)(
+        torch.rand(1, 3, 8, 8), network, torch.zeros(1, 1, dtype=torch.long)
+    )
+    assert "image_index" not in network.calls[0]
+
+
+def test_by_image_changes_no_logits(backbone: Path) -> None:
+    net = CLIPSegNet(backbone).eval()
+    image = torch.rand(2, 3, tiny.SIZE, tiny.SIZE)[[0, 0, 1]]
+    end = tiny.config().text_config.eos_token_id
+    tokens = torch.tensor([[end - 1, word, end] for word in (1, 2, 3)])
+    with torch.no_grad():
+        one, each = (PromptInferer(cpu_autocast=False, by_image=by)(image, net, tokens) for by in (True, False))
+    torch.testing.assert_close(one, each, atol=1e-5, rtol=1e-5)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
+from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, require_sound
 from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
@@ -17,6 +18,7 @@ __all__ = [
     "SUPPORTED_SUFFIXES",
     "ClassPromptError",
     "DatasetProblems",
+    "ImageSampler",
     "ImagesNotFoundError",
     "LeftOut",
     "Listing",
@@ -28,6 +30,7 @@ __all__ = [
     "absent_probability",
     "binary_fault",
     "check_records",
+    "image_batches",
     "is_supported",
     "list_images",
     "load_datalist",

@@ -194,7 +194,8 @@ class OverlayWriter:
                 if output["label"].ndim == 3:
                     self._draw(Overlay.of(item, output, self.pictures))
             return
-        item, output = pairs[0]
+        # the records of an image are one batch when they are batched by image: another structure of each image
+        item, output = pairs[(engine.state.iteration - 1) % len(pairs)]
         chosen = evenly_spaced(engine.state.epoch_length, self.count)
         if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
             self._overlays.append(Overlay.of(item, output, self.pictures))

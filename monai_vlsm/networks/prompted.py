@@ -82,11 +82,13 @@ class PromptedNet(nn.Module, ABC):
         prompt_index: Tensor | None = None,
         frozen_image: Tensor | None = None,
         frozen_text: list[Tensor] | None = None,
+        image_index: Tensor | None = None,
     ) -> Tensor:
         """Segment what the prompts name.
 
         Args:
-            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it.
+            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it; ``(V, 3, H, W)`` with
+                ``image_index``.
             input_ids: tokens ``(B, L)``, ``(B, K, L)`` for K prompts per image, or ``(1, L)`` for one prompt on all
                 images. None uses the default prompt.
             attention_mask: 1 for tokens and 0 for padding, of the same shape.
@@ -94,6 +96,8 @@ class PromptedNet(nn.Module, ABC):
                 each image are, ``(B, K)``. Each row is encoded once.
             frozen_image: what `encode_frozen_image` returned for the images; ``image`` is None then.
             frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
+            image_index: when the same image is asked several times: which of the V images the prompts of each of the B
+                rows of tokens are about, ``(B,)``. Each image is encoded once.
 
         Returns:
             Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor, for ``Invertd``.
@@ -113,12 +117,15 @@ class PromptedNet(nn.Module, ABC):
         given = frozen_image if image is None else image
         if given is None or (image is not None and frozen_image is not None):
             raise ValueError("give an image or what encode_frozen_image made of it, one of the two")
+        rows = given.shape[0] if image_index is None else image_index.shape[0]
         if not torch.jit.is_tracing():
-            self._check_inputs(given, input_ids, image is None, prompt_index, frozen_text)
+            self._check_inputs(given, input_ids, image is None, prompt_index, frozen_text, rows)
         encoded = self.encode_image(given) if frozen_image is None else self.finish_image(given)
+        if image_index is not None:
+            encoded = _rows_of(encoded, image_index)
         if prompt_index is None:
-            ids = _one_row_per_prompt(input_ids, given.shape[0])
-            mask = None if attention_mask is None else _one_row_per_prompt(attention_mask, given.shape[0])
+            ids = _one_row_per_prompt(input_ids, rows)
+            mask = None if attention_mask is None else _one_row_per_prompt(attention_mask, rows)
             return self.decode(encoded, self.encode_text(ids, mask))
         text = self.encode_text(input_ids, attention_mask) if frozen_text is None else self.finish_text(frozen_text)
         return self.decode(encoded, _rows_of(text, prompt_index.flatten()))
@@ -234,17 +241,17 @@ class PromptedNet(nn.Module, ABC):
         frozen: bool,
         index: Tensor | None,
         frozen_text: list[Tensor] | None,
+        rows: int,
     ) -> None:
         if not frozen:
             self._check_image(image)
         if index is not None:
-            _check_index(index, image.shape[0], len(input_ids if frozen_text is None else frozen_text[0]))
+            _check_index(index, rows, len(input_ids if frozen_text is None else frozen_text[0]))
         elif frozen_text is not None:
             raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
-        elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, image.shape[0]):
+        elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, rows):
             raise ValueError(
-                f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {image.shape[0]} images, "
-                f"got {tuple(input_ids.shape)}"
+                f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {rows} images, got {tuple(input_ids.shape)}"
             )
 
     def _check_image(self, image: Tensor) -> None:
@@ -285,7 +292,9 @@ def _check_index(index: Tensor, images: int, rows: int) -> None:
 
 
 def _rows_of(features: Any, rows: Tensor) -> Any:
-    """The given rows of a tensor, or of each tensor in a named tuple."""
+    """The given rows of a tensor, or of each tensor in a list or named tuple."""
     if isinstance(features, Tensor):
         return features.index_select(0, rows)
+    if isinstance(features, list):
+        return [part.index_select(0, rows) for part in features]
     return type(features)(*(None if part is None else part.index_select(0, rows) for part in features))

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The bundles differ only in the network, the size, the normalisation, the learning rate and the metadata."""
+"""The bundles differ in the network, the size, the normalisation, how they learn on the sample, and the metadata."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ SETTINGS = {
     "checkpointing",
     "zero_shot",
 }
+TRAINING = {"paper_settings", "sample_settings", "learning_rate"}
 ALLOWED = {
-    "train": NETWORK | SETTINGS | {"image_mean", "image_std", "learning_rate", "bundle_root"},
+    "train": NETWORK | SETTINGS | TRAINING | {"image_mean", "image_std", "bundle_root"},
     "evaluate": NETWORK | SETTINGS,
     "inference": NETWORK | SETTINGS | {"image_mean", "image_std", "bundle_root"},
     "metadata": {"name", "description", "references", "network_data_format"},

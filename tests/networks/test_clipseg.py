@@ -85,6 +85,23 @@ def test_prompts_of_one_image_do_not_mix(network: CLIPSegNet) -> None:
     assert (together[:, 0] - together[:, 1]).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
+def test_an_image_of_several_rows_is_encoded_once(network: CLIPSegNet) -> None:
+    image, ids, mask = inputs(2, 3)
+    sizes: list[int] = []
+    network.base.clip.vision_model.embeddings.register_forward_hook(lambda _m, _a, out: sizes.append(len(out)))
+    index = torch.tensor([0, 0, 0, 1, 1, 1])
+    alone = network(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    assert sizes == [2]
+    torch.testing.assert_close(alone.view(2, 3, *alone.shape[2:]), network(image, ids, mask), atol=1e-5, rtol=1e-5)
+
+
+def test_rows_must_number_the_image_index(network: CLIPSegNet) -> None:
+    image, ids, mask = inputs(2)
+    with pytest.raises(ValueError, match="for B = 3 images"):
+        network(image, ids, mask, image_index=torch.tensor([0, 0, 1]))
+
+
 def test_one_text_serves_all_images(network: CLIPSegNet) -> None:
     image, ids, mask = inputs(3)
     expected = network(image, ids[:1].expand(3, -1), mask[:1].expand(3, -1))
