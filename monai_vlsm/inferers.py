@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -22,11 +23,16 @@ Prompts = Callable[[dict[str, Tensor], int], dict[str, Any]]
 
 # names in torch.cpu.get_capabilities(); without one of them bfloat16 is emulated and slower than float32
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
+ISA_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+"""Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN from instructions that the CPU has."""
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU calculates in bfloat16."""
+    """Whether this CPU calculates in bfloat16, and torch and oneDNN have not been told to do without."""
     capabilities = torch.cpu.get_capabilities()
+    limited = capabilities.get("avx2", False) and torch.backends.cpu.get_cpu_capability() in ("AVX2", "DEFAULT")
+    if limited or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISA_WITHOUT_BF16:
+        return False
     return any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import TRAIN, run
 
@@ -75,3 +76,25 @@ def test_same_results(switch: dict[str, Any], tolerance: float, settings: Any, p
     if tolerance == 0:
         assert scores == expected_scores
         assert all(torch.equal(adapters[name], value) for name, value in expected_adapters.items())
+
+
+def test_by_image_encodes_once_and_learns_the_same(settings: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """Batches of all records differ in their order only; and two records share each image."""
+    folder = write_dataset(tmp_path / "data")
+    for file in folder.glob("*.json"):  # one prompt for each structure, since another order draws others
+        rows = json.loads(file.read_text())
+        for structure in (one for row in rows for one in row["structures"]):
+            structure["prompt"] = structure["prompt"]["p1"]
+        file.write_text(json.dumps(rows))
+    encoded: list[int] = []
+    encode = CLIPSegNet.encode_image
+    monkeypatch.setattr(CLIPSegNet, "encode_image", lambda net, image: encoded.append(len(image)) or encode(net, image))
+    whole = {**settings, "dataset_dir": str(folder), "batch_size": 10}
+    apart = results(run([TRAIN], tmp_path / "apart", **whole))
+    assert encoded == [10, 1, 1, 1, 1] * 2 + [1] * (len(encoded) - 10)
+    encoded.clear()
+    shared = results(run([TRAIN], tmp_path / "shared", **whole, by_image=True))
+    assert encoded[:6] == [5, 1, 1] * 2
+    assert numbers(shared[1:]) == pytest.approx(numbers(apart[1:]), rel=1e-3, abs=1e-3)
+    metrics = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("apart", "shared")]
+    assert [row.split(",")[0] for row in metrics[0]] == [row.split(",")[0] for row in metrics[1]]
