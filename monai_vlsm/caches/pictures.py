@@ -30,7 +30,7 @@ from monai_vlsm.transforms import ResizePictured
 __all__ = ["MixedTransformsError", "PictureDataset", "picture_files"]
 
 MODES = ("off", "memory", "disk")
-FORMAT = 2  # raised when a transform of this package gives other numbers, so that files of before are not read
+FORMAT = 3  # raised when a transform of this package gives other numbers, so that files of before are not read
 SUFFIX = ".picture"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
 BAR_FROM = 200  # pictures; fewer are done before anyone looks at a progress bar

@@ -109,7 +109,7 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
     try:
         if roles == {"image"} and look is None and (seen := glance(Path(file))):
             return FileFacts(*seen)
-        reader = PictureReader(flat=True)
+        reader = PictureReader("colours" if roles == {"mask"} else "image", flat=True)
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
         return FileFacts(problem=error.problems[0])

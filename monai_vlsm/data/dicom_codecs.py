@@ -22,7 +22,7 @@ if _OLD:
 else:
     from pydicom.pixels import convert_color_space
 
-__all__ = ["stored_pixels"]
+__all__ = ["ITK_LOCK", "stored_pixels"]
 
 # what the decoder of a compressed frame has to know, and nothing by which the values would be changed
 _LAYOUT = (
@@ -30,7 +30,7 @@ _LAYOUT = (
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
 _WITH_PREAMBLE: dict[str, bool] = {"write_like_original": False} if _OLD else {"enforce_file_format": True}
-_ITK_LOCK = threading.Lock()  # itk loads its modules on first use, which is not safe in several threads
+ITK_LOCK = threading.Lock()  # itk loads its modules on first use, which is not safe in several threads
 
 
 def stored_pixels(data: Dataset) -> np.ndarray:
@@ -98,7 +98,7 @@ def _decoded_by_itk(data: Dataset) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame.dcm"
         pydicom.dcmwrite(file, bare, **_WITH_PREAMBLE)
-        with _ITK_LOCK:
+        with ITK_LOCK:
             reader = ITKReader(reverse_indexing=True)
             image = reader.read(file)  # kept until the array is copied: it is a view of the image's memory
             array = np.array(reader.get_data(image)[0])

@@ -35,7 +35,8 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "picture": PICTURE_SUFFIXES,
 }
 _HEAD = 352  # bytes, of a NIfTI-1 header
-_NIFTI = re.compile(rb"(?s)(.{344}(n\+1|ni1)\0|.{4}(n\+2|ni2)\0\r\n\x1a\n)")
+_MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")  # quicker than to ask Pillow
+_NIFTI = re.compile(rb"(?s)(.{344}n\+1\0|.{4}n\+2\0\r\n\x1a\n)")
 # DICOM without the mark: first a tag of group 8, little endian, then either a VR of two letters or a short length
 _BARE_DICOM = re.compile(rb"(?s)\x08\0[\0\x01\x05\x06\x08\x12-\x18\x20]\0([A-Z]{2}..|.\0\0\0)")
 
@@ -78,7 +79,7 @@ def _kind_of_content(path: Path) -> Kind | None:
         return "dicom"
     if _NIFTI.match(_unzipped(head)):
         return "volume"
-    return "picture" if _is_picture(path) else None
+    return "picture" if head.startswith(_MARKS) or _is_picture(path) else None
 
 
 def _unzipped(head: bytes) -> bytes:

@@ -26,7 +26,7 @@ from monai_vlsm.data.volumes import read_volume
 
 __all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
 
-MODES = ("image", "mask")
+MODES = ("image", "mask", "colours")
 
 Loaded = tuple[np.ndarray, dict[str, Any]]
 
@@ -53,7 +53,8 @@ class PictureReader(ImageReader):
 
     Args:
         mode: ``"image"``; or ``"mask"``: each file becomes one channel (:func:`mask_channel`), so that a list of K
-            files gives ``(K, rows, columns)`` whatever their colour modes.
+            files gives ``(K, rows, columns)`` whatever their colour modes; or ``"colours"``: a mask before that, for
+            those who judge its colours. Transparency means another thing in masks (`monai_vlsm.data.alpha`).
         flat: read a NIfTI file of one slice as a picture, in the orientation of a radiologist's screen. For training,
             where nothing is written back into the file's own axes.
 
@@ -93,7 +94,7 @@ class PictureReader(ImageReader):
             DatasetProblems: a file that cannot be read, several images, or masks of different sizes.
         """
         paths = [Path(name) for name in ensure_tuple(img)]
-        if self.mode == "image" and len(paths) > 1:
+        if self.mode != "mask" and len(paths) > 1:
             raise DatasetProblems([Problem(str(paths[0]), "one image", f"a list of {len(paths)} files")])
         loaded = [self._load(path) for path in paths]
         if len(loaded) == 1:
@@ -101,9 +102,10 @@ class PictureReader(ImageReader):
         return _stack([array for array, _ in loaded], paths), {**loaded[0][1], MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
     def _load(self, path: Path) -> Loaded:
-        with _explained(path, self.mode):
-            array, meta = _decode(path, self.flat, self.mode)
-            return (array, meta) if self.mode == "image" else _as_mask(array, meta)
+        what = "image" if self.mode == "image" else "mask"
+        with _explained(path, what):
+            array, meta = _decode(path, self.flat, what)
+            return _as_mask(array, meta) if self.mode == "mask" else (array, meta)
 
 
 def glance(path: Path) -> tuple[tuple[int, int], int] | None:

@@ -95,7 +95,7 @@ class Segmenter:
         """Segment one image.
 
         Args:
-            image: a PNG, JPEG, BMP, TIFF, DICOM or NIfTI file.
+            image: a picture, DICOM or NIfTI file.
             prompts: one text or K texts.
 
         Raises:

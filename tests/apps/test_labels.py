@@ -10,12 +10,14 @@ from typing import Any
 import itk
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from monai_vlsm.apps.label import label_prompts, picture_records, read_records
 from monai_vlsm.data import check_records
 from monai_vlsm.errors import UserError
+from tests.data.files import save_dicom, write_dicom
 
 AFFINE = np.array([[0.0, 2, 0, 1], [-3, 0, 0, 2], [0, 0, 4, 3], [0, 0, 0, 1]])  # axes turned, one mirrored
 
@@ -78,6 +80,18 @@ def test_labels_of_a_picture(tmp_path: Path, kind: str, high: int) -> None:
     assert np.array_equal(saved_mask(record), mask)
     assert np.array_equal(np.asarray(Image.open(record["image"])), np.asarray(Image.open(image)))
     assert check_records([record]) == []
+
+
+def test_a_picture_has_the_window_of_its_file(tmp_path: Path) -> None:
+    """As inference shows it."""
+    file, array = tmp_path / "a.dcm", np.arange(63, dtype=np.uint16).reshape(7, 9) * 20
+    data = pydicom.dcmread(save_dicom(array, file))  # slope 2, intercept -10
+    data.WindowCenter, data.WindowWidth = 400.5, 801
+    write_dicom(data, file)
+    label = write_label(tmp_path, ".png", (array > 300).astype(np.uint8))
+    (record,) = picture_records(str(file), label, {0: "polyp"}, tmp_path)
+    shown = ((array * 2.0 - 10) / 800).clip(0, 1) * 255
+    assert np.abs(np.asarray(Image.open(record["image"]))[..., 0] - shown).max() <= 0.5
 
 
 def test_each_segment_is_a_record(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from monai.transforms import LoadImage
 from PIL import Image
 
-from monai_vlsm.data import DatasetProblems, PictureReader
+from monai_vlsm.data import DatasetProblems, PictureReader, check_records
 from monai_vlsm.data.reader import glance
 from monai_vlsm.transforms import ToRGB
 from tests.data.files import save, save_dicom, save_nifti
@@ -226,6 +226,15 @@ def test_transparency(pixels: np.ndarray, mode: str, expected: np.ndarray | str,
                 glance(path)
         return
     np.testing.assert_array_equal(read(path, mode), expected)
+
+
+def test_the_check_reads_masks_as_training_does(tmp_path: Path) -> None:
+    record = {"image": str(save(GREY, tmp_path / "i.png")), "label": str(save(rgba(BLACK, SPOT), tmp_path / "m.png"))}
+    assert check_records([record]) == []
+    colours = save(rgba(COLOUR, SOLID), tmp_path / "c.png")
+    assert read(colours, "colours").shape == (ROWS, COLUMNS, 3)
+    problems = check_records([{**record, "image": str(tmp_path / "m.png"), "label": str(tmp_path / "i.png")}])
+    assert "only transparency differs" in problems[0].found
 
 
 def test_transparency_in_palettes_and_grey(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import ITKReader
+from monai.data import ITKReader, MetaTensor
 from monai.utils import MetaKeys
 from PIL import Image
 
@@ -120,7 +120,8 @@ def _pictures(image: str) -> np.ndarray:
     volume = is_nifti(image)
     grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
     channels = array[None] if grey else np.moveaxis(array, -1, 0)
-    rgb = np.moveaxis(torch.as_tensor(ToRGB()(torch.as_tensor(channels))).numpy(), 0, -1)
+    loaded = MetaTensor(torch.as_tensor(channels), meta=meta)  # with the window of the file, if it has one
+    rgb = np.moveaxis(torch.as_tensor(ToRGB()(loaded)).numpy(), 0, -1)
     if not volume:
         return rgb[:, :, None]
     return displayed(rgb if rgb.ndim == 4 else rgb[:, :, None], meta[MetaKeys.ORIGINAL_AFFINE])

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,6 +12,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from monai_vlsm.data.dicom_codecs import ITK_LOCK
 from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.prepare.camus_info import PatientInfo, patient_infos
 from monai_vlsm.data.prepare.pixels import png
@@ -31,7 +31,6 @@ STRUCTURE = re.compile(r"(^|/)mask_(?P<label>[123])/")
 ENDING = "_2CH_ED.png"
 TESTING = "testing"
 TRAINING_PATIENTS = 450  # the later release numbers the patients of testing/ after those of training/
-_ITK_LOCK = threading.Lock()  # itk loads its modules on first use, which is not safe in several threads
 
 Reader = Callable[[tuple[str, ...]], np.ndarray]
 
@@ -137,7 +136,7 @@ def _read(archive: Archive, files: tuple[str, ...]) -> np.ndarray:
     """``(rows, columns)`` as stored, whatever the header says on orientation."""
     import itk  # seconds to import, and no other dataset needs it
 
-    with archive.paths(*files) as paths, _ITK_LOCK:
+    with archive.paths(*files) as paths, ITK_LOCK:
         try:
             array = np.array(itk.array_view_from_image(itk.imread(str(paths[0]))))
         except RuntimeError as error:
