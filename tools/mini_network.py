@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
+from monai_vlsm.networks import CLIPSegNet
+
 __all__ = ["SIZE", "build_config", "build_model", "logits_of", "to_pixels"]
 
 SIZE = 160
 """Edge of the pictures in pixels."""
 
 EXTRACT = (3, 6, 9)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def build_config(tokenizer: CLIPTokenizer) -> CLIPSegConfig:
@@ -89,7 +90,8 @@ def to_pixels(images: Tensor, size: int = SIZE) -> Tensor:
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if pixels.shape[-1] != size:
         pixels = functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-    return (pixels - torch.tensor(_MEAN).view(3, 1, 1)) / torch.tensor(_STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIPSegNet.image_mean, CLIPSegNet.image_std))
+    return (pixels - mean) / std
 
 
 def logits_of(model: CLIPSegForImageSegmentation, pixels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ignite.distributed as idist
 import numpy as np
@@ -30,12 +30,24 @@ __all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
 
 # Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the images were normalised with
 
 _SIDE, _SMALL_SIDE = 432, 288  # pixels of a panel: of one structure, of several
 _ACROSS, _MOST = 5, 30  # structures in a row, structures that are drawn
 
 Pictures = Callable[[Mapping[str, Any]], Tensor]
+
+
+class Normalisation(NamedTuple):
+    """Mean and deviation of each channel that images (0..1) were normalised with; here none."""
+
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
+
+    @classmethod
+    def of(cls, network: Any) -> Normalisation:
+        """That of a network with ``image_mean`` and ``image_std``, or of its DistributedDataParallel wrapper."""
+        inner = getattr(network, "module", network)
+        return cls(inner.image_mean, inner.image_std) if hasattr(inner, "image_mean") else cls()
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,14 @@ class Overlay:
     style: str = ""
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], output: Mapping[str, Any], pictures: Pictures | None = None) -> Overlay:
-        """From a decollated batch entry (``image`` normalised, ``prompt``) and output entry (``label``, ``pred``).
+    def of(
+        cls,
+        item: Mapping[str, Any],
+        output: Mapping[str, Any],
+        pictures: Pictures | None = None,
+        normalisation: Normalisation | None = None,
+    ) -> Overlay:
+        """From a decollated batch entry (``image``, ``prompt``) and output entry (``label``, ``pred``).
 
         Raises:
             ValueError: when the entry holds features and there is no ``pictures`` that gives its picture.
@@ -62,7 +80,7 @@ class Overlay:
         size = drawing.fit_size(truth.shape[1], truth.shape[2], _SIDE if len(truth) == 1 else _SMALL_SIDE)
         return cls(
             name=next(iter(batch_names(item)), "image"),
-            image=drawing.fit_image(_display_image(_picture(item, pictures)), size),
+            image=drawing.fit_image(_display_image(_picture(item, pictures), normalisation or Normalisation()), size),
             truth=drawing.fit_masks(truth.numpy() > 0.5, size),
             pred=drawing.fit_masks(pred.numpy() > 0.5, size),
             prompts=prompts_of(item, len(truth)),
@@ -79,10 +97,10 @@ def _picture(item: Mapping[str, Any], pictures: Pictures | None) -> Tensor:
     return pictures(item)
 
 
-def _display_image(image: Tensor) -> np.ndarray:
-    """Undo the normalisation of a network input (3, S, S): (S, S, 3) within 0..1."""
+def _display_image(image: Tensor, normalisation: Normalisation) -> np.ndarray:
+    """Undo the normalisation of a network input (3, S, S): (S, S, 3) within 0..1, the image as it was read."""
     pixels = torch.as_tensor(image).detach().cpu().float()
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
     return np.asarray(pixels * std + mean).transpose(1, 2, 0).clip(0, 1)
 
 
@@ -156,6 +174,9 @@ class OverlayWriter:
             that takes a tenth of a second each, so it is meant for evaluations, not for training.
         pictures: gives the network input (3, S, S) of an item whose ``image`` holds cached features
             (`monai_vlsm.caches.FeatureDataset.picture`); not asked for other items.
+        mean: what images were normalised with, undone in the picture; None takes that of the engine's network, and
+            leaves images as they are where it has none.
+        std: deviation for ``mean``.
 
     Raises:
         NotOursError: when it is attached: there are other pictures in the folder.
@@ -163,13 +184,19 @@ class OverlayWriter:
     """
 
     def __init__(
-        self, output_dir: str | os.PathLike[str], count: int | None = 6, pictures: Pictures | None = None
+        self,
+        output_dir: str | os.PathLike[str],
+        count: int | None = 6,
+        pictures: Pictures | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         if count is not None and count < 1:
             raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
         self.outputs = Outputs(Path(output_dir), "overlays")
         self.count = count
         self.pictures = pictures
+        self._given = None if mean is None or std is None else Normalisation(mean, std)
         self._overlays: list[Overlay] = []
         self._names = OverlayNames()
 
@@ -187,18 +214,22 @@ class OverlayWriter:
         if self.count is None:
             self.outputs.clear()
 
+    def _overlay(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
+        normalisation = self._given or Normalisation.of(getattr(engine, "network", None))
+        return Overlay.of(item, output, self.pictures, normalisation)
+
     def _collect(self, engine: Workflow) -> None:
         pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
         if self.count is None:
             for item, output in pairs:
                 if output["label"].ndim == 3:
-                    self._draw(Overlay.of(item, output, self.pictures))
+                    self._draw(self._overlay(engine, item, output))
             return
         # the records of an image are one batch when they are batched by image: another structure of each image
         item, output = pairs[(engine.state.iteration - 1) % len(pairs)]
         chosen = evenly_spaced(engine.state.epoch_length, self.count)
         if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
-            self._overlays.append(Overlay.of(item, output, self.pictures))
+            self._overlays.append(self._overlay(engine, item, output))
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []

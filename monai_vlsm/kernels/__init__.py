@@ -6,6 +6,5 @@ from __future__ import annotations
 
 from monai_vlsm.kernels.attention import FrozenAttention
 from monai_vlsm.kernels.mlp import FrozenSiLUMLP, NarrowMLP
-from monai_vlsm.kernels.weights import PreparedWeights
 
-__all__ = ["FrozenAttention", "FrozenSiLUMLP", "NarrowMLP", "PreparedWeights"]
+__all__ = ["FrozenAttention", "FrozenSiLUMLP", "NarrowMLP"]

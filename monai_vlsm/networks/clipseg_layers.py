@@ -9,17 +9,15 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, pixel_shuffle, scaled_dot_product_attention
+from torch.nn.functional import conv2d, linear, pixel_shuffle
 from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegAttention, CLIPSegMLP
 
-from monai_vlsm.kernels import FrozenAttention, FrozenSiLUMLP, NarrowMLP, PreparedWeights
+from monai_vlsm.kernels import FrozenAttention, FrozenSiLUMLP, NarrowMLP
 
 __all__ = ["exchange_layers"]
 
 _GELU = 1.702  # CLIP's GELU is h * sigmoid(1.702 h), and so silu(1.702 h) / 1.702
-
-_prepared = PreparedWeights()
 
 
 def exchange_layers(base: CLIPSegForImageSegmentation) -> None:
@@ -41,9 +39,9 @@ def exchange_layers(base: CLIPSegForImageSegmentation) -> None:
 
 
 class EncoderAttention(CLIPSegAttention):
-    """Self-attention; frozen and on a CPU it trains with one product for queries, keys and values.
+    """Self-attention; frozen, on a CPU and in bfloat16 it trains through `monai_vlsm.kernels.FrozenAttention`.
 
-    In bfloat16 the rest of it is `monai_vlsm.kernels.FrozenAttention` too.
+    In float32 one product for queries, keys and values was measured to be no faster than three.
     """
 
     def forward(
@@ -54,23 +52,12 @@ class EncoderAttention(CLIPSegAttention):
         dtype = _autocast_type(hidden_states)
         drops = self.training and bool(self.dropout)
         trains = _trains_through(hidden_states, *projections, self.out_proj)
-        if attention_mask is not None or drops or not trains:
+        if dtype is None or attention_mask is not None or drops or not trains:
             return super().forward(hidden_states, attention_mask, **kwargs)
-        weights = [part for layer in projections for part in (layer.weight, layer.bias)]
-        weight, bias = _prepared.get(weights, dtype or hidden_states.dtype, lambda: _joined(projections, self.scale))
+        weight, bias = _joined(projections, self.scale, dtype)
         causal = bool(kwargs.get("is_causal", self.is_causal))
-        if dtype is None:
-            return self.out_proj(_attention(hidden_states, weight, bias, self.num_heads, causal)), None
         attended = FrozenAttention.apply(hidden_states.to(dtype), weight, bias, self.num_heads, causal)
         return linear(attended, *_cast(self.out_proj, dtype)), None
-
-
-def _attention(states: Tensor, weight: Tensor, bias: Tensor, heads: int, causal: bool) -> Tensor:
-    """What `monai_vlsm.kernels.FrozenAttention` computes, by torch's kernel, which is the faster one in float32."""
-    split = linear(states, weight, bias).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-    query, key, value = split.unbind(0)
-    attended = scaled_dot_product_attention(query, key, value, is_causal=causal, scale=1.0)
-    return attended.transpose(1, 2).flatten(2)
 
 
 class EncoderMLP(CLIPSegMLP):
@@ -160,15 +147,21 @@ def _trains_through(states: Tensor, *layers: nn.Linear) -> bool:
     return frozen and states.requires_grad and torch.is_grad_enabled() and _runs_here(states)
 
 
-def _joined(projections: Sequence[nn.Linear], scale: float) -> list[Tensor]:
-    """Weight and bias of all projections as one, the first of them scaled."""
-    factors = (scale, *[1.0] * (len(projections) - 1))
-    scaled = list(zip(projections, factors, strict=True))
-    weights, biases = ([getattr(layer, name) * factor for layer, factor in scaled] for name in ("weight", "bias"))
-    return [torch.cat(weights), torch.cat(biases)]
+def _joined(projections: Sequence[nn.Linear], scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight and bias of all projections as one, the first of them scaled, in a type."""
+    first, *others = projections
+    parts = [_cast(first, dtype, scale, scale), *(_cast(layer, dtype) for layer in others)]
+    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
 
 
-def _cast(layer: nn.Linear, dtype: torch.dtype, factor: float = 1.0, bias_factor: float = 1.0) -> Sequence[Tensor]:
-    """Weight and bias of a frozen layer, each times a factor, in another type."""
-    weights = (layer.weight, layer.bias)
-    return _prepared.get(weights, dtype, lambda: (layer.weight * factor, layer.bias * bias_factor))
+def _cast(layer: nn.Linear, dtype: torch.dtype, factor: float = 1.0, bias_factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a frozen layer, each times a factor, in another type.
+
+    Made anew in each step from the weights as they are, as autocast does it: what was kept would be wrong after
+    somebody wrote to ``weight.data``, which torch does not count as a change.
+    """
+    return _times(layer.weight, factor).to(dtype), _times(layer.bias, bias_factor).to(dtype)
+
+
+def _times(weight: Tensor, factor: float) -> Tensor:
+    return weight.detach() if factor == 1.0 else weight.detach() * factor

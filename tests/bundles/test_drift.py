@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from tools import derive_bundles
 
@@ -28,9 +29,9 @@ SETTINGS = {
 }
 TRAINING = {"paper_settings", "sample_settings", "learning_rate"}
 ALLOWED = {
-    "train": NETWORK | SETTINGS | TRAINING | {"image_mean", "image_std", "bundle_root"},
+    "train": NETWORK | SETTINGS | TRAINING | {"bundle_root"},
     "evaluate": NETWORK | SETTINGS,
-    "inference": NETWORK | SETTINGS | {"image_mean", "image_std", "bundle_root"},
+    "inference": NETWORK | SETTINGS | {"bundle_root"},
     "metadata": {"name", "description", "references", "network_data_format"},
     "multi_gpu_train": set(),
     "multi_gpu_evaluate": set(),
@@ -88,3 +89,14 @@ def test_change(values: dict[str, Any], differences: dict[str, Any], expected: d
 def test_change_of_an_unknown_key() -> None:
     with pytest.raises(KeyError, match="colour"):
         derive_bundles.change({"a": 1}, {"colour": 1})
+
+
+@pytest.mark.parametrize("name", ["train", "inference"])
+@pytest.mark.parametrize(
+    ("bundle", "mean"),
+    [("vlsm_dense", 0.485), ("unet", 0.485), ("san", 0.48145466), ("cris", 0.48145466)],
+)
+def test_images_are_normalised_as_the_network_wants_them(bundle: str, mean: float, name: str) -> None:
+    parser = ConfigParser(ConfigParser.load_config_file(BUNDLES / bundle / "configs" / f"{name}.json"))
+    assert len(parser.get_parsed_content("image_std")) == 3
+    assert parser.get_parsed_content("image_mean")[0] == mean

@@ -5,21 +5,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from monai.transforms import NormalizeIntensity
 from PIL import Image
 
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.handlers import CurvePlot, OverlayWriter
 from monai_vlsm.handlers.curves import draw_curves
 from monai_vlsm.handlers.overlays import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     PREDICTION,
     TRUTH,
     Overlay,
@@ -29,6 +27,7 @@ from monai_vlsm.handlers.overlays import (
     draw_overlay,
     evenly_spaced,
 )
+from monai_vlsm.networks import CLIPSegNet, SANNet
 from monai_vlsm.outputs import NotOursError
 from tests.folders import visible
 from tests.handlers import toy
@@ -94,13 +93,12 @@ def test_evenly_spaced(length: int, count: int, expected: list[int]) -> None:
 
 
 def _item(structures: int, height: int = 40, width: int = 60) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An image of one colour as the network sees it; truth in its upper left, prediction in its lower right."""
+    """An image of one colour; truth in its upper left, prediction in its lower right."""
     pixels = torch.tensor(COLOUR)[:, None, None].repeat(1, 32, 32)
-    normalised = NormalizeIntensity(subtrahend=IMAGENET_MEAN, divisor=IMAGENET_STD, channel_wise=True)(pixels)
     truth, pred = torch.zeros(2, structures, height, width)
     truth[:, :20, :30], pred[:, 10:, 20:] = 1, 1
     prompt = [f"structure {k}" for k in range(structures)] if structures > 1 else "the polyp"
-    return {"image": normalised, "prompt": prompt, "name": "case"}, {"label": truth, "pred": pred}
+    return {"image": pixels, "prompt": prompt, "name": "case"}, {"label": truth, "pred": pred}
 
 
 def colours(picture: Image.Image | np.ndarray) -> set[tuple[int, ...]]:
@@ -166,6 +164,37 @@ def test_pictures_have_a_bounded_size(shape: tuple[int, int], structures: int) -
     picture = draw_overlay(Overlay.of(item, output))
     assert picture.width <= 1600
     assert picture.height <= (4800 if structures > 1 else 800)
+
+
+STATISTICS = [(CLIPSegNet.image_mean, CLIPSegNet.image_std), (SANNet.image_mean, SANNet.image_std)]
+
+
+class Normalised(torch.nn.Conv2d):
+    """A network that says what its images were normalised with."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__(3, 1, 1)
+        self.image_mean, self.image_std = mean, std
+
+
+@pytest.mark.parametrize("told", ["by the network", "by its wrapper", "by the config", "not normalised"])
+@pytest.mark.parametrize(("mean", "std"), STATISTICS, ids=["ImageNet", "CLIP"])
+def test_the_picture_is_the_image_as_read(
+    told: str, mean: Sequence[float], std: Sequence[float], tmp_path: Path
+) -> None:
+    colour = torch.tensor([0.9, 0.5, 0.1])[:, None, None]
+    normalised = (colour - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    image = (colour if told == "not normalised" else normalised).expand(3, 32, 32)
+    data = [{"image": image, "label": torch.zeros(1, 32, 32), "name": "a", "prompt": "polyp"}]
+    network: torch.nn.Module = Normalised(mean, std) if told.startswith("by the n") else torch.nn.Conv2d(3, 1, 1)
+    if told == "by its wrapper":
+        network.forward, network.module = Normalised(mean, std).forward, Normalised(mean, std)  # type: ignore[assignment]
+    given = {"mean": mean, "std": std} if told == "by the config" else {}
+    toy.evaluator(network, data, [OverlayWriter(tmp_path, count=None, **given)]).run()
+    with Image.open(tmp_path / "a.png") as picture:
+        drawn = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    wanted = np.round(colour.flatten().numpy() * 255)
+    assert (np.abs(drawn - wanted) <= 1).all(axis=1).sum() > 100
 
 
 def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path) -> None:

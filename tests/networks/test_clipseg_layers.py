@@ -233,3 +233,18 @@ def test_upsampling(bias: bool) -> None:
     picture = torch.randn(2, 4, 5, 6)
     torch.testing.assert_close(ours(picture), plain(picture), atol=1e-6, rtol=1e-6)
     assert torch.equal(ours(picture, [10, 12]), plain(picture, [10, 12]))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_frozen_weights_may_change_in_any_way(backbone: Path, autocast: bool) -> None:
+    """Nothing of them is kept between steps: writing to ``.data`` does not count as a change for torch."""
+    net = network(backbone, ADAPTATIONS["dense_vl"])
+    before, _ = step(net, autocast)
+    frozen = [parameter for parameter in net.base.clip.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.data.mul_(1.5)
+    logits, gradients = step(net, autocast)
+    expected, expected_gradients = step(copy.deepcopy(net), autocast)
+    assert (logits - before).abs().max() > 0.01
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(flat(gradients), flat(expected_gradients), atol=1e-4, rtol=1e-3)
