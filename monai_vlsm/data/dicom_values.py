@@ -22,6 +22,7 @@ else:
 
 __all__ = ["displayed_values"]
 
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # RGB when decoded
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store in 12 bits; beyond it are padding and metal
@@ -59,30 +60,32 @@ def displayed_values(data: Dataset) -> tuple[np.ndarray, Limits]:
 def _colour(data: Dataset, stored: np.ndarray, photometric: str) -> np.ndarray:
     if photometric == "PALETTE COLOR":
         return np.asarray(apply_color_lut(stored, data))[..., :3]
-    if not photometric.startswith(("RGB", "YBR_")):
+    if photometric not in _COLOUR:
         raise ValueError(f"the photometric interpretation {photometric}; save the file as RGB or grey")
     return stored
 
 
 def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray, Limits]:
     padding = _padding(data, stored)
-    values = stored if _is_identity(data) else apply_modality_lut(stored, data)
+    as_stored = _rescaling(data) is None and not data.get("ModalityLUTSequence")
+    values = np.array(stored if as_stored else apply_modality_lut(stored, data))
     window = _window(data)
     if inverted:
         ends = _ends(data, stored)
         values = _as_small(ends.sum() - values.astype(np.result_type(values.dtype, np.int32)), values.dtype)
         window = None if window is None else ends.sum() - window[::-1]
-    if padding is not None and padding.any() and not padding.all():
-        values = np.where(padding, values[~padding].min(), values)
+    body = values[~padding]
+    if body.size not in (0, values.size) and body.min() < body.max():  # else only padding tells one thing from another
+        values[padding] = body.min()
     if int(data.BitsAllocated) == 1:
         return values > 0, {}
     return values, _range(data, values) if window is None else {"window": window}
 
 
-def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray | None:
-    """Where stored values are padding: bool of the same shape; None where the file names no padding."""
-    if "PixelPaddingValue" not in data or stored.dtype.kind not in "iu":
-        return None
+def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Where stored values are padding, bool of the same shape."""
+    if data.get("PixelPaddingValue") is None or stored.dtype.kind not in "iu":
+        return np.zeros(stored.shape, bool)
     first, last = (
         # some files give the value of a signed pixel as unsigned, or the other way round
         int(np.array(int(value)).astype(stored.dtype))
@@ -91,10 +94,12 @@ def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray | None:
     return (stored >= min(first, last)) & (stored <= max(first, last))
 
 
-def _is_identity(data: Dataset) -> bool:
-    """Whether nothing is to be done, so that 8 bits stay 8 bits."""
-    slope, intercept = data.get("RescaleSlope", 1), data.get("RescaleIntercept", 0)
-    return not data.get("ModalityLUTSequence") and (slope, intercept) == (1, 0)
+def _rescaling(data: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept; None where nothing is to be done, so that 8 bits stay 8 bits, or one of them is empty."""
+    slope, intercept = data.get("RescaleSlope"), data.get("RescaleIntercept")
+    if slope in (None, "") or intercept in (None, "") or (slope, intercept) == (1, 0):
+        return None
+    return float(slope), float(intercept)
 
 
 def _ends(data: Dataset, stored: np.ndarray) -> np.ndarray:
@@ -105,7 +110,8 @@ def _ends(data: Dataset, stored: np.ndarray) -> np.ndarray:
         return np.array([0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1])
     bits = int(data.BitsStored)
     ends = np.array([0, 2**bits - 1]) - (2 ** (bits - 1) if int(data.get("PixelRepresentation", 0)) else 0)
-    return ends if _is_identity(data) else ends * float(data.RescaleSlope) + float(data.RescaleIntercept)
+    slope, intercept = _rescaling(data) or (1, 0)
+    return ends * slope + intercept
 
 
 def _as_small(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

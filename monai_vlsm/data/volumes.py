@@ -38,7 +38,7 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
             file.seek(0)
             image = correct_nifti_header_if_necessary(kind.from_stream(file))
-            array = _one_volume(_numbers(np.asanyarray(image.dataobj)), int(image.header["intent_code"]))
+            array = _numbers(_one_volume(np.asanyarray(image.dataobj), int(image.header["intent_code"])))
     axes = min(len(image.shape), 3)
     return array, {
         MetaKeys.AFFINE: np.array(image.affine),
@@ -52,9 +52,8 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:
-    """The array, in which a voxel of three named colours became ``(1, 3)``; opacity does not count."""
+    """The array, with named colours as another axis; opacity does not count."""
     if array.dtype.names is not None and set(_COLOURS) <= set(array.dtype.names):
-        array = array.reshape(array.shape + (1,) * (4 - array.ndim))
         return np.stack([array[name] for name in _COLOURS], axis=-1)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"values of type {array.dtype}; save them as integers or floats")

@@ -59,10 +59,10 @@ def own_range(image: Tensor) -> tuple[float, float]:
     """
     finite = image[image.isfinite()]
     low, high = finite.min().item(), finite.max().item()
-    if low < LOWEST_HOUNSFIELD <= high:
-        below = finite < LOWEST_HOUNSFIELD
-        padding = (finite == low).sum() > PADDING * below.sum()
-        low = finite[~below].min().item() if padding else low
+    below = finite < LOWEST_HOUNSFIELD
+    if below.any() and (finite == low).sum() > PADDING * below.sum() and not below.all():
+        lowest = finite[~below].min().item()
+        low = lowest if lowest < high else low  # else only padding tells one thing from another
     return low, high
 
 

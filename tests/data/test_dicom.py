@@ -216,7 +216,7 @@ def test_a_codec_that_nothing_has_is_named(tmp_path: Path) -> None:
         read(tmp_path / "a.dcm")
 
 
-@pytest.mark.parametrize("photometric", ["CMYK", "HSV", "ARGB"])
+@pytest.mark.parametrize("photometric", ["CMYK", "HSV", "ARGB", "YBR_PARTIAL_422", "YBR_PARTIAL_420"])
 def test_retired_colour_is_refused(photometric: str, tmp_path: Path) -> None:
     write_dicom(dataset(RGB, photometric), tmp_path / "a.dcm")
     with pytest.raises(DatasetProblems, match=r"a\.dcm: .*"):
@@ -369,9 +369,19 @@ def test_padding_range_and_sign(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "b.dcm")[0], np.where(OUTSIDE, -1000, CT))
 
 
-def test_all_padding_stays(tmp_path: Path) -> None:
-    found, _ = read(padded(np.full_like(CT, 7), 7, tmp_path / "a.dcm", PixelPaddingValue=7))
-    assert (found == 7).all()
+@pytest.mark.parametrize("value", [7, 0])
+def test_padding_stays_where_the_rest_is_of_one_value(value: int, tmp_path: Path) -> None:
+    found, _ = read(padded(np.full_like(CT, 7), value, tmp_path / "a.dcm", PixelPaddingValue=value))
+    np.testing.assert_array_equal(found, np.where(OUTSIDE, value, 7))
+
+
+@pytest.mark.parametrize("tags", [{"RescaleSlope": None, "RescaleIntercept": None}, {"RescaleSlope": 2}])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_rescaling_without_numbers_is_none(tags: dict[str, Any], photometric: str, tmp_path: Path) -> None:
+    array = grey("u1", 8)
+    found, _ = read(write_dicom(dataset(array, photometric, **tags), tmp_path / "a.dcm"))
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, array if photometric == "MONOCHROME2" else 255 - array)
 
 
 @pytest.mark.parametrize(("value", "limits"), [(-2000, (-1024, 400)), (30000, (-1000, 3071)), (-1000, ())])

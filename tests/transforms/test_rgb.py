@@ -171,6 +171,7 @@ def test_padding_of_ct_does_not_set_the_range(padding: float) -> None:
         [-4096, -2048, 0, 2048, 4096],  # phase: as many values below as above, none of them padding
         [-3000, -2500, -2000, -1500],  # nothing above
         [-2000, -2000, -2000],
+        [-2000, -2000, 0, 0],  # two values: one is the structure
         [-1024, -1000, 0, 400],
     ],
 )
