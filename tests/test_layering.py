@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "inferers": set(),
     "losses": set(),
     "metrics": set(),
-    "report": {"errors", "io", "names", "prompts"},
+    "report": {"errors", "io", "names", "outputs", "prompts"},
     "samples": set(),
     "transforms": {"backbones", "data", "drawing", "errors", "io", "names", "outputs", "prompts"},
     "kernels": set(),
@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "transforms",
     },
     "export": {"adapters", "backbones", "errors", "io", "networks", "serving", "transforms"},
-    "hub": {"adapters", "backbones", "data", "errors", "io", "networks", "prompts", "report"},
+    "hub": {"adapters", "backbones", "data", "errors", "io", "networks", "outputs", "prompts", "report"},
     "apps": {
         "adapters",
         "backbones",

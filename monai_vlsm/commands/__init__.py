@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from monai_vlsm.commands import adapters, cache, data, export, hub, label, models, predict, report
 from monai_vlsm.errors import UserError
+from monai_vlsm.interrupts import end_in_one_line
 
 __all__ = ["main"]
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add(subparsers)
     values = parser.parse_args(arguments)
     try:
-        status: int = values.run(values)
+        with end_in_one_line():
+            status: int = values.run(values)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -137,25 +137,25 @@ def marked(panel: np.ndarray, ends: Ends | None) -> Image.Image:
     return image
 
 
-def beside(images: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """Images in a row, with their tops at one height."""
+def beside(images: Sequence[Image.Image], gap: int = 8, bottom: bool = False) -> Image.Image:
+    """Images in a row, with their tops or bottoms at one height."""
     width = sum(image.width for image in images) + gap * (len(images) - 1)
     page = Image.new("RGB", (max(width, 1), max([image.height for image in images], default=1)), _WHITE)
     left = 0
     for image in images:
-        page.paste(image, (left, 0))
+        page.paste(image, (left, page.height - image.height if bottom else 0))
         left += image.width + gap
     return page
 
 
-def below(images: Sequence[Image.Image], gap: int = 8, margin: int = 0) -> Image.Image:
-    """Images in a column, in the middle of it, with a margin around all."""
+def below(images: Sequence[Image.Image], gap: int = 8, margin: int = 0, left: bool = False) -> Image.Image:
+    """Images in a column, in the middle or at the left of it, with a margin around all."""
     width = max([image.width for image in images], default=1)
     height = sum(image.height for image in images) + gap * (len(images) - 1)
     page = Image.new("RGB", (width + 2 * margin, max(height, 1) + 2 * margin), _WHITE)
     top = margin
     for image in images:
-        page.paste(image, (margin + (width - image.width) // 2, top))
+        page.paste(image, (margin + (0 if left else (width - image.width) // 2), top))
         top += image.height + gap
     return page
 

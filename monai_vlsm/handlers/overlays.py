@@ -120,7 +120,8 @@ def draw_overlay(overlay: Overlay) -> Image.Image:
         rows = [_one(overlay)]
     else:
         columns = [_column(overlay, index) for index in range(drawn)]
-        rows = [drawing.beside(columns[start : start + _ACROSS]) for start in range(0, drawn, _ACROSS)]
+        rows = [drawing.beside(columns[start : start + _ACROSS], bottom=True) for start in range(0, drawn, _ACROSS)]
+        rows = [drawing.below(rows, 12, left=True)]
     more = [drawing.text_block(f"... and {left_out} more structures", rows[0].width)] if left_out else []
     legend = drawing.legend_block([(TRUTH, "truth"), (PREDICTION, "prediction")], 220, across=True)
     return drawing.below([*rows, *more, legend], margin=10)

@@ -17,6 +17,7 @@ from monai_vlsm.hub.evaluation import read_evaluation
 from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.hub.faults import HubError, check_repo_id, hub_errors
 from monai_vlsm.hub.files import check_architecture, read_adapters, write_adapters
+from monai_vlsm.outputs import MANIFEST, Outputs
 
 __all__ = ["CARD", "MODEL", "PICTURE", "push", "write_upload"]
 
@@ -103,6 +104,9 @@ def write_upload(
 
     Returns:
         The files.
+
+    Raises:
+        NotOursError: a file that was not written by this has the name of one of them.
     """
     check_repo_id(repo_id)
     adapters = read_adapters(file)
@@ -111,14 +115,24 @@ def write_upload(
     facts = CardFacts(repo_id, adapters, found, tuple(datasets), license, data_license)
     shown = found.case.picture if found and found.case and picture else None
     card = make_card(replace(facts, picture=shown is not None))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_adapters(adapters, folder / MODEL)
-    (folder / CARD).write_text(card, encoding="utf-8")
-    if shown is None:
-        return [folder / MODEL, folder / CARD]
-    with Image.open(shown) as image:  # pixels only: a PNG can carry the name of a file or of a person
-        Image.frombytes("RGB", image.size, image.convert("RGB").tobytes()).save(folder / PICTURE)
-    return [folder / MODEL, folder / CARD, folder / PICTURE]
+    names = [MODEL, CARD, *([] if shown is None else [PICTURE])]
+    outputs = Outputs(folder, "upload")
+    outputs.require_free(names)
+    with outputs.writing(MODEL) as path:
+        write_adapters(adapters, path)
+    with outputs.writing(CARD) as path:
+        path.write_text(card, encoding="utf-8")
+    if shown is not None:
+        with outputs.writing(PICTURE) as path:
+            _write_pixels(shown, path)
+    outputs.clear(keep=names)  # a picture of before, which is not to be shared now
+    return [folder / name for name in names]
+
+
+def _write_pixels(shown: Path, path: Path) -> None:
+    """Pixels only: a PNG can carry the name of a file or of a person."""
+    with Image.open(shown) as image:
+        Image.frombytes("RGB", image.size, image.convert("RGB").tobytes()).save(path, format="PNG")
 
 
 def _upload(folder: Path, repo_id: str, private: bool, api: HfApi) -> str:
@@ -128,5 +142,7 @@ def _upload(folder: Path, repo_id: str, private: bool, api: HfApi) -> str:
             raise HubError(
                 f"{repo_id} is there already and is public; nothing was sent. Make it private on its page first"
             )
-        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Adapters of monai_vlsm")
+        api.upload_folder(
+            repo_id=repo_id, folder_path=folder, commit_message="Adapters of monai_vlsm", ignore_patterns=MANIFEST
+        )
     return str(url)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from monai_vlsm.io import WriteError
+from monai_vlsm.outputs import Outputs
 from monai_vlsm.report.blocks import Block, Paragraph
 from monai_vlsm.report.columns import ReportError, clean
 from monai_vlsm.report.markdown import markdown_page
@@ -35,13 +37,14 @@ def write_report(
 
     Args:
         folders: what evaluations wrote, at least one.
-        output: folder of the three files, made if needed; older reports in it are replaced.
+        output: folder of the three files, made if needed; older reports in it are replaced, other files are not.
         title: heading of the page.
 
     Returns:
         The files that were written: HTML, Markdown, JSON.
 
     Raises:
+        NotOursError: a file that no report wrote has the name of one of them.
         ReportError: a folder that no evaluation wrote, a file that cannot be read or written.
         ValueError: no folder.
     """
@@ -81,11 +84,12 @@ def _version() -> str:
 
 
 def _write(folder: Path, texts: Sequence[str]) -> list[Path]:
-    files = [folder / name for name in FILES]
+    outputs = Outputs(folder, "report")
+    outputs.require_free(FILES)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in zip(files, texts, strict=True):
-            file.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ReportError(f"cannot write to {folder}: {error.strerror or error}") from error
-    return files
+        for name, text in zip(FILES, texts, strict=True):
+            with outputs.writing(name) as path:
+                path.write_text(text, encoding="utf-8", newline="\n")
+    except WriteError as error:
+        raise ReportError(str(error)) from error
+    return [folder / name for name in FILES]

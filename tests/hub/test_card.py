@@ -22,6 +22,7 @@ from monai_vlsm.commands import main
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.report import ReportError
+from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
 from tests.report.runs import HOSTILE, full_run, make_run, score, scores
 
@@ -162,7 +163,9 @@ def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
     with Image.open(picture) as image:
         assert image.size == (60, 20)
         assert not image.info
-    assert {path.name for path in (tmp_path / "upload").iterdir()} == {"model.pt", "README.md", "overlay.png"}
+    assert visible(tmp_path / "upload") == {"model.pt", "README.md", "overlay.png"}
+    card_of(mini_file, tmp_path, run, picture=False)
+    assert visible(tmp_path / "upload") == {"model.pt", "README.md"}
 
 
 def test_no_picture(mini_file: Path, tmp_path: Path) -> None:

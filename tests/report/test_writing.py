@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from monai_vlsm.outputs import NotOursError
 from monai_vlsm.report import FILES, ReportError, write_report
+from tests.folders import visible
 from tests.report.runs import HOSTILE, RUN_JSON, calibration, full_run, make_run, probe, probes, score, scores
 from tests.report.test_page import Tags
 
@@ -198,7 +200,16 @@ def test_no_folder(tmp_path: Path) -> None:
         write_report([], tmp_path)
 
 
+def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.md").write_text("of the user")
+    with pytest.raises(NotOursError, match=r"report\.md"):
+        write_report([run], tmp_path / "out")
+    assert visible(tmp_path / "out") == {"report.md"}
+
+
 def test_cannot_write(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine")
-    with pytest.raises(ReportError, match=r"cannot write to .*metrics.csv: "):
+    with pytest.raises(ReportError, match=r"cannot write report.html in .*metrics.csv: "):
         write_report([run], run / "metrics.csv")
