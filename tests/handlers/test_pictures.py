@@ -216,6 +216,13 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
         assert picture.width > picture.height
 
 
+def test_batches_by_image_show_another_structure_of_each(tmp_path: Path) -> None:
+    batches = [[0, 1, 2], [3, 4], [5, 6, 7], [8]]
+    network = torch.nn.Conv2d(3, 1, 1)
+    toy.evaluator(network, toy.records(9), [OverlayWriter(tmp_path, count=4)], batches=batches).run()
+    assert visible(tmp_path) == {"case0.png", "case4.png", "case7.png", "case8.png"}
+
+
 def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     data = [dict(item, name="same") for item in toy.records(2)]
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=2)]).run()

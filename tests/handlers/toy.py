@@ -55,9 +55,16 @@ def records(count: int, structures: int = 1, size: tuple[int, int] = (SIZE, SIZE
 
 
 def evaluator(
-    network: torch.nn.Module, data: list[dict[str, Any]], handlers: list[Any], slow: float = 0.0
+    network: torch.nn.Module,
+    data: list[dict[str, Any]],
+    handlers: list[Any],
+    slow: float = 0.0,
+    batches: list[list[int]] | None = None,
 ) -> SupervisedEvaluator:
-    """Dice as key metric, HD95, and a loss on the logits; each iteration takes ``slow`` seconds longer."""
+    """Dice as key metric, HD95, and a loss on the logits; each iteration takes ``slow`` seconds longer.
+
+    Batches of one record, or those given as indices.
+    """
 
     class Inferer(SimpleInferer):
         def __call__(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -67,7 +74,7 @@ def evaluator(
     masks = from_engine(["pred", "label"])
     return SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(data), batch_size=1),
+        val_data_loader=DataLoader(Dataset(data), batch_size=1, batch_sampler=batches),
         network=network,
         inferer=Inferer(),
         postprocessing=Compose(
