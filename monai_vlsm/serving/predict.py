@@ -21,7 +21,7 @@ from monai_vlsm.serving.spacing import file_spacing
 
 __all__ = ["DeviceNotFoundError", "Segmenter", "find_device"]
 
-_META = ("filename_or_obj", "original_affine", "space", "xyzt_units", "shown_by")
+_META = ("filename_or_obj", "original_affine", "space", "xyzt_units", "shown", "shown_by")
 
 
 class DeviceNotFoundError(UserError, ValueError):

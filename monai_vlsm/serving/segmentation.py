@@ -20,7 +20,7 @@ from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
 
 __all__ = ["COLUMNS", "Segmentation", "View", "best_view"]
 
-COLUMNS = ("name", "prompt", "existence", "pixels", "area_mm2", "volume_mm3", "share")
+COLUMNS = ("name", "prompt", "existence", "pixels", "area_mm2", "volume_mm3", "share", "shown")
 """Columns of ``areas.csv``."""
 
 
@@ -56,7 +56,7 @@ class Segmentation:
         spacing: size of a pixel in mm along each axis; None where the file does not say.
         view: what a picture of it shows; of a volume the slice with the largest area.
         threshold: lowest probability of a pixel of the mask.
-        meta: name and affine of the file.
+        meta: name and affine of the file; which of its values are shown black and white, and what chose them.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Segmentation:
                 "pixels": pixels,
                 measure: "" if area is None else round(area, 3),
                 "share": round(share, 6),
+                "shown": _shown(self.meta),
             }
             for prompt, existence, pixels, area, share in columns
         ]
@@ -117,6 +118,14 @@ class Segmentation:
             "pred": torch.from_numpy(self.probabilities),
         }
         SavePromptMasksd("pred", folder, threshold=self.threshold)(record)
+
+
+def _shown(meta: Mapping[str, Any]) -> str:
+    """Which values became black and white and why: "-160 to 240, window of the file"."""
+    if "shown" not in meta:
+        return ""
+    low, high = meta["shown"]
+    return f"{low:g} to {high:g}, {meta['shown_by']}"
 
 
 def best_view(picture: MetaTensor, masks: MetaTensor) -> View:

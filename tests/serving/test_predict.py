@@ -87,6 +87,8 @@ def test_window(model: Path, segment: Segmenter, tmp_path: Path) -> None:
     image = save(ramp("uint16"), tmp_path / "deep.png")  # 0 to 108
     shown = [one(image, "brain").view.picture.max() for one in (segment, Segmenter(model, window=(0, 216)))]
     assert shown == pytest.approx([1, 0.5])
+    rows = [Segmenter(model, window=window)(image, "brain").rows()[0]["shown"] for window in (None, (0, 216))]
+    assert rows == ["0 to 108, range of the image", "0 to 216, window of the user"]
 
 
 @pytest.mark.parametrize(
