@@ -9,6 +9,7 @@ from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, require_sound
 from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
+from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
 from monai_vlsm.data.probes import Probe, probe_records
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -27,9 +28,11 @@ __all__ = [
     "PictureReader",
     "Probe",
     "Problem",
+    "SeededLoader",
     "absent_probability",
     "binary_fault",
     "check_records",
+    "default_workers",
     "image_batches",
     "is_supported",
     "list_images",

@@ -10,6 +10,9 @@ Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:
 (give its StatsHandler ``iteration_log=False``: an evaluator has no loss to print). An evaluation also has
 :class:`CalibrationWriter` and :class:`RunInfoWriter`.
 
+Metrics of both: :class:`PromptMetric`, so that no mean mixes prompts of different tags. Before a run starts
+:func:`claim_folders` keeps others out of its folders.
+
 Evaluators of their own, with one record in a batch: :class:`ProbeWriter`, :class:`ThresholdSetter`. For inference:
 :class:`ExistenceWriter`.
 """
@@ -23,16 +26,18 @@ from monai_vlsm.handlers.early_stop import EarlyStop
 from monai_vlsm.handlers.engine_state import per_structure
 from monai_vlsm.handlers.epoch_seed import EpochSeed
 from monai_vlsm.handlers.existence import ExistenceWriter, ThresholdSetter
-from monai_vlsm.handlers.interrupt import InterruptExit
+from monai_vlsm.handlers.folder_lock import FolderInUseError, claim_folders, release_folders, require_free_folders
+from monai_vlsm.handlers.interrupt import InterruptExit, InterruptNote
 from monai_vlsm.handlers.model_saver import ModelSaver
 from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
 from monai_vlsm.handlers.overlays import OverlayWriter
 from monai_vlsm.handlers.plateau import PlateauSchedule
 from monai_vlsm.handlers.probes import ProbeWriter, remove_probes
 from monai_vlsm.handlers.progress import ProgressBar
+from monai_vlsm.handlers.prompt_metric import PromptMetric
 from monai_vlsm.handlers.run_info import RunInfoWriter
 from monai_vlsm.handlers.scores import ScoreWriter
-from monai_vlsm.handlers.training_state import ResumeError, TrainingState
+from monai_vlsm.handlers.training_state import NothingToResumeError, ResumeError, TrainingState, require_state
 
 __all__ = [
     "CalibrationWriter",
@@ -41,19 +46,27 @@ __all__ = [
     "EarlyStop",
     "EpochSeed",
     "ExistenceWriter",
+    "FolderInUseError",
     "InterruptExit",
+    "InterruptNote",
     "ModelSaver",
     "NaNGuard",
     "NonFiniteError",
+    "NothingToResumeError",
     "OverlayWriter",
     "PlateauSchedule",
     "ProbeWriter",
     "ProgressBar",
+    "PromptMetric",
     "ResumeError",
     "RunInfoWriter",
     "ScoreWriter",
     "ThresholdSetter",
     "TrainingState",
+    "claim_folders",
     "per_structure",
+    "release_folders",
     "remove_probes",
+    "require_free_folders",
+    "require_state",
 ]

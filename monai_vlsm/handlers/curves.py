@@ -65,10 +65,10 @@ def _panel(axes: Axes, curves: Mapping[str, Curve], colours: Mapping[str, str], 
 
 
 class CurvePlot:
-    """Writes a picture of the mean training loss and the validation's losses and scores after each epoch.
+    """Writes a picture of the training loss and the validation's losses and scores after each epoch.
 
-    Attach to the *trainer*, on all processes, after ``ValidationHandler``. Its values survive a resume when it is in
-    the ``save_dict`` of :class:`TrainingState`.
+    The training loss is the mean over all processes. Attach to the *trainer*, on all of them, after
+    ``ValidationHandler``. Its values survive a resume when it is in the ``save_dict`` of :class:`TrainingState`.
 
     Args:
         path: the PNG to write.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,15 +29,17 @@ class EarlyStop(EarlyStopHandler):
     Args:
         evaluator: the validating engine.
         metric: name of its metric to watch; higher is better.
-        patience: number of validations without improvement after which training stops.
+        patience: number of validations without improvement after which training stops; None, 0 and less never stop,
+            and still count, for a run that is prolonged with some.
         min_delta: the least increase that counts as an improvement.
 
     Raises:
         KeyError: at the first validation, when the evaluator has no such metric.
     """
 
-    def __init__(self, evaluator: Workflow, metric: str, patience: int = 20, min_delta: float = 1e-4) -> None:
-        super().__init__(patience=patience, score_function=self._score, min_delta=min_delta)
+    def __init__(self, evaluator: Workflow, metric: str, patience: int | None = 20, min_delta: float = 1e-4) -> None:
+        limit = patience if patience is not None and patience > 0 else sys.maxsize
+        super().__init__(patience=limit, score_function=self._score, min_delta=min_delta)
         self.evaluator = evaluator
         self.metric = metric
 
@@ -57,6 +60,16 @@ class EarlyStop(EarlyStopHandler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
         self._attached().load_state_dict(state_dict)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is at its end; with more of it a run that was stopped goes on."""
+        return bool(self.waited >= self._attached().patience)
+
+    @property
+    def waited(self) -> int:
+        """Validations without improvement so far."""
+        return int(self._attached().counter)
 
     def _attached(self) -> Any:
         handler: Any = self._handler  # ignite's EarlyStopping, made by set_trainer

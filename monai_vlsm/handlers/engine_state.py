@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from monai.engines import Workflow
@@ -77,7 +78,10 @@ def batch_names(batch: Any) -> list[str]:
 
 
 class EpochLoss:
-    """Mean training loss over the iterations of the current epoch, in ``mean`` (NaN before the first one)."""
+    """Mean training loss over the iterations of the current epoch, in ``mean`` (NaN before the first one).
+
+    When the epoch ends it becomes the mean over all processes; until then it is that of this one.
+    """
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
@@ -88,9 +92,10 @@ class EpochLoss:
         return self._sum / self._count if self._count else math.nan
 
     def attach(self, engine: Workflow) -> None:
-        """Follow ``engine``, a trainer whose output holds ``loss``."""
+        """Follow ``engine``, a trainer whose output holds ``loss``, on all processes."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._join)
 
     def _reset(self, engine: Workflow) -> None:
         self._sum, self._count = 0.0, 0
@@ -102,3 +107,8 @@ class EpochLoss:
         if isinstance(output, Mapping) and "loss" in output:
             self._sum += float(torch.as_tensor(output["loss"]).detach())
             self._count += 1
+
+    def _join(self, engine: Workflow) -> None:
+        if idist.get_world_size() > 1:
+            self._sum = float(idist.all_reduce(self._sum))
+            self._count = round(float(idist.all_reduce(float(self._count))))

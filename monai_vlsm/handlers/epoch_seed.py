@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -31,8 +32,8 @@ class EpochSeed:
         seed: seed of the run, at least 0.
 
     Raises:
-        ValueError: for a negative seed; and when training starts with persistent workers, which keep their random
-            state from epoch to epoch and cannot be seeded from outside.
+        ValueError: for a negative seed; and when training starts with persistent workers that cannot be seeded from
+            outside; those of `monai_vlsm.data.SeededLoader` can.
     """
 
     def __init__(self, seed: int) -> None:
@@ -46,10 +47,15 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         """Seed the epoch that begins."""
-        loader = engine.state.dataloader
-        if getattr(loader, "persistent_workers", False):
-            raise ValueError("EpochSeed cannot seed persistent workers: set persistent_workers=False in the DataLoader")
+        loader: Any = engine.state.dataloader
         seed = epoch_seed(self.seed, engine.state.epoch, idist.get_rank())
+        if hasattr(loader, "seed_epoch"):  # monai_vlsm.data.SeededLoader
+            loader.seed_epoch(seed)
+        elif getattr(loader, "persistent_workers", False):
+            raise ValueError(
+                "EpochSeed cannot seed persistent workers: use monai_vlsm.data.SeededLoader, or set "
+                "persistent_workers=False in the DataLoader"
+            )
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)

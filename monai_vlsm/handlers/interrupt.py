@@ -4,19 +4,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.interrupts import exit_code
 
-__all__ = ["InterruptExit", "resume_command"]
+__all__ = ["InterruptExit", "InterruptNote", "resume_command"]
+
+_NAMED = 8  # files that a message names
 
 
 def resume_command() -> str:
@@ -46,6 +51,16 @@ def _launched(command: Sequence[str], environment: Mapping[str, str]) -> list[st
     return ["torchrun", *words, *rest]
 
 
+def _say_once(engine: Engine) -> None:
+    """Ignite logs the message of every error that ends an engine; that of a `UserError` is the line at the end."""
+    engine.logger.addFilter(_is_said_here)
+
+
+def _is_said_here(record: logging.LogRecord) -> bool:
+    ended = "terminating due to exception" in str(record.msg)
+    return not (ended and isinstance(sys.exc_info()[1], (UserError, KeyboardInterrupt, SystemExit)))
+
+
 class InterruptExit:
     """After Ctrl-C or SIGTERM prints one line, what is kept and how to resume, and ends the process with 130 or 143.
 
@@ -64,6 +79,7 @@ class InterruptExit:
 
     def attach(self, engine: Engine) -> None:
         """Handle what interrupts ``engine``."""
+        _say_once(engine)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Engine, error: BaseException) -> NoReturn:
@@ -76,3 +92,41 @@ class InterruptExit:
             line = f"\nInterrupted.{kept} Resume with: {self.command or resume_command()}"
             print(line, file=sys.stderr, flush=True)
         raise SystemExit(exit_code(error)) from None
+
+
+class InterruptNote:
+    """When an evaluation or an inference is interrupted, notes what is done, for the line that ends the program.
+
+    The interruption itself goes on (`monai_vlsm.interrupts`); it cannot be resumed as a training can. Attach to the
+    *evaluator*, on all processes, as its first handler.
+
+    Args:
+        output_dir: the folder of the results; what has been written there since this was made is named.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
+        self.output_dir = Path(output_dir)
+        self._since = time.time()
+
+    def attach(self, engine: Engine) -> None:
+        """Follow ``engine``, an evaluator."""
+        _say_once(engine)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self)
+
+    def __call__(self, engine: Any, error: BaseException) -> NoReturn:
+        """Add the note and raise the error again."""
+        if isinstance(error, KeyboardInterrupt):
+            written = self._written()
+            files = ", ".join(written[:_NAMED]) + (f" and {len(written) - _NAMED} more" if written[_NAMED:] else "")
+            done, total = max(0, engine.state.iteration - 1), engine.state.epoch_length or "?"  # one was going on
+            error.add_note(f"{done} of {total} batches are done; kept in {self.output_dir}: {files or 'nothing'}.")
+        raise error
+
+    def _written(self) -> list[str]:
+        """Names of files of this run, hidden ones left out."""
+        found = sorted(self.output_dir.rglob("*")) if self.output_dir.is_dir() else []
+        names = [path.relative_to(self.output_dir) for path in found if self._is_new(path)]
+        return [str(name) for name in names if not any(part.startswith(".") for part in name.parts)]
+
+    def _is_new(self, path: Path) -> bool:
+        return path.is_file() and path.stat().st_mtime >= self._since - 1  # clocks of file systems are coarse

@@ -29,9 +29,9 @@ def epoch_line(epoch: int, epochs: int, values: Mapping[str, float]) -> str:
 class ProgressBar:
     """Shows the iterations of all epochs with epoch, loss, learning rate and the time left for the whole run.
 
-    After each epoch it prints one line with the mean loss, the learning rate and the metrics of the validation, if
-    there was one. Where the stream is no terminal (a log file) there is no bar, only these lines, with the time used
-    and left. The time left counts validations in, as they happened so far. Attach to the trainer after
+    After each epoch it prints one line with the mean loss (of all processes), the learning rate and the metrics of the
+    validation, if there was one. Where the stream is no terminal (a log file) there is no bar, only these lines, with
+    the time used and left. The time left counts validations in, as they happened so far. Attach to the trainer after
     ``ValidationHandler``, on all processes (process 0 prints); it works on an evaluator of its own, too.
 
     Args:
@@ -50,9 +50,9 @@ class ProgressBar:
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``."""
+        self._loss.attach(engine)  # on all processes, which take its mean together
         if idist.get_rank() != 0:
             return
-        self._loss.attach(engine)
         engine.add_event_handler(Events.EPOCH_STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._summarise)
@@ -93,6 +93,8 @@ class ProgressBar:
         if self._bar is None:
             return
         values = dict(self._training)
+        if "loss" in values:
+            values["loss"] = self._loss.mean  # by now of all processes
         scored = engine if self.evaluator is None else self.evaluator
         if validated_in(scored, engine.state.epoch):
             values.update(scalar_metrics(scored))

@@ -17,6 +17,7 @@ from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns
 
 __all__ = ["EVALUATE", "METRICS", "Run", "read_run", "read_runs"]
 
+_OF_BUNDLES = ("evaluation", "eval")  # folders of an evaluation and of a training in every bundle
 EVALUATE = (
     "python -m monai.bundle run --config_file "
     "\"['bundles/vlsm_dense/configs/train.json','bundles/vlsm_dense/configs/evaluate.json']\" --dataset_dir DATA"
@@ -71,7 +72,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 def read_run(folder: Path) -> Run:
     """Read one run.
 
-    Its name is that of the folder; of one called ``eval``, which every bundle has, that of the folder above.
+    Its name is that of the folder; of ``evaluation`` and ``eval``, which every bundle has, that of the folder above.
 
     Raises:
         ReportError: as in `read_runs`.
@@ -88,7 +89,7 @@ def read_run(folder: Path) -> Run:
     path = folder.resolve()
     units = _units(scores)
     return Run(
-        name=clean(path.parent.name if path.name == "eval" and path.parent.name else path.name),
+        name=clean(path.parent.name if path.name in _OF_BUNDLES and path.parent.name else path.name),
         scores={**scores, "unit": np.array([units[key] for key in _images(scores)], dtype=object)},
         probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
         calibration=_calibration(folder / "calibration.json"),
@@ -125,7 +126,8 @@ def _no_run(folder: Path) -> str:
 
 
 def _looks_like(folder: Path) -> str:
-    inner = next((file.parent for file in sorted(folder.glob("*/metrics.csv"))), None)
+    found = [file.parent for file in folder.glob("*/metrics.csv")]
+    inner = min(found, key=lambda path: (not (path / "calibration.json").is_file(), path), default=None)
     if inner:
         return f"Perhaps you mean {inner}"
     if (folder / "configs").is_dir():

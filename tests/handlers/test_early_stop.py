@@ -72,6 +72,24 @@ class _Keep:
         self.handler.load_state_dict(state)
 
 
+@pytest.mark.parametrize("off", [None, 0, -1])
+def test_off(off: int | None) -> None:
+    """It never stops, and counts, so that a run prolonged with some patience stops when it should."""
+    evaluator = _evaluator()
+    handler = EarlyStop(evaluator, "dice", patience=off)
+    assert _train([handler], evaluator, [0.5, *[0.4] * 30]).state.epoch == 31
+    assert (handler.state_dict()["counter"], handler.waited, handler.exhausted) == (30, 30, False)
+
+
+def test_exhausted() -> None:
+    evaluator = _evaluator()
+    handler = EarlyStop(evaluator, "dice", patience=2)
+    _train([handler], evaluator, [0.5, 0.4])
+    assert (handler.waited, handler.exhausted) == (1, False)
+    _train([_Keep(handler)], evaluator, [0.4])
+    assert (handler.waited, handler.exhausted) == (2, True)
+
+
 def test_without_any_validation_it_does_nothing() -> None:
     trainer = Engine(lambda *_: None)
     EarlyStop(_evaluator(), "dice", patience=1).attach(trainer)

@@ -12,15 +12,18 @@ from ignite.engine import Engine, Events
 from monai.data import CacheDataset, DataLoader, Dataset
 from monai.transforms import Compose, Lambda, RandScaleIntensity
 
+from monai_vlsm.data import SeededLoader
 from monai_vlsm.handlers import EpochSeed
 from monai_vlsm.handlers.epoch_seed import epoch_seed
 
 
-def _epochs(first: int, last: int, workers: int, kind: type = Dataset, seed: int = 3) -> list[list[float]]:
+def _epochs(
+    first: int, last: int, workers: int, kind: type = Dataset, seed: int = 3, loading: type = DataLoader
+) -> list[list[float]]:
     """What a trainer sees in each epoch: shuffled, randomly scaled numbers; starts after epoch ``first - 1``."""
     torch.manual_seed(first)  # whatever happened before must not matter
     transform = Compose([Lambda(torch.as_tensor), RandScaleIntensity(factors=0.5, prob=1.0)])
-    loader = DataLoader(kind(list(range(1, 9)), transform), batch_size=2, shuffle=True, num_workers=workers)
+    loader = loading(kind(list(range(1, 9)), transform), batch_size=2, shuffle=True, num_workers=workers)
     seen: list[list[float]] = []
     engine = Engine(lambda _, batch: seen[-1].extend(batch.tolist()))
     EpochSeed(seed).attach(engine)
@@ -31,13 +34,14 @@ def _epochs(first: int, last: int, workers: int, kind: type = Dataset, seed: int
     return seen
 
 
+@pytest.mark.parametrize("loading", [DataLoader, SeededLoader])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", [Dataset, CacheDataset])
-def test_an_epoch_is_the_same_wherever_the_run_began(workers: int, kind: Any) -> None:
+def test_an_epoch_is_the_same_wherever_the_run_began(workers: int, kind: Any, loading: type) -> None:
     kind = (lambda *args: CacheDataset(*args, progress=False)) if kind is CacheDataset else kind
-    whole = _epochs(1, 3, workers, kind)
-    assert whole[1:] == _epochs(2, 3, workers, kind)
-    assert whole[2:] == _epochs(3, 3, workers, kind)
+    whole = _epochs(1, 3, workers, kind, loading=loading)
+    assert whole[1:] == _epochs(2, 3, workers, kind, loading=loading)
+    assert whole[2:] == _epochs(3, 3, workers, kind, loading=loading)
 
 
 def test_epochs_and_seeds_differ() -> None:
@@ -70,5 +74,5 @@ def test_errors() -> None:
         EpochSeed(-1)
     engine = Engine(lambda *_: None)
     EpochSeed(0).attach(engine)
-    with pytest.raises(ValueError, match="persistent_workers=False"):
+    with pytest.raises(ValueError, match="SeededLoader, or set persistent_workers=False"):
         engine.run(DataLoader(Dataset([1, 2]), num_workers=1, persistent_workers=True))

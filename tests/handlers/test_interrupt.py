@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,9 +14,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_vlsm.handlers import InterruptExit
+from monai_vlsm.errors import UserError
+from monai_vlsm.handlers import InterruptExit, InterruptNote
 from monai_vlsm.handlers.interrupt import resume_command
-from monai_vlsm.interrupts import Terminated
+from monai_vlsm.interrupts import Terminated, goodbye
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +111,40 @@ def test_sigterm_and_files_that_are_kept(tmp_path: Path, capsys: pytest.CaptureF
         engine.run([0])
     assert ended.value.code == 143
     assert capsys.readouterr().err == f"\nInterrupted. Kept: {tmp_path / 'last.pt'}. Resume with: again\n"
+
+
+@pytest.mark.parametrize(("error", "logged"), [(UserError, False), (KeyboardInterrupt, False), (ValueError, True)])
+def test_what_is_told_at_the_end_is_not_logged_before(
+    error: type[BaseException], logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("the reason")
+
+    engine = Engine(fail)
+    InterruptExit("again").attach(engine)
+    with caplog.at_level(logging.ERROR, engine.logger.name), pytest.raises((error, SystemExit)):
+        engine.run([0])
+    assert ("the reason" in caplog.text) == logged
+
+
+def test_an_evaluation_notes_what_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").touch()
+    os.utime(tmp_path / "old.csv", (1, 1))
+    note = InterruptNote(tmp_path)
+
+    def work(engine: Engine, batch: int) -> None:
+        if batch == 2:
+            raise Terminated
+        (tmp_path / "overlays").mkdir(exist_ok=True)
+        (tmp_path / "overlays" / f"{batch}.png").touch()
+
+    engine = Engine(work)
+    note.attach(engine)
+    with pytest.raises(Terminated) as info:
+        engine.run([0, 1, 2])
+    assert goodbye(info.value) == (
+        f"Interrupted. 2 of 3 batches are done; kept in {tmp_path}: overlays/0.png, overlays/1.png."
+    )
 
 
 def test_other_exceptions_pass_and_a_given_command_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

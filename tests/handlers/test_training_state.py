@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.handlers import ValidationHandler
 
-from monai_vlsm.handlers import ResumeError
+from monai_vlsm.errors import UserError
+from monai_vlsm.handlers import EarlyStop, ResumeError, TrainingState
+from monai_vlsm.handlers.engine_state import EpochLoss
 from monai_vlsm.handlers.random_state import get_random_state, set_random_state
 from tests.handlers import toy
 
@@ -179,8 +183,10 @@ def test_a_second_run_of_the_same_engine_does_not_load_again(tmp_path: Path) -> 
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"last\.pt does not exist; start afresh without --resume True"):
+    with pytest.raises(FileNotFoundError, match=r"last\.pt does not exist; start afresh without --resume True") as info:
         toy.trainer(tmp_path, resume=True).run()
+    assert isinstance(info.value, UserError)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,11 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     [
         (lambda content: content["objects"].pop("best"), r"expected \['best', 'curves', 'early_stop'"),
         (lambda content: content.update(epoch_length=5), "with 5 iterations per epoch, this run has 3"),
-        (lambda content: content.clear(), r"holds \[\]"),
+        (lambda content: content.clear(), "a file of another kind, not a training state"),
+        (lambda content: content["facts"].update(learning_rate=1.0), "learning_rate is 0.02 here and 1.0 in the run"),
+        (lambda content: content["objects"]["model"].popitem(), "does not fit this run"),
+        (lambda content: content["objects"].update(optimizer=3), "does not fit this run"),
+        (lambda content: content.update(epoch="two"), "does not fit this run"),
     ],
 )
 def test_a_file_of_another_run(tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
@@ -198,6 +208,81 @@ def test_a_file_of_another_run(tmp_path: Path, change: Callable[[dict[str, Any]]
     torch.save(content, tmp_path / "last.pt")
     with pytest.raises(ResumeError, match=message):
         toy.trainer(tmp_path, resume=True).run()
+
+
+def test_a_file_of_an_earlier_version_is_taken_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _stopped(tmp_path)
+    content = _load(tmp_path / "last.pt")
+    del content["facts"], content["stopped_early"]
+    torch.save(content, tmp_path / "last.pt")
+    toy.trainer(tmp_path, epochs=3, resume=True).run()
+    assert "of an earlier version" in caplog.text
+    assert _load(tmp_path / "last.pt")["epoch"] == 3
+
+
+def _damaged(path: Path) -> dict[str, bytes]:
+    """Content of a file of which half is missing, or one bit of its largest tensor is another."""
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        largest = archive.read(max(archive.infolist(), key=lambda entry: entry.file_size))
+    flipped = bytearray(whole)
+    flipped[whole.index(largest) + len(largest) // 2] ^= 16
+    return {"cut": whole[: len(whole) // 2], "flipped": bytes(flipped)}
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_cut_or_flipped_file_says_what_can_still_be_done(tmp_path: Path, damage: str) -> None:
+    _stopped(tmp_path)
+    content = _damaged(tmp_path / "last.pt")[damage]
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(ResumeError, match=rf"last\.pt is damaged .* --start_from {tmp_path / 'model.pt'}"):
+        toy.trainer(tmp_path, resume=True).run()
+    assert (tmp_path / "last.pt").read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weight": torch.zeros(2)}, torch.zeros(3)])
+def test_a_file_of_another_kind(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(ResumeError, match="a file of another kind, not a training state; start afresh"):
+        toy.trainer(tmp_path, resume=True).run()
+
+
+def _patience(engine: Any, patience: int | None) -> Any:
+    """The engine with another early stop; nothing ever counts as better."""
+    state = next(obj for obj in _handlers(engine) if isinstance(obj, TrainingState))
+    old = state.save_dict["early_stop"]
+    new = EarlyStop(old.evaluator, "val_dice", patience, min_delta=2.0)
+    engine.remove_event_handler(old, Events.EPOCH_COMPLETED)
+    new.attach(engine)
+    # before the state is written, as in the bundles
+    engine._event_handlers[Events.EPOCH_COMPLETED].insert(0, engine._event_handlers[Events.EPOCH_COMPLETED].pop())
+    validation = next(
+        entry for entry in engine._event_handlers[Events.EPOCH_COMPLETED] if isinstance(entry[0], ValidationHandler)
+    )
+    engine._event_handlers[Events.EPOCH_COMPLETED].remove(validation)
+    engine._event_handlers[Events.EPOCH_COMPLETED].insert(0, validation)
+    state.save_dict["early_stop"] = new
+    return engine
+
+
+def _handlers(engine: Any) -> list[Any]:
+    return [getattr(entry[0], "__self__", entry[0]) for entry in engine._event_handlers[Events.EPOCH_COMPLETED]]
+
+
+def test_a_run_that_was_stopped_early_says_so_and_goes_on_with_more_patience(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _patience(toy.trainer(tmp_path, epochs=6), 2).run()
+    assert [_load(tmp_path / "last.pt")[key] for key in ("epoch", "finished", "stopped_early")] == [3, True, True]
+    with caplog.at_level(logging.WARNING):
+        _patience(toy.trainer(tmp_path, epochs=9, resume=True), 2).run()
+    assert "was stopped early after epoch 3 of 6, after 2 validations without a better score" in caplog.text
+    assert "--early_stop above 2" in caplog.text
+    assert _load(tmp_path / "last.pt")["epoch"] == 3
+    _patience(toy.trainer(tmp_path, epochs=6, resume=True), 4).run()
+    assert [_load(tmp_path / "last.pt")[key] for key in ("epoch", "stopped_early")] == [5, True]
+    _patience(toy.trainer(tmp_path, epochs=7, resume=True), None).run()
+    assert [_load(tmp_path / "last.pt")[key] for key in ("epoch", "stopped_early")] == [7, False]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a file"])
@@ -228,6 +313,21 @@ def test_random_state_round_trip(tmp_path: Path) -> None:
     expected = draws()
     set_random_state(_load(tmp_path / "rng.pt"))
     assert draws() == expected
+
+
+def _mean_as_rank(rank: int, folder: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    engine: Any = Engine(lambda _, loss: {"loss": loss})
+    loss = EpochLoss()
+    loss.attach(engine)
+    engine.run([[1.0, 2.0], [6.0, 7.0]][rank], max_epochs=2)
+    (folder / f"{rank}").write_text(str(loss.mean))
+    torch.distributed.destroy_process_group()
+
+
+def test_the_loss_is_the_mean_over_processes(tmp_path: Path) -> None:
+    torch.multiprocessing.start_processes(_mean_as_rank, args=(tmp_path,), nprocs=2, start_method="fork")
+    assert [(tmp_path / name).read_text() for name in "01"] == ["4.0", "4.0"]
 
 
 def _train_as_rank(rank: int, folder: Path) -> None:

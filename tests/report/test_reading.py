@@ -43,7 +43,7 @@ def test_structures_of_a_picture_are_drawn_together(tmp_path: Path) -> None:
 
 
 def test_names(tmp_path: Path) -> None:
-    folders = [tmp_path / "dense" / "eval", tmp_path / "other" / "dense", tmp_path / "dense" / "eval", tmp_path / "b"]
+    folders = [tmp_path / place for place in ("dense/evaluation", "other/dense", "dense/eval", "b")]
     for folder in folders:
         make_run(folder)
     assert [run.name for run in read_runs(folders)] == ["dense", "dense (2)", "dense (3)", "b"]
@@ -82,7 +82,9 @@ def bundle(folder: Path) -> Path:
 
 
 def evaluated_bundle(folder: Path) -> Path:
+    make_run(folder / "evaluation")
     make_run(folder / "eval")
+    (folder / "evaluation" / "calibration.json").write_text("{}")  # a training has none
     return bundle(folder)
 
 
@@ -101,7 +103,7 @@ def dataset(folder: Path) -> Path:
         (training, "has no metrics.csv.* looks like a training; evaluate its model first: .*evaluate.json"),
         (models, "looks like a training; evaluate its model first"),
         (bundle, "looks like a bundle that has not been evaluated: .*configs/evaluate.json"),
-        (evaluated_bundle, "Perhaps you mean .*eval$"),
+        (evaluated_bundle, "Perhaps you mean .*evaluation$"),
         (dataset, "looks like a dataset; evaluate a model on it first: .*--dataset_dir /"),
     ],
 )

@@ -48,7 +48,7 @@ def install_app(output: str | Path, bundles: Sequence[str | Path] = (), adapters
             shutil.copy(path, app / path.name)
     for source, target in copies:
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "__pycache__", "label"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "evaluation", "__pycache__", "label"))
         else:
             shutil.copy(source, target)
     _write_targets(app, [target / "models" / "model.pt" if target.is_dir() else target for _, target in copies])

@@ -1,0 +1,88 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A data loader that starts its workers once for all epochs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import DataLoader
+from monai.data.utils import set_rnd, worker_init_fn
+from torch.utils.data import Dataset, get_worker_info
+
+__all__ = ["SeededLoader", "default_workers"]
+
+
+def default_workers(most: int = 4) -> int:
+    """Workers for a loader where nothing is said: one for each CPU of this process, and at most ``most``."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(most, usable)
+
+
+class SeededLoader(DataLoader):
+    """MONAI's ``DataLoader`` whose workers live as long as it does, and are seeded for each epoch from outside.
+
+    Starting a worker costs a start of Python and of torch where processes are spawned (macOS, Windows), in each epoch
+    and again for each validation. Workers that live on keep their random state; with `seed_epoch`, which
+    `monai_vlsm.handlers.EpochSeed` calls, what they draw is a function of the seed and of the number of the worker.
+
+    Args:
+        dataset: with ``len`` and items by number.
+        num_workers: processes; 0 loads in this one.
+        kwargs: of ``monai.data.DataLoader``.
+    """
+
+    def __init__(self, dataset: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        self._seed = torch.zeros(1, dtype=torch.int64)
+        if num_workers > 0:
+            dataset = _SeededDataset(dataset, self._seed.share_memory_())
+            kwargs = {"persistent_workers": True, "worker_init_fn": _start_worker, **kwargs}
+        super().__init__(dataset, num_workers=num_workers, **kwargs)
+
+    def __iter__(self) -> Any:
+        """Begin an iteration; the order is the same whether the workers are new or not."""
+        if self.persistent_workers and self._iterator is not None:
+            torch.empty((), dtype=torch.int64).random_(
+                generator=self.generator
+            )  # a new iterator draws one number first
+        return super().__iter__()
+
+    def seed_epoch(self, seed: int) -> None:
+        """Seed the workers before they draw anything for the iteration that begins next.
+
+        Args:
+            seed: at least 0, below ``2**32``.
+        """
+        self._seed[0] = seed + 1
+
+
+class _SeededDataset(Dataset[Any]):
+    """Items of a data set; in a worker, whatever is random is seeded anew as soon as the shared seed has changed."""
+
+    def __init__(self, dataset: Any, seed: torch.Tensor) -> None:
+        self.dataset, self._shared, self._seen = dataset, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        worker, seed = get_worker_info(), int(self._shared[0])
+        if worker is not None and seed != self._seen:
+            self._seen = seed
+            own = int(np.random.SeedSequence((seed - 1, worker.id)).generate_state(1)[0])
+            torch.manual_seed(own)
+            np.random.seed(own)
+            random.seed(own)
+            set_rnd(self.dataset, own)
+        return self.dataset[index]
+
+
+def _start_worker(number: int) -> None:
+    """As MONAI does; Ctrl-C in a terminal comes to all processes, and the main one ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker_init_fn(number)

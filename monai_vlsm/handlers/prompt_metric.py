@@ -1,0 +1,74 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Means over validation masks that never mix prompts of different tags."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.handlers import IgniteMetricHandler
+
+from monai_vlsm.handlers.rows import gather_rows
+from monai_vlsm.handlers.scores import texts_of
+from monai_vlsm.prompts import CLASS, TAGS, worst_tag
+
+__all__ = ["PromptMetric"]
+
+logger = logging.getLogger(__name__)
+
+
+class PromptMetric(IgniteMetricHandler):
+    """MONAI's ``IgniteMetricHandler``, whose value is a mean over the masks of one tag only.
+
+    A model cannot be chosen, nor a learning rate set, by a mean of what a prompt asked and of what another gave away.
+    Where prompts of several tags are in a validation, the value is the mean over those that give away least: ``class``
+    before ``metadata`` before ``mask-derived``. In BUSI with style p1 these are the prompts that name the tumour;
+    images without one, whose prompt says "No tumor", do not count. With one tag for all it is MONAI's own mean. The
+    details in ``engine.state.metric_details`` are of all masks.
+
+    Attach to an evaluator with decollation, whose metric scores each mask by itself (`per_structure`).
+    """
+
+    _tags: list[str]
+    _told = False
+
+    def attach(self, engine: Engine, name: str) -> None:  # type: ignore[override]
+        """Follow ``engine``; its metric ``name`` is this one."""
+        self._key = getattr(engine.state, "key_metric_name", None)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        super().attach(engine, name)
+
+    def compute(self) -> Any:
+        """The mean over the masks whose prompts give away least.
+
+        Raises:
+            ValueError: when the metric does not give one score for each mask.
+        """
+        value = super().compute()
+        tags = gather_rows(self._tags)
+        if len(set(tags)) < 2:
+            return value
+        scores = torch.as_tensor(self.metric_fn.get_buffer()).flatten().tolist()
+        if len(scores) != len(tags):
+            raise ValueError(f"metric {self._name!r} has {len(scores)} scores for {len(tags)} masks")
+        kept = min(tags, key=TAGS.index)
+        counted = [score for score, tag in zip(scores, tags, strict=True) if tag == kept and not math.isnan(score)]
+        if not self._told and self._name == self._key:
+            self._told = True
+            found = ", ".join(f"{count} {tag}" for tag, count in Counter(tags).items())
+            logger.info("of the validation prompts (%s) only the %s ones count for %s", found, kept, self._name)
+        return sum(counted) / len(counted) if counted else math.nan
+
+    def _clear(self, engine: Engine) -> None:
+        self._tags = []
+
+    def _collect(self, engine: Engine) -> None:
+        state: Any = engine.state
+        for item, output in zip(state.batch, state.output, strict=True):
+            self._tags += [worst_tag([tag]) for tag in texts_of(item, "prompt_tag", CLASS, len(output["label"]))]

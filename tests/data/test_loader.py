@@ -1,0 +1,74 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that live for all epochs, and draw what the seed of the epoch says."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from monai.data import Dataset
+from monai.transforms import RandomizableTransform
+
+from monai_vlsm.data import SeededLoader, default_workers
+
+
+class _Draw(RandomizableTransform):
+    """The item, its process, and draws of all generators."""
+
+    def __call__(self, item: int) -> torch.Tensor:
+        draws = [self.R.random_sample(), float(torch.rand(1)), np.random.random_sample()]
+        return torch.tensor([item, os.getpid(), *draws], dtype=torch.float64)
+
+
+def epoch(loader: SeededLoader, seed: int) -> torch.Tensor:
+    loader.seed_epoch(seed)
+    torch.manual_seed(seed)
+    return torch.cat(list(loader))
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_live_on_and_follow_the_seed(start: str) -> None:
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {start}")
+    loaders = [
+        SeededLoader(Dataset(list(range(6)), _Draw()), 1, batch_size=2, shuffle=True, multiprocessing_context=start)
+        for _ in range(2 if start == "fork" else 1)
+    ]
+    first, second, again = (epoch(loaders[0], seed) for seed in (5, 6, 5))
+    assert len({*first[:, 1].tolist(), *second[:, 1].tolist()}) == 1
+    draws = [0, 2, 3, 4]
+    assert torch.equal(first[:, draws], again[:, draws])
+    assert not (first[:, 2:] == second[:, 2:]).any()
+    if start == "fork":
+        assert torch.equal(epoch(loaders[1], 6)[:, draws], second[:, draws])  # a resumed run begins there
+
+
+def test_two_workers_draw_different_numbers() -> None:
+    found = epoch(SeededLoader(Dataset(list(range(4)), _Draw()), 2, batch_size=1), 5)
+    assert len(set(found[:, 1].tolist())) == 2
+    assert len(set(found[:, 2].tolist())) == len(set(found[:, 3].tolist())) == 4
+
+
+def test_without_workers_it_is_monais_loader() -> None:
+    data = Dataset(list(range(4)))
+    loader = SeededLoader(data, batch_size=2)
+    loader.seed_epoch(3)
+    assert loader.dataset is data
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3]]
+
+
+def test_the_default_is_no_more_than_torch_advises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert default_workers(4) == 2
+    assert default_workers(1) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SeededLoader(Dataset([1]), default_workers())
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_workers() == 1
