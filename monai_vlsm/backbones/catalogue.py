@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub.constants import HF_HUB_CACHE
 from transformers import CLIPSegConfig, CLIPTokenizer
 
+from monai_vlsm.backbones.waiting import bound_waiting
 from monai_vlsm.errors import UserError
 
 __all__ = [
@@ -161,6 +162,7 @@ def load_tokenizer(backbone: str | Path) -> CLIPTokenizer:
     if str(backbone) in _own_architectures():
         return load_tokenizer(load_architecture(backbone)["tokenizer"])
     source = backbone_source(backbone)
+    bound_waiting()
     try:
         tokenizer = CLIPTokenizer.from_pretrained(source, local_files_only=Path(source).is_dir())
     except (OSError, ValueError) as error:

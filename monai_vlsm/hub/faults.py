@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+from monai_vlsm.backbones.waiting import HubSilentError, bound_waiting
 from monai_vlsm.errors import UserError
 
 __all__ = ["HubError", "check_repo_id", "check_revision", "hub_errors"]
@@ -71,6 +72,7 @@ def hub_errors(repo_id: str, endpoint: str | None, revision: str | None = None) 
         revision: the revision asked for.
     """
     hub = endpoint or constants.ENDPOINT
+    bound_waiting()
     try:
         yield
     except UserError:
@@ -98,6 +100,8 @@ def _message(error: BaseException, repo_id: str, hub: str, revision: str | None)
             return f"{repo_id} has no revision {revision!r}; {hub}/{repo_id}/tree/main lists branches and tags"
         case HfHubHTTPError():
             return _refusal(error, repo_id, hub)
+        case HubSilentError():
+            return f"{hub} does not answer: {error}. Check the network and try again"
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE forbids to ask the Hub; unset it and try again"
         case HTTPError():

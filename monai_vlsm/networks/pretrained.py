@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.backbones.catalogue import MINI, backbone_source, load_config, not_available
+from monai_vlsm.backbones.waiting import bound_waiting
 from monai_vlsm.errors import UserError
 
 __all__ = ["BackboneWeightsError", "load_base", "load_pretrained"]
@@ -53,6 +54,7 @@ def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> A
         BackboneNotFoundError: when the weights cannot be had.
         BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape.
     """
+    bound_waiting()
     try:
         loaded, report = model.from_pretrained(
             source,

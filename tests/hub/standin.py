@@ -14,7 +14,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -64,6 +64,7 @@ class Hub:
     faults: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
     tokens_at_cdn: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)  # nobody need be kept waiting any more
 
     def add(self, repo_id: str, files: dict[str, bytes], **settings: bool) -> Repository:
         repository = self.repositories[repo_id] = Repository(**settings)
@@ -117,6 +118,9 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
+        if "silent" in self.hub.faults:
+            self.hub.over.wait()
+            return
         if "down" in self.hub.faults:
             self._send(*refused(503, message="under repair"))
             return
@@ -133,12 +137,26 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        if cut:
+        slow = self.hub.faults & {"drips", "stalls"} if self.command == "GET" and self.path.startswith("/cdn/") else ()
+        if slow:
+            self._send_slowly(body, "drips" in slow)
+        elif cut:
             self.hub.faults.discard("cut")
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
         elif self.command != "HEAD":
             self.wfile.write(body)
+
+    def _send_slowly(self, body: bytes, drips: bool) -> None:
+        """One byte at a time, or half of it and then nothing, until the other side has gone."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(body[: len(body) // 2])
+            for byte in body[len(body) // 2 :]:
+                if not drips or self.hub.over.wait(0.05):
+                    self.hub.over.wait()
+                    return
+                self.wfile.write(bytes([byte]))
 
     @property
     def token(self) -> str:
@@ -317,6 +335,7 @@ def running_hub() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.over.set()
         server.shutdown()
         server.server_close()
         thread.join()
