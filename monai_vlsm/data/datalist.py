@@ -31,7 +31,11 @@ class NoPromptError(UserError, ValueError):
 
 
 def load_datalist(
-    dataset_dir: PathLike, split: str, dataset: str | None = None, structures: str = "separate", check: bool = True
+    dataset_dir: PathLike,
+    split: str | int,
+    dataset: str | int | None = None,
+    structures: str = "separate",
+    check: bool = True,
 ) -> list[Record]:
     """Records of one split, from the official annotation layout or a plain JSON or CSV (see ``docs/data.md``).
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
+from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
 from monai_vlsm.io import TableError, table_lines
@@ -58,8 +59,9 @@ class _EntryError(ValueError):
 def read_rows(source: Source) -> list[Row]:
     """Read a list; ``p0: ""`` and every other text come through as they are.
 
-    Paths with ``..`` are refused, and absolute ones in official lists: their files lie in ``images/`` and ``masks/``. A
-    CSV may have commas, semicolons or tabs between its columns, and a byte order mark; its first line tells.
+    Paths may be written as another system does (:func:`find_file`). Those with ``..`` are refused, and absolute
+    ones in official lists: their files lie in ``images/`` and ``masks/``. A CSV may have commas, semicolons or tabs
+    between its columns, and a byte order mark; its first line tells.
 
     Raises:
         DatasetProblems: the file is empty, no UTF-8 or no JSON, or entries lack something; one line for each entry,
@@ -175,7 +177,10 @@ def _path(entry: Mapping[str, Any], key: str, folder: Path, below: bool = False)
         raise _EntryError(f"{key} to be a path without '..' (write the whole path instead)", repr(entry[key]))
     if below and PurePosixPath(entry[key]).is_absolute():
         raise _EntryError(f"{key} to be a name below {folder.name}/", repr(entry[key]))
-    return folder / entry[key]
+    try:
+        return find_file(folder, entry[key])
+    except PathNotFoundError as error:
+        raise _EntryError(f"{key} to be a file", f"{entry[key]!r}: {error}") from error
 
 
 def _called(entry: Any) -> str:

@@ -52,8 +52,8 @@ class Source:
     dataset: str
 
 
-def find_source(dataset_dir: PathLike, split: str, dataset: str | None = None) -> Source:
-    """Find the list of a split.
+def find_source(dataset_dir: PathLike, split: str | int, dataset: str | int | None = None) -> Source:
+    """Find the list of a split. Names that are numbers, such as ``dataset=2018``, may come as numbers.
 
     Args:
         dataset_dir: folder of the dataset; with ``dataset``, folder of several datasets.
@@ -65,20 +65,24 @@ def find_source(dataset_dir: PathLike, split: str, dataset: str | None = None) -
         DatasetFolderError: (a ValueError) unknown dataset or split (the message lists those on disk), no list at all
             (the message says which dataset's download it looks like), or two lists for one split.
     """
-    root = _dataset_root(Path(dataset_dir).expanduser(), dataset)
+    root = _dataset_root(_folder(dataset_dir), dataset)
     lists = _lists(root)
-    files = [file for file in lists if file.stem == split]
+    files = [file for file in lists if file.stem == str(split)]
     if not files:
         found = ", ".join(sorted({file.stem for file in lists}))
-        raise DatasetFolderError(f"unknown split {split!r} in {root}, found: {found}")
+        raise DatasetFolderError(f"unknown split {str(split)!r} in {root}, found: {found}")
     if len(files) > 1:
-        raise DatasetFolderError(f"{root} has two lists of the split {split!r}, {_names(files)}: keep one of them")
+        raise DatasetFolderError(f"{root} has two lists of the split {str(split)!r}, {_names(files)}: keep one of them")
     return Source(files[0], files[0].parent != root, root.resolve().name)
 
 
-def list_names(dataset_dir: PathLike, dataset: str | None = None) -> list[str]:
+def _folder(dataset_dir: PathLike | int) -> Path:
+    return Path(str(dataset_dir)).expanduser()
+
+
+def list_names(dataset_dir: PathLike, dataset: str | int | None = None) -> list[str]:
     """Names of all lists of a dataset (``train``, ``val``, ...), sorted; errors as in :func:`find_source`."""
-    return sorted({file.stem for file in _lists(_dataset_root(Path(dataset_dir).expanduser(), dataset))})
+    return sorted({file.stem for file in _lists(_dataset_root(_folder(dataset_dir), dataset))})
 
 
 def _resembles(folder: Path) -> str:
@@ -98,7 +102,8 @@ def files_below(folder: Path) -> Iterator[str]:
                 yield Path(root, name).relative_to(folder).as_posix()
 
 
-def _dataset_root(folder: Path, dataset: str | None) -> Path:
+def _dataset_root(folder: Path, name: str | int | None) -> Path:
+    dataset = None if name is None else str(name)
     if not folder.is_dir():
         raise MissingFolderError(f"no such dataset folder: {folder}")
     if dataset is None and _lists(folder):
