@@ -5,9 +5,9 @@
     python tools/try_versions.py                    every environment below, one after the other
     python tools/try_versions.py py312 oldest       some of them
 
-Each environment is a virtual environment of its own, built from the package index and deleted afterwards (``--keep
-FOLDER`` keeps it). The table is docs/versions.md; the row of an environment is replaced when it is run again. The exit
-status is 1 when tests fail in an environment whose versions setup.cfg allows.
+Each environment is a virtual environment of its own, built from the package index and deleted afterwards; with
+``--keep FOLDER`` it stays there and is found again. The table is docs/versions.md; the row of an environment is
+replaced when it is run again. The exit status is 1 when tests fail with versions that setup.cfg allows.
 """
 
 from __future__ import annotations
@@ -48,14 +48,21 @@ class Environment:
 
 
 TORCH = "torch==2.13.0"
+OLDEST = (
+    "monai==1.5.2",
+    "transformers==5.20.0",
+    "huggingface_hub==2.4.0",
+    "numpy==2.0.2",
+    "pydicom==2.4.5",
+    "pillow==11.3.0",
+)
 ENVIRONMENTS = {
     "pinned": Environment("3.11", pinned=True),
     "newest": Environment("3.11", (TORCH,)),
-    "oldest": Environment("3.11", (TORCH, "monai==1.6.1", "transformers==5.23.0", "numpy==2.0.2", "pydicom==2.4.5")),
+    "oldest": Environment("3.11", (TORCH, *OLDEST)),
     "py312": Environment("3.12", (TORCH,), pinned=True),
     "py313": Environment("3.13", (TORCH,), pinned=True),
     "torch214": Environment("3.11", outside=("torch==2.14.1",)),
-    "monai15": Environment("3.11", (TORCH,), outside=("monai==1.5.2",)),
     "transformers4": Environment("3.11", (TORCH,), outside=("transformers==4.57.6", "huggingface_hub<1")),
     "numpy1": Environment("3.11", (TORCH,), outside=("numpy==1.26.4",)),
 }
@@ -67,7 +74,7 @@ def main() -> int:
     parser.add_argument(
         "--tests", type=shlex.split, default=[], help="what pytest gets beside the options, in one text"
     )
-    parser.add_argument("--keep", type=Path, help="folder in which the environments stay")
+    parser.add_argument("--keep", type=Path, help="folder in which environments stay, and are found again")
     args = parser.parse_args()
     unknown = set(args.names) - set(ENVIRONMENTS)
     if unknown:
@@ -87,7 +94,7 @@ def run(name: str, environment: Environment, tests: list[str], keep: Path | None
     """Build an environment and run the tests in it; the row of the table, and whether all passed."""
     folder = (keep or Path(tempfile.mkdtemp())) / name
     try:
-        said = build(folder, environment)
+        said = "" if folder.is_dir() else build(folder, environment)
         sound = False
         if not said:
             said, sound = test(folder, tests)
