@@ -31,12 +31,13 @@ _SKIPPED = 1024  # bytes; a longer element is not read when only its name is ask
 
 
 def no_pixels(path: Path) -> str | None:
-    """Why a DICOM file is no image; None when it has pixels, or cannot be read (then reading it says why)."""
+    """Why a DICOM file is no image, such as a report; None for an image, and for one that is damaged or cut off."""
     try:
         data = pydicom.dcmread(path, defer_size=_SKIPPED, force=True)
     except Exception:  # pydicom raises nearly every type on damaged files
         return None
-    return _without_pixels(data)
+    kind = _kind(data)
+    return None if "Rows" in data or not kind or "Image Storage" in kind else _without_pixels(data)
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -75,8 +76,13 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 def _without_pixels(data: Dataset) -> str | None:
     if any(name in data for name in _PIXELS):
         return None
-    kind = data.get("SOPClassUID") or getattr(data, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
-    return f"DICOM without pixels ({kind.name})" if kind else "DICOM without pixels"
+    return f"DICOM without pixels ({_kind(data) or 'of no kind'})"
+
+
+def _kind(data: Dataset) -> str:
+    """What a file says it is, such as "CT Image Storage"; empty where it says nothing, or is cut off in the word."""
+    kind = data.get("SOPClassUID") or data.file_meta.get("MediaStorageSOPClassUID")
+    return "" if kind is None or (kind.startswith("1.2.840.10008.") and kind.name == kind) else str(kind.name)
 
 
 def _name_syntax(data: Dataset) -> None:

@@ -79,7 +79,9 @@ def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray
         values[padding] = body.min()
     if int(data.BitsAllocated) == 1:
         return values > 0, {}
-    return values, _range(data, values) if window is None else {"window": window}
+    # a window beside all values would make the picture black or white all over
+    fits = window is not None and window[0] < values.max() and values.min() < window[1]
+    return values, {"window": window} if window is not None and fits else _range(data, values)
 
 
 def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import itk
 import numpy as np
 import pydicom
 import pytest
+from monai.transforms import LoadImage
 from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -33,7 +34,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from monai_vlsm.data import DatasetProblems, PictureReader
+from monai_vlsm.data import DatasetProblems, PictureReader, check_records
+from monai_vlsm.transforms import BinarizeMask, ToRGB
 from tests.data.files import save_dicom, square, write_dicom
 
 ROWS, COLUMNS = 23, 41
@@ -280,6 +282,17 @@ def test_one_bit_of_any_size(photometric: str, size: tuple[int, int], tmp_path: 
     np.testing.assert_array_equal(found, bits if photometric == "MONOCHROME2" else 1 - bits)
 
 
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    bits = (square((40, 64)) > 0).astype(np.uint8)
+    data = dataset(bits, "MONOCHROME2", PixelData=np.packbits(bits.ravel(), bitorder="little").tobytes())
+    data.BitsAllocated, data.BitsStored, data.HighBit = 1, 1, 0
+    file = write_dicom(data, tmp_path / "a.dcm")
+    for mode, convert in (("image", ToRGB()), ("mask", BinarizeMask())):
+        load = LoadImage(reader=PictureReader(mode), ensure_channel_first=True, dtype=None)
+        np.testing.assert_array_equal(convert(load(file))[0], bits)
+    assert check_records([{"image": str(file), "label": str(file)}]) == []
+
+
 def test_float_pixels(tmp_path: Path) -> None:
     data = dataset(grey("u4", 32), "MONOCHROME2")
     del data.PixelData, data.BitsStored, data.HighBit, data.PixelRepresentation
@@ -321,6 +334,8 @@ def test_functional_groups(shared: bool, tmp_path: Path) -> None:
         ({"WindowCenter": [40, 500], "WindowWidth": [401, 2000]}, (-160.5, 239.5)),
         ({"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "LINEAR_EXACT"}, (-160, 240)),
         ({"WindowCenter": 40}, None),
+        ({"WindowCenter": 9000, "WindowWidth": 100}, None),  # beside all values
+        ({"WindowCenter": -9000, "WindowWidth": 100}, None),
         ({"WindowCenter": 40, "WindowWidth": 0}, None),
         ({"WindowCenter": 40, "WindowWidth": 1}, None),
         ({"WindowCenter": "", "WindowWidth": ""}, None),

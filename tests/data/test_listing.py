@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import BasicTextSRStorage, MediaStorageDirectoryStorage
 
-from monai_vlsm.data import ImagesNotFoundError, PictureReader, list_images, load_images
+from monai_vlsm.data import ImagesNotFoundError, PictureReader, check_records, list_images, load_images
 from monai_vlsm.data.formats import file_kind, image_stem
 from tests.data.files import ramp, save, save_dicom, save_nifti
 
@@ -139,6 +139,19 @@ def test_a_folder_without_images(mixed: Path) -> None:
     (mixed / "inner").mkdir()
     with pytest.raises(ImagesNotFoundError, match="it is empty"):
         load_images(mixed / "inner", "brain")
+
+
+def test_a_damaged_image_is_no_file_without_pixels(tmp_path: Path) -> None:
+    """It is an image: reading it says what is wrong, and it does not pass for a report."""
+    content = save_dicom(ramp(), tmp_path / "whole.dcm").read_bytes()
+    for length in range(140, len(content), 40):
+        (tmp_path / f"{length}.dcm").write_bytes(content[:length])
+    (tmp_path / "text.dcm").write_text("no DICOM at all, and long enough to be read as something" * 9)
+    listing = list_images(tmp_path)
+    assert listing.left_out == []
+    for path in listing.images:
+        problems = check_records([{"image": str(path)}])
+        assert len(problems) == (path.name != "whole.dcm")
 
 
 def test_a_named_file_is_not_left_out(mixed: Path) -> None:

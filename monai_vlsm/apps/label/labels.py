@@ -18,6 +18,7 @@ from monai.utils import MetaKeys
 from PIL import Image
 
 from monai_vlsm.data import PictureReader
+from monai_vlsm.data.dicom_codecs import ITK_LOCK
 from monai_vlsm.data.slices import displayed
 from monai_vlsm.errors import UserError
 from monai_vlsm.names import file_stem
@@ -146,9 +147,10 @@ def _values(array: np.ndarray) -> np.ndarray:
 
 def _itk_order(label: str) -> np.ndarray:
     """``(X, Y, Z)`` of a NIfTI or NRRD file, integers."""
+    reader = PictureReader() if is_nifti(label) else ITKReader()
     try:
-        reader = ITKReader()
-        array, _ = reader.get_data(reader.read(label))
+        with ITK_LOCK:
+            array, _ = reader.get_data(reader.read(label))
     except Exception as error:  # ITK raises many kinds
         raise UserError(f"cannot read the label {label}: {error}") from error
     volume = array[..., None] if array.ndim == 2 else array
