@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.io import append_text, replacing, table_text, write_text
+from monai_vlsm.io import WriteError, append_text, replacing, table_text, write_text
 from monai_vlsm.names import file_key
 
 __all__ = [
@@ -73,8 +73,10 @@ class Outputs:
 
         Raises:
             NotOursError: names these files.
+        WriteError: the folder cannot be looked at.
         """
-        foreign = [name for name in names if self._is_foreign(name)]
+        with _plainly(self.folder):
+            foreign = [name for name in names if self._is_foreign(name)]
         if foreign:
             more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
             raise NotOursError(
@@ -90,17 +92,21 @@ class Outputs:
 
         Returns:
             files that were changed since they were written: they stay, and from now on they are somebody else's.
+
+        Raises:
+            WriteError: a file cannot be removed.
         """
         kept = {file_key(name) for name in keep}
-        known = self._read_again()
-        old = {key: entry for key, entry in known.items() if entry.kind == self.kind and key not in kept}
-        there = [entry for entry in old.values() if self._path(entry.name).is_file()]
-        changed = [entry for entry in there if not _is_ours(self._path(entry.name), entry)]
-        for entry in there:
-            if entry not in changed:
-                self._path(entry.name).unlink()
-        if old:
-            self._write_list({key: entry for key, entry in known.items() if key not in old})
+        with _plainly(self.folder):
+            known = self._read_again()
+            old = {key: entry for key, entry in known.items() if entry.kind == self.kind and key not in kept}
+            there = [entry for entry in old.values() if self._path(entry.name).is_file()]
+            changed = [entry for entry in there if not _is_ours(self._path(entry.name), entry)]
+            for entry in there:
+                if entry not in changed:
+                    self._path(entry.name).unlink()
+            if old:
+                self._write_list({key: entry for key, entry in known.items() if key not in old})
         return [self._path(entry.name) for entry in changed]
 
     @contextmanager
@@ -203,6 +209,20 @@ class GrowingTable:
         if self._path is not None:
             self.outputs.settle(self.name)
             self._path = None
+
+
+@contextmanager
+def _plainly(folder: Path) -> Iterator[None]:
+    """Errors of the system as one plain line."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        reason = error.strerror or str(error)
+        raise WriteError(
+            f"cannot use the folder {folder}: {reason}. Get permission there, or give another folder"
+        ) from error
 
 
 def _is_ours(path: Path, entry: _Entry) -> bool:

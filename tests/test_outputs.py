@@ -150,6 +150,26 @@ def test_a_table_that_was_closed_and_changed_is_somebody_elses(tmp_path: Path) -
         table.close()
 
 
+@pytest.mark.parametrize("work", ["require_free", "clear", "writing"])
+def test_a_folder_that_cannot_be_used_is_told_plainly(
+    work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "a.png", "one")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    outputs = Outputs(tmp_path, "predictions")
+    monkeypatch.setattr("monai_vlsm.outputs._digest", denied)
+    with pytest.raises(WriteError, match=r"cannot use the folder .*: Permission denied"):
+        if work == "writing":
+            with outputs.writing("a.png"):
+                pass
+        else:
+            getattr(outputs, work)(*([["a.png"]] if work == "require_free" else []))
+    assert (tmp_path / "a.png").read_text() == "one"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is needed")
 def test_no_room_for_a_row(tmp_path: Path) -> None:
     table = GrowingTable(Outputs(tmp_path, "predictions"), "t.csv", ("name",))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import filecmp
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,18 @@ class GuardedDatastore(LocalDatastore):
         outside = [name for name, file in found.items() if not self._inside(Path(path) / file)]
         if outside:
             logger.warning("left out, links that lead out of the datastore: %s", ", ".join(sorted(outside)))
-        return {name: file for name, file in found.items() if name not in outside}
+        inside = {name: file for name, file in found.items() if name not in outside}
+        self._tell_of_one_id(inside)
+        return inside
+
+    def _tell_of_one_id(self, files: Mapping[str, str]) -> None:
+        """Of a.png and a.jpg MONAI Label shows one; nobody should wonder where the other is."""
+        names: dict[str, list[str]] = {}
+        for name in files:
+            names.setdefault(self._to_id(name)[0], []).append(name)
+        for found in names.values():
+            if len(found) > 1:
+                logger.warning("only one of %s is shown, they have one name; rename the others", ", ".join(found))
 
     def _remove_non_existing(self) -> int:
         """Also forget images that became links after they were listed."""
