@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from monai_vlsm.export.problems import ExportError
+from monai_vlsm.io import replacing
 
 __all__ = ["FORMATS", "quiet", "require_packages", "write_onnx", "write_torchscript"]
 
@@ -57,7 +58,8 @@ def write_torchscript(module: nn.Module, arguments: Sequence[Tensor], path: Path
     with quiet(), torch.no_grad():
         traced = torch.jit.trace(module, tuple(arguments), check_trace=False)
         frozen = torch.jit.freeze(traced, optimize_numerics=False)
-        save_net_with_metadata(frozen, str(path), meta_values=info)
+        with replacing(path) as temporary:
+            save_net_with_metadata(frozen, str(temporary), meta_values=info)
 
 
 def write_onnx(
@@ -109,7 +111,8 @@ def write_onnx(
     proto = onnx.load_model_from_string(buffer.getvalue())
     _describe(proto, arguments[0].shape[-1], info)
     onnx.checker.check_model(proto)
-    onnx.save_model(proto, path, save_as_external_data=False)
+    with replacing(path) as temporary:
+        onnx.save_model(proto, temporary, format="protobuf", save_as_external_data=False)
 
 
 def _describe(proto: Any, size: int, info: Mapping[str, Any]) -> None:

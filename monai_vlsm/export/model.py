@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from monai_vlsm.export.check import check_file
 from monai_vlsm.export.files import FORMATS, require_packages, write_onnx, write_torchscript
 from monai_vlsm.export.problems import ExportError
 from monai_vlsm.export.prompts import FORMS, TOKEN_LENGTH, NamedPrompts, arrange, choose_prompts
+from monai_vlsm.io import replacing, require_writable, write_json
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.transforms.existence import TOP_SHARE
 
@@ -67,6 +67,7 @@ def export_network(
 
     Raises:
         ExportError: when the network cannot be exported in this way, a file is there already, or the check fails.
+        WriteError: when the folder cannot be written.
         ValueError: for another ``format`` or ``form``.
     """
     if format not in FORMATS or form not in FORMS:
@@ -75,11 +76,11 @@ def export_network(
     folder = Path(output)
     files = [folder / f"model{FORMATS[format]}", folder / "prompts.npz", folder / "model.json"]
     _check_free(files)
+    require_writable(folder)
     network.eval()
     chosen = choose_prompts(network, form, prompts, names)
     module, ids, texts = arrange(network, form, chosen.texts)
     info = _info(network, form, chosen, texts)
-    folder.mkdir(parents=True, exist_ok=True)
     arguments = _example(network, texts)
     if format == "onnx":
         write_onnx(module.eval(), arguments, ["image", *texts], files[0], info, opset)
@@ -87,8 +88,9 @@ def export_network(
         write_torchscript(module.eval(), arguments, files[0], info)
     difference = check_file(files[0], network, ids, texts)
     arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in texts.items()}
-    np.savez(files[1], **arrays)
-    files[2].write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(files[1]) as path, path.open("wb") as file:
+        np.savez(file, **arrays)
+    write_json(files[2], info)
     model, numbers, facts = files
     return ExportedModel(model, numbers, facts, difference)
 

@@ -47,8 +47,11 @@ def choose_prompts(
         names: a name for each, or None to call each by its text.
 
     Raises:
-        ExportError: when there is none for the embedding form, when one comes twice, or when names do not fit.
+        ExportError: when there is none for the embedding form, when one is empty or comes twice, or when names do not
+            fit.
     """
+    if any(not text.strip() for text in (*(prompts or ()), *(names or ()))):
+        raise ExportError('a prompt or a name is empty; give words, as in --prompts "polyp", or leave it out')
     targets = network.targets if isinstance(network, TargetUNet) else []
     texts = tuple(prompts or targets or [network.default_prompt])
     if form == "embedding" and texts == ("",) and not prompts:

@@ -14,6 +14,7 @@ from monai_vlsm.adapters import ModelMismatchError
 from monai_vlsm.hub.faults import HubError, check_repo_id, check_revision, hub_errors
 from monai_vlsm.hub.files import check_architecture, is_shared_backbone, read_adapters
 from monai_vlsm.hub.pushing import CARD, MODEL
+from monai_vlsm.io import require_writable, write_bytes
 
 __all__ = ["FileExistsHereError", "pull"]
 
@@ -53,14 +54,16 @@ def pull(
         HubError: no such repository or revision, no permission, no network, a broken download, a name that is none, or
             a repository without adapters.
         ModelMismatchError: a file with code or other objects in it, without settings or fingerprint, or a damaged one.
+        WriteError: the folder cannot be written; asked before anything is fetched.
         FileExistsHereError: another file is there already, without ``overwrite``.
     """
     check_repo_id(repo_id)
     check_revision(revision)
-    commit, files = _look_up(repo_id, revision, HfApi(endpoint=endpoint, token=token))
     folder = Path(output).expanduser()
     if folder.exists() and not folder.is_dir():
         raise HubError(f"{folder} is a file; give a folder for what is pulled")
+    require_writable(folder)
+    commit, files = _look_up(repo_id, revision, HfApi(endpoint=endpoint, token=token))
     with TemporaryDirectory() as temporary:  # an empty one: from a full one, huggingface_hub may return what was there
         with hub_errors(repo_id, endpoint, revision):
             snapshot_download(
@@ -117,9 +120,5 @@ def _move(source: Path, folder: Path, files: list[str], overwrite: bool) -> None
         raise FileExistsHereError(
             f"{taken[0]} is there already and differs; give another folder, or --overwrite to replace it"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in changed:
-            path.write_bytes(new[path])
-    except OSError as error:
-        raise HubError(f"cannot write to {folder}: {error.strerror or error}") from error
+    for path in changed:
+        write_bytes(path, new[path])

@@ -17,6 +17,7 @@ from monai_vlsm.hub.evaluation import read_evaluation
 from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.hub.faults import HubError, check_repo_id, hub_errors
 from monai_vlsm.hub.files import check_architecture, read_adapters, write_adapters
+from monai_vlsm.hub.licences import check_licence
 from monai_vlsm.outputs import MANIFEST, Outputs
 
 __all__ = ["CARD", "MODEL", "PICTURE", "push", "write_upload"]
@@ -63,7 +64,8 @@ def push(
         ModelMismatchError: a file with code or other objects in it, with weights of the base, or that is damaged; or
             the evaluation of another model.
         ReportError: a folder that no evaluation wrote.
-        HubError: the Hub cannot be reached, or does not let us; or the repository is public and should be private.
+        HubError: the Hub cannot be reached, or does not let us; the repository is public and should be private; or the
+            Hub does not know the licence.
     """
     with TemporaryDirectory() as folder:
         write_upload(
@@ -109,6 +111,7 @@ def write_upload(
         NotOursError: a file that was not written by this has the name of one of them.
     """
     check_repo_id(repo_id)
+    check_licence(license)
     adapters = read_adapters(file)
     check_architecture(file, adapters)
     found = read_evaluation(Path(evaluation), adapters.settings) if evaluation is not None else None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,21 @@ import numpy as np
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import TableError, table_lines
 
-__all__ = ["ALL", "Columns", "Group", "ReportError", "clean", "groups", "natural", "read_columns", "select"]
+__all__ = [
+    "ALL",
+    "Columns",
+    "Group",
+    "ReportError",
+    "clean",
+    "groups",
+    "natural",
+    "read_columns",
+    "require_ranges",
+    "select",
+]
 
 ALL = "(all)"
+_ROUNDED = 1e-6  # files hold six digits
 Columns = dict[str, np.ndarray]
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what no page may hold
 
@@ -103,6 +115,28 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def require_ranges(path: Path, columns: Columns, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Check that numbers are such as they can be; NaN, which stands for no value, is left alone.
+
+    Args:
+        path: of the file, for the message.
+        columns: as from `read_columns`.
+        ranges: lowest and highest value of columns, both included; columns that are not there are left out.
+
+    Raises:
+        ReportError: the message names the first row.
+    """
+    for name, (low, high) in ranges.items():
+        values = columns.get(name, np.zeros(0))
+        wrong = ((values < low - _ROUNDED) | (values > high + _ROUNDED)).nonzero()[0]
+        if wrong.size:
+            span = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
+            raise ReportError(
+                f"{path}, row {wrong[0] + 2}: expected {name} {span}, got {values[wrong[0]]:g}. "
+                "No evaluation writes that: run it again"
+            )
 
 
 def select(columns: Columns, rows: np.ndarray) -> Columns:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_vlsm.prompts import TAGS
-from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns
+from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns, require_ranges
 
 __all__ = ["EVALUATE", "METRICS", "Run", "read_run", "read_runs"]
 
@@ -30,6 +30,13 @@ PROBE_NUMBERS = (
     *("own_pixels", "asked_pixels", "pred_pixels", "image_pixels", "dice_own", "dice_asked"),
     "existence",
 )
+_SHARE, _AMOUNT = (0.0, 1.0), (0.0, np.inf)
+RANGES = {
+    **dict.fromkeys(
+        ("val_dice", "val_iou", "existence", "truth_empty", "pred_empty", "dice_own", "dice_asked"), _SHARE
+    ),
+    **dict.fromkeys(("val_hd95", *(f"{name}_pixels" for name in ("truth", "pred", "own", "asked", "image"))), _AMOUNT),
+}
 TRAINING_FILES = ("last.pt", "model.pt", "curves.png")
 
 
@@ -86,6 +93,7 @@ def read_run(folder: Path) -> Run:
         probes = read_columns(folder / "probes.csv", PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
     for columns, file in ((scores, "metrics.csv"), (probes or {}, "probes.csv")):
         _check_tags(folder / file, columns)
+        require_ranges(folder / file, columns, RANGES)
     path = folder.resolve()
     units = _units(scores)
     return Run(
@@ -159,14 +167,26 @@ def _calibration(path: Path) -> dict[str, Any] | None:
         return None
     try:
         tags = {tag: content["by_tag"][tag] for tag in TAGS if tag in content["by_tag"]}
-        return {tag: {"ece": float(found["ece"]), "bins": _bins(found["bins"])} for tag, found in tags.items()}
+        return {tag: {"ece": _within(found["ece"], 1), "bins": _bins(found["bins"])} for tag, found in tags.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise ReportError(
-            f"{path}: expected by_tag, with ece and bins for each tag; run the evaluation again"
+            f"{path}: expected by_tag, with ece and bins for each tag, numbers such as they can be: {error!r}. Run the "
+            "evaluation again"
         ) from error
 
 
 def _bins(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The bins that hold pixels, as numbers."""
     names = ("low", "high", "pixels", "confidence", "frequency")
-    return [{name: float(found[name]) for name in names} for found in bins if found["pixels"]]
+    return [
+        {name: _within(found[name], np.inf if name == "pixels" else 1) for name in names}
+        for found in bins
+        if found["pixels"]
+    ]
+
+
+def _within(value: Any, highest: float) -> float:
+    number = float(value)
+    if not 0 <= number <= highest:
+        raise ValueError(f"expected a number from 0 to {highest:g}, got {number:g}")
+    return number

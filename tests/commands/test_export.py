@@ -40,7 +40,7 @@ def test_prints_files_and_difference(
 
 def test_errors_are_plain(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(tmp_path / "none.pt"), "--output", str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.startswith("error: no trained model at ")
+    assert capsys.readouterr().err.startswith("error: no model file at ")
     assert main(["export", str(model), "--output", str(tmp_path / "out"), "--opset", "3"]) == 1
     assert capsys.readouterr().err.endswith("error: --opset must be from 18 to 20, got 3\n")
 

@@ -13,6 +13,7 @@ import torch
 
 from monai_vlsm.export import ExportError, check, export_network, files, text_tensors
 from monai_vlsm.export.check import check_file
+from monai_vlsm.io import WriteError
 from monai_vlsm.networks import UnknownTargetError
 from tests.export.conftest import Build
 
@@ -20,6 +21,9 @@ BAD = [
     ("unet", {"form": "tokens"}, "a U-Net knows its targets only"),
     ("dense", {"prompts": ["a", "b"], "names": ["a"]}, "1 names for 2 prompts"),
     ("dense", {"prompts": ["a", "b", "a"]}, "twice came: 'a'"),
+    ("dense", {"prompts": [""]}, "a prompt or a name is empty"),
+    ("dense", {"prompts": ["a", " \t"], "form": "tokens"}, "a prompt or a name is empty"),
+    ("dense", {"prompts": ["a"], "names": [""]}, "a prompt or a name is empty"),
     ("dense", {"opset": 17}, "from 18 to 20, got 17"),
 ]
 
@@ -104,3 +108,9 @@ def test_what_torch_cannot_translate(tmp_path: Path) -> None:
 def test_features_that_no_form_holds(features: Any) -> None:
     with pytest.raises(ExportError, match="returns a tensor or a named tuple of tensors, got"):
         text_tensors(features)
+
+
+def test_a_folder_that_cannot_be_written(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"cannot write to the folder .*file"):
+        export_network(build("unet"), tmp_path / "file")

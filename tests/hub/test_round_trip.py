@@ -108,8 +108,11 @@ def test_pull_with_a_token_that_has_expired(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_push_of_a_wrong_licence(hub: Hub, mini_file: Path) -> None:
+    with pytest.raises(HubError, match=r"'apache2' is no licence .* Did you mean apache-2\.0\? .* give: other"):
+        push(mini_file, REPO, license="apache2", token=TOKEN, endpoint=hub.url)
+    assert not hub.requests
     with pytest.raises(HubError, match=r'does not take what was sent.*\n.*"license" must be one of'):
-        push(mini_file, REPO, license="my-own", token=TOKEN, endpoint=hub.url)
+        push(mini_file, REPO, license="gpl-3.0", token=TOKEN, endpoint=hub.url)  # one that this Hub does not know
     assert set(hub.repositories[REPO].head) == {".gitattributes"}
 
 

@@ -34,7 +34,7 @@ def read(folder: Path, probed: Rows, dice: float = 0.8, **other: Any) -> Run:
         (0.8, 0.6, 0.6, PARTLY),
         (0.8, 0.78, 0.3, HARDLY),
         (0.8, 0.78, 0.9, HARDLY),  # such as a big structure that is segmented whatever is asked
-        (0.05, 0.0, 0.9, UNKNOWN),
+        (0.05, 0.03, 0.9, UNKNOWN),
     ],
 )
 def test_another_structure(before: float, own: float, asked: float, verdict: str, tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_unknown_tag(file: str, tmp_path: Path) -> None:
         ("{}", "calibration.json: expected by_tag, with ece and bins for each tag"),
         (json.dumps({"by_tag": {"class": {"ece": 0.1}}}), "expected by_tag"),
         (json.dumps({"by_tag": {"class": {"ece": "x", "bins": []}}}), "expected by_tag"),
+        (json.dumps({"by_tag": {"class": {"ece": -0.1, "bins": []}}}), "from 0 to 1, got -0.1"),
         (json.dumps({"by_tag": {"class": {"ece": 0.1, "bins": [{"low": 0, "pixels": 4}]}}}), "expected by_tag"),
     ],
 )
@@ -161,3 +162,33 @@ def test_calibration_comes_in_the_order_of_tags(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, calibrated=calibration(("mask-derived", "class"))))
     assert run.calibration is not None
     assert list(run.calibration) == ["class", "mask-derived"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("val_dice", 7, "expected val_dice from 0 to 1, got 7"),
+        ("val_dice", -0.1, "expected val_dice from 0 to 1, got -0.1"),
+        ("val_dice", "inf", "expected val_dice from 0 to 1, got inf"),
+        ("val_iou", 1.01, "expected val_iou from 0 to 1"),
+        ("val_hd95", -1, "expected val_hd95 of at least 0, got -1"),
+        ("existence", 2, "expected existence from 0 to 1"),
+        ("truth_pixels", -3, "expected truth_pixels of at least 0"),
+        ("pred_empty", 5, "expected pred_empty from 0 to 1"),
+    ],
+)
+def test_scores_that_cannot_be(column: str, value: object, message: str, tmp_path: Path) -> None:
+    rows = [score("a", existence=0.5), {**score("b", existence=0.5), column: value}]
+    with pytest.raises(ReportError, match=rf"metrics\.csv, row 3: {message}"):
+        read_run(make_run(tmp_path, rows))
+
+
+def test_scores_at_the_ends_of_their_ranges(tmp_path: Path) -> None:
+    rows = [{**score("a"), "val_dice": 1.0, "val_hd95": "inf"}, {**score("b"), "val_dice": 0, "val_hd95": "nan"}]
+    assert len(read_run(make_run(tmp_path, rows)).scores["name"]) == 2
+
+
+@pytest.mark.parametrize("column", ["dice_own", "dice_asked"])
+def test_probes_that_cannot_be(column: str, tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=rf"probes\.csv, row 2: expected {column} from 0 to 1, got 1\.5"):
+        read_run(make_run(tmp_path, None, [{**probes(1)[0], column: 1.5}]))

@@ -75,11 +75,11 @@ def test_empty_masks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "shown"), [(1, 0), (2, 2), (12, 12), (13, 0)])
 def test_prompts_are_listed_where_there_are_few(number: int, shown: int, tmp_path: Path) -> None:
-    rows = [score(f"{i}", i / 20, prompt=f"thing {i % number}") for i in range(26)]
+    rows = [score(f"{i}", i / 26, prompt=f"thing {i % number}") for i in range(26)]
     found = prompt_rows(read(tmp_path, rows))
     assert [row.prompt for row in found] == [f"thing {i}" for i in range(shown)]
     if number == 2:
-        assert found[1].dice.mean == pytest.approx(sum(range(1, 26, 2)) / 20 / 13)
+        assert found[1].dice.mean == pytest.approx(sum(range(1, 26, 2)) / 26 / 13)
 
 
 def test_the_plain_row_is_of_the_bare_class(tmp_path: Path) -> None:
