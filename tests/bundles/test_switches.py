@@ -88,7 +88,12 @@ def test_by_image_encodes_once_and_learns_the_same(settings: Any, tmp_path: Path
         file.write_text(json.dumps(rows))
     encoded: list[int] = []
     encode = CLIPSegNet.encode_image
-    monkeypatch.setattr(CLIPSegNet, "encode_image", lambda net, image: encoded.append(len(image)) or encode(net, image))
+
+    def counted(network: CLIPSegNet, image: Tensor) -> list[Tensor]:
+        encoded.append(len(image))
+        return encode(network, image)
+
+    monkeypatch.setattr(CLIPSegNet, "encode_image", counted)
     whole = {**settings, "dataset_dir": str(folder), "batch_size": 10}
     apart = results(run([TRAIN], tmp_path / "apart", **whole))
     assert encoded == [10, 1, 1, 1, 1] * 2 + [1] * (len(encoded) - 10)

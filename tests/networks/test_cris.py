@@ -82,6 +82,14 @@ def test_prompts_of_one_image_do_not_mix(network: CRISNet) -> None:
     assert (together[:, 0] - together[:, 1]).abs().max() > 1e-4
 
 
+def test_rows_of_prompts_share_an_image(network: CRISNet) -> None:
+    image, ids, mask = inputs(2, 3)
+    index = torch.tensor([0, 0, 0, 1, 1, 1])
+    shared = network(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    expected = network(image, ids, mask)
+    torch.testing.assert_close(shared.view(expected.shape), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_an_image_is_encoded_once(network: CRISNet) -> None:
     rows: list[int] = []
     network.visual.layer4.register_forward_hook(lambda _module, _arguments, output: rows.append(output.shape[0]))

@@ -56,6 +56,12 @@ def test_prompts_of_one_image(network: TargetUNet) -> None:
     torch.testing.assert_close(logits[1], all_channels[1][[0, 0, 1]])
 
 
+def test_rows_of_prompts_share_an_image(network: TargetUNet) -> None:
+    ids = tokens("brain", "left hemisphere", "white matter")
+    shared = network(images(2), ids, image_index=torch.tensor([0, 0, 1]))
+    torch.testing.assert_close(shared, network(images(2)[[0, 0, 1]], ids))
+
+
 def test_one_target_for_any_prompt() -> None:
     network = TargetUNet("unet-mini", image_size=SIZE).eval()
     expected = network.unet(images(2))
