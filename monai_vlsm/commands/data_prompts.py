@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from monai.data import MetaTensor
 from tqdm import tqdm
 
-from monai_vlsm.data import DatasetProblems, PictureReader, Problem, binary_fault, is_supported, mask_channel
+from monai_vlsm.data import (
+    DatasetProblems,
+    PictureReader,
+    Problem,
+    binary_fault,
+    is_supported,
+    list_images,
+    mask_channel,
+)
+from monai_vlsm.data.formats import image_stem
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import (
     TAGS,
@@ -34,7 +46,7 @@ from monai_vlsm.prompts import (
 )
 from monai_vlsm.prompts.recipe import SPLITS
 from monai_vlsm.prompts.vqa import Answerer
-from monai_vlsm.transforms import BinarizeMask
+from monai_vlsm.transforms import BinarizeMask, ToRGB
 
 __all__ = ["add", "make_prompts"]
 
@@ -154,11 +166,13 @@ def _by_stem(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     found: dict[str, Path] = {}
     problems = []
     for file in filter(is_supported, files):
-        first = found.setdefault(file.stem, file)
+        first = found.setdefault(image_stem(file), file)
         if first != file:
             problems.append(Problem(str(file), "one file for each name", f"{first.name} as well"))
     if not found:
         problems.append(Problem(str(folder), "pictures", f"none among {len(files)} files"))
+    elif left_out := list_images(folder).report():
+        print(f"{folder}: {left_out}", file=sys.stderr, flush=True)
     return found, problems
 
 
@@ -174,7 +188,7 @@ def _metadata(recipe: Recipe, images: Mapping[str, Path]) -> dict[str, dict[str,
 def _patient(recipe: Recipe, image: Path, metadata: Mapping[str, str]) -> str:
     """Who is in the image; the image itself where nothing is known of patients."""
     if recipe.patient is None:
-        return metadata.get("patient") or image.stem
+        return metadata.get("patient") or image_stem(image)
     match = recipe.patient.search(image.name)
     if match is None:
         raise RecipeError(f"{image}: the pattern of patient, {recipe.patient.pattern!r}, does not occur in this name")
@@ -196,9 +210,9 @@ def _describe_all(cases: Sequence[Case], recipe: Recipe, answerer: Answerer | No
 
 def _entry(case: Case, recipe: Recipe, answerer: Answerer | None) -> Entry:
     """One record of the list; paths are relative to it."""
-    image = _picture(case.image)
+    image = _shown(case.image)
     entry: Entry = {"image": f"{IMAGES}/{case.image.name}"}
-    if case.patient != case.image.stem:
+    if case.patient != image_stem(case.image):
         entry["patient"] = case.patient
     structures = []
     for name, path in case.masks.items():
@@ -214,7 +228,7 @@ def _entry(case: Case, recipe: Recipe, answerer: Answerer | None) -> Entry:
 
 def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: Answerer | None, name: str) -> Entry:
     """All words for one structure."""
-    picture = _picture(path)
+    picture, _ = _picture(path, "colours")
     if picture.shape[:2] != image.shape[:2]:
         found = f"{picture.shape[0]} rows x {picture.shape[1]} columns"
         size = f"the size of {case.image.name}, {image.shape[0]} rows x {image.shape[1]} columns"
@@ -229,22 +243,29 @@ def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: 
         raise DatasetProblems([Problem(str(path), "a mask that the rules can describe", str(error))]) from error
     own = recipe.structures[name]
     if answerer is not None:
-        words |= ask_about(answerer, _eight_bit(image), binary, str(own["class"]))
+        words |= ask_about(answerer, image, binary, str(own["class"]))
     plural = {"classes": own["class"]} if words["number"] in ("zero", "one") and "classes" in own else {}
     return {**words, **own, **plural, **{key: value for key, value in case.metadata.items() if key != "patient"}}
 
 
-def _picture(path: Path) -> np.ndarray:
-    """The pixels of a file, ``(rows, columns[, 3])``."""
-    reader = PictureReader()
+def _picture(path: Path, mode: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """The pixels of a file, ``(rows, columns[, 3])``, and what its reader says of them."""
+    reader = PictureReader(mode)
     array, meta = reader.get_data(reader.read(path))
     if len(meta["spatial_shape"]) != 2:
         raise DatasetProblems([Problem(str(path), "a 2D picture", f"a volume of shape {array.shape}")])
-    return array
+    return array, meta
 
 
-def _eight_bit(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.uint8 else (image / max(image.max(), 1) * 255).astype(np.uint8)
+def _shown(path: Path) -> np.ndarray:
+    """An image as it is looked at, uint8 ``(rows, columns[, 3])``."""
+    array, meta = _picture(path, "image")
+    if array.dtype == np.uint8 and "window" not in meta:
+        return array
+    channels = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+    rgb = np.asarray(ToRGB()(MetaTensor(torch.as_tensor(channels), meta=meta)))
+    pixels = (rgb * 255).round().astype(np.uint8)
+    return pixels[0] if array.ndim == 2 else np.moveaxis(pixels, 0, -1)
 
 
 def _write(texts: Mapping[Path, str], overwrite: bool) -> list[str]:

@@ -16,7 +16,7 @@ from monai_vlsm.commands.data_prompts import add, make_prompts
 from monai_vlsm.data import DatasetProblems, load_datalist
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import RecipeError, load_recipe
-from tests.data.files import save
+from tests.data.files import save, save_dicom
 
 ALL = "class: polyp\ndescriptions: [a bump]\nsplits: {train: 1}\n"
 RED, BACK = (200, 20, 20), (90, 90, 90)
@@ -114,6 +114,22 @@ def test_patients_stay_together(tmp_path: Path) -> None:
     assert {split: len(patients) for split, patients in lists.items()} == {"train": 4, "val": 1, "test": 1}
     assert len(set.union(*lists.values())) == 6
     assert len(read(tmp_path, "val")) == 3
+
+
+def test_images_of_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """DICOM named by UID, of which only the last part differs, with a mask in transparency; the rest is named."""
+    for name, level in (("1.2.840.1", 100), ("1.2.840.2", 3000)):
+        picture(tmp_path, f"{name}.png")
+        (tmp_path / "images" / f"{name}.png").unlink()
+        mask = np.zeros((60, 80, 4), np.uint8)
+        mask[10:40, 10:40, 3] = 255
+        save(mask, tmp_path / "masks" / f"{name}.png")
+        save_dicom(np.full((60, 80), level, np.uint16) + (mask[..., 3] > 0), tmp_path / "images" / name)
+    (tmp_path / "images" / "notes.txt").write_text("Not an image.")
+    assert run(tmp_path, "--recipe", recipe(tmp_path)) == 0
+    assert [entry["image"] for entry in read(tmp_path)] == ["images/1.2.840.1", "images/1.2.840.2"]
+    assert all("one medium white square polyp" in entry["prompt"]["p6"] for entry in read(tmp_path))
+    assert "left out, of no format that is read: notes.txt" in capsys.readouterr().err
 
 
 def test_metadata(tmp_path: Path) -> None:
@@ -240,7 +256,8 @@ def _no_masks_folder(folder: Path) -> None:
 
 
 def _nothing(folder: Path) -> None:
-    (folder / "images" / "a.png").rename(folder / "images" / "a.txt")
+    (folder / "images" / "a.png").unlink()
+    (folder / "images" / "a.txt").write_text("no picture")
 
 
 FAULTS = [
@@ -251,7 +268,7 @@ FAULTS = [
     (_label_map, r"masks/a\.png: expected a binary mask .*found a label map|more than two values"),
     (_two_colours, r"masks/a\.png: expected a binary mask .*found structures of several colours"),
     (_broken, r"images/a\.png: expected a readable image"),
-    (_two_broken, r"(?s)2 problems.*images/a\.png.*masks/b\.png: expected a readable image, found an empty file"),
+    (_two_broken, r"(?s)2 problems.*images/a\.png.*masks/b\.png: expected a readable mask, found an empty file"),
     (_no_masks_folder, r"masks: expected a folder, found nothing at this path"),
     (_nothing, r"images: expected pictures, found none among 1 files"),
 ]
