@@ -4,12 +4,19 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import sys
+import threading
 from types import TracebackType
 
 from monai_vlsm.interrupts import exit_code, goodbye, own_process, sigterm_like_ctrl_c
 
 __all__ = ["UserError", "show_user_errors_plainly"]
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_ENGINES = ("SupervisedTrainer", "SupervisedEvaluator")  # MONAI's, which log by these names
 
 
 class UserError(Exception):
@@ -24,29 +31,57 @@ def show_user_errors_plainly() -> None:
     """Print the message of a `UserError` that ends the process, without the traceback around it.
 
     ``monai.bundle run`` wraps an error in several others, and a list of faulty files drowns in a hundred lines of them.
-    Bundles call this first thing in ``run``. Ctrl-C and SIGTERM end in one line too, with status 130 and 143; other
-    errors keep their traceback, and the exit status stays 1.
+    Bundles call this first thing in ``run``. A full or read-only disk that another library meets is told as plainly.
+    Ctrl-C and SIGTERM end in one line too, with status 130 and 143; other errors keep their traceback, and the exit
+    status stays 1.
 
     Nothing happens in a program that runs a bundle in Python: ``sys.excepthook`` and the signals are its own there.
     """
     if own_process():
         sys.excepthook = _show
+        threading.excepthook = _show_of_thread
         sigterm_like_ctrl_c()
+        for engine in _ENGINES:
+            logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(_is_said_here)
 
 
 def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if isinstance(error, KeyboardInterrupt):
         print(f"\n{goodbye(error)}", file=sys.stderr, flush=True)
         raise SystemExit(exit_code(error))  # Python ends with the status of an exit that this hook raises
-    user_error = _user_error(error)
-    if user_error is None:
+    message = _plain_message(error)
+    if message is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        print(f"\nerror: {user_error}", file=sys.stderr)
+        print(f"\nerror: {message}", file=sys.stderr)
 
 
-def _user_error(error: BaseException | None) -> UserError | None:
-    """The first `UserError` on the way from an error to its causes."""
-    while error is not None and not isinstance(error, UserError):
+def _show_of_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Threads that write log files pass their error on to the main one, where it is shown."""
+    if not _is_of_disk(arguments.exc_value):
+        threading.__excepthook__(arguments)
+
+
+def _is_said_here(record: logging.LogRecord) -> bool:
+    """Ignite logs the message of an error that ends an engine; one that is the last line of all is not said twice."""
+    error = sys.exc_info()[1]
+    ended = "terminating due to exception" in str(record.msg)
+    return not (ended and (isinstance(error, (KeyboardInterrupt, SystemExit)) or _plain_message(error)))
+
+
+def _plain_message(error: BaseException | None) -> str | None:
+    """What the first error, on the way from one to its causes, says that the user can mend; None without one."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return str(error)
+        if isinstance(error, OSError) and _is_of_disk(error):
+            return (
+                f"cannot write {error.filename or 'a file'}: {error.strerror}; what was written before is whole. "
+                "Make room there, or give another folder"
+            )
         error = error.__cause__
-    return error
+    return None
+
+
+def _is_of_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK

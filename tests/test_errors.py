@@ -2,10 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
+from ignite.engine import Engine
+
+from monai_vlsm import errors
+from monai_vlsm.errors import UserError, show_user_errors_plainly
 
 WRAPPED = """
 import sys
@@ -23,17 +31,89 @@ except Exception as error:
 
 
 def run(kind: str, program: str = "monai.bundle.__main__") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WRAPPED.format(kind=kind, program=program)],
-        capture_output=True,
-        text=True,
-    )
+    code = WRAPPED.format(kind=kind, program=program)
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
 
 
 def test_user_error_without_traceback() -> None:
     result = run("Missing")
     assert result.returncode == 1
     assert result.stderr.strip() == "error: three masks are missing\n  a.png"
+
+
+@pytest.fixture
+def own_program(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process counts as ``python -m monai.bundle``; what that changes is as before afterwards."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(errors, "own_process", lambda: True)
+    handler, filters = signal.getsignal(signal.SIGTERM), list(LOGGER.filters)
+    show_user_errors_plainly()
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    LOGGER.filters[:] = filters
+
+
+class SupervisedTrainer(Engine):
+    """With the name, and so the logger, of MONAI's."""
+
+
+LOGGER = SupervisedTrainer(lambda *_: None).logger
+FULL = OSError(errno.ENOSPC, "No space left on device", "out/events")
+
+
+def end_with(error: BaseException) -> None:
+    """What Python does with an error that an engine raised and nobody caught."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    try:
+        SupervisedTrainer(fail).run([0])
+    except BaseException as raised:
+        try:
+            sys.excepthook(type(raised), raised, raised.__traceback__)
+        except SystemExit:
+            assert isinstance(error, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("no masks"), "error: no masks"),
+        (KeyboardInterrupt(), "Interrupted."),
+        (
+            FULL,
+            "error: cannot write out/events: No space left on device; what was written before is whole. "
+            "Make room there, or give another folder",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("own_program")
+def test_what_ends_an_engine_is_said_once(
+    error: BaseException, line: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    end_with(error)
+    assert capsys.readouterr().err == f"\n{line}\n"
+    assert "terminating" not in caplog.text
+
+
+@pytest.mark.usefixtures("own_program")
+def test_other_errors_are_logged_and_shown_as_ever(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    end_with(ValueError("no number"))
+    assert "terminating due to exception: no number" in caplog.text
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "shown"), [(FULL, False), (ValueError(), True)])
+@pytest.mark.usefixtures("own_program")
+def test_a_full_disk_in_a_thread_is_left_to_the_main_one(
+    error: Exception, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threading.excepthook(threading.ExceptHookArgs((type(error), error, None, threading.current_thread())))
+    assert (type(error).__name__ in capsys.readouterr().err) == shown
 
 
 def test_another_program_keeps_its_traceback() -> None:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import sys
@@ -16,7 +15,6 @@ from typing import Any, NoReturn
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from monai_vlsm.errors import UserError
 from monai_vlsm.interrupts import exit_code
 
 __all__ = ["InterruptExit", "InterruptNote", "resume_command"]
@@ -51,16 +49,6 @@ def _launched(command: Sequence[str], environment: Mapping[str, str]) -> list[st
     return ["torchrun", *words, *rest]
 
 
-def _say_once(engine: Engine) -> None:
-    """Ignite logs the message of every error that ends an engine; that of a `UserError` is the line at the end."""
-    engine.logger.addFilter(_is_said_here)
-
-
-def _is_said_here(record: logging.LogRecord) -> bool:
-    ended = "terminating due to exception" in str(record.msg)
-    return not (ended and isinstance(sys.exc_info()[1], (UserError, KeyboardInterrupt, SystemExit)))
-
-
 class InterruptExit:
     """After Ctrl-C or SIGTERM prints one line, what is kept and how to resume, and ends the process with 130 or 143.
 
@@ -79,7 +67,6 @@ class InterruptExit:
 
     def attach(self, engine: Engine) -> None:
         """Handle what interrupts ``engine``."""
-        _say_once(engine)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Engine, error: BaseException) -> NoReturn:
@@ -110,7 +97,6 @@ class InterruptNote:
 
     def attach(self, engine: Engine) -> None:
         """Follow ``engine``, an evaluator."""
-        _say_once(engine)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Any, error: BaseException) -> NoReturn:

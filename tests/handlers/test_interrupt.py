@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_vlsm.errors import UserError
 from monai_vlsm.handlers import InterruptExit, InterruptNote
 from monai_vlsm.handlers.interrupt import resume_command
 from monai_vlsm.interrupts import Terminated, goodbye
@@ -111,20 +109,6 @@ def test_sigterm_and_files_that_are_kept(tmp_path: Path, capsys: pytest.CaptureF
         engine.run([0])
     assert ended.value.code == 143
     assert capsys.readouterr().err == f"\nInterrupted. Kept: {tmp_path / 'last.pt'}. Resume with: again\n"
-
-
-@pytest.mark.parametrize(("error", "logged"), [(UserError, False), (KeyboardInterrupt, False), (ValueError, True)])
-def test_what_is_told_at_the_end_is_not_logged_before(
-    error: type[BaseException], logged: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object) -> None:
-        raise error("the reason")
-
-    engine = Engine(fail)
-    InterruptExit("again").attach(engine)
-    with caplog.at_level(logging.ERROR, engine.logger.name), pytest.raises((error, SystemExit)):
-        engine.run([0])
-    assert ("the reason" in caplog.text) == logged
 
 
 def test_an_evaluation_notes_what_is_kept(tmp_path: Path) -> None:
