@@ -72,7 +72,7 @@ def predict_records(
     work.finish()
     ends = ", ".join(f"{what} ({count})" for what, count in shown_by.items())
     where = f"masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
-    return f"{work.done} images: {where}; black and white are the ends of: {ends}"
+    return f"{work.done} image{'' if work.done == 1 else 's'}: {where}; black and white are the ends of: {ends}"
 
 
 def _write(result: Segmentation, outputs: Outputs) -> None:

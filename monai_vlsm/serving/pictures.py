@@ -40,8 +40,8 @@ def draw_segmentation(result: Segmentation) -> Image.Image:
 
 
 def _line(result: Segmentation, index: int) -> str:
-    area, unit = result.areas[index], "mm³" if result.masks.ndim == 4 else "mm²"
-    size = f"{result.shares[index]:.1%}" + ("" if area is None else f", {area:,.0f} {unit}")
+    area, (whole, unit) = result.areas[index], ("volume", "mm³") if result.masks.ndim == 4 else ("image", "mm²")
+    size = f"{result.shares[index]:.1%} of the {whole}" + ("" if area is None else f", {area:,.0f} {unit}")
     found = size if result.pixels[index] else "empty"
     prompt = " ".join(result.prompts[index].split())
     prompt = prompt if len(prompt) <= _LONGEST else f"{prompt[:_LONGEST]} ..."

@@ -99,9 +99,9 @@ def test_line_of_a_prompt(prompt: str, tmp_path: Path) -> None:
     save_picture(result, tmp_path / "new" / "a.png")
     first, second = (_line(result, index) for index in (0, 1))
     assert first.startswith(" ".join(prompt.split())[:20])
-    assert first.endswith(": 4.2%, 25 mm², existence 0.75")
+    assert first.endswith(": 4.2% of the image, 25 mm², existence 0.75")
     assert len(first) < 250
-    assert second == "polyp: 8.2%, 49 mm², existence 0.75"
+    assert second == "polyp: 8.2% of the image, 49 mm², existence 0.75"
 
 
 def test_picture_shows_each_prompt_in_its_colour() -> None:
