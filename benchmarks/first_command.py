@@ -119,9 +119,9 @@ def main() -> None:
     parser.add_argument("--together", action="store_true", help="both at the same time")
     parser.add_argument("--output", type=Path, default=RESULTS / "first_command.json")
     arguments = parser.parse_args()
+    result: dict[str, Any] = {"base": git("rev-parse", arguments.base), "here": git("rev-parse", "HEAD")}
     with worktree(arguments.base) as base:
         runs = measure({"base": base, "here": ROOT}, arguments)
-    result: dict[str, Any] = {"base": git("rev-parse", arguments.base), "here": git("rev-parse", "HEAD")}
     result |= {"dice": arguments.dice, "seed": arguments.seed, "together": arguments.together, "runs": runs}
     for key in ("seconds", "processor"):
         result[f"times as fast, {key}"] = round(statistics.median(ratios(runs, key)), 2)
