@@ -28,6 +28,8 @@ from monai_vlsm.data import (
     mask_channel,
 )
 from monai_vlsm.data.formats import image_stem
+from monai_vlsm.data.lossy import is_lossy
+from monai_vlsm.data.masks import without_noise
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import (
     TAGS,
@@ -233,9 +235,10 @@ def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: 
         found = f"{picture.shape[0]} rows x {picture.shape[1]} columns"
         size = f"the size of {case.image.name}, {image.shape[0]} rows x {image.shape[1]} columns"
         raise DatasetProblems([Problem(str(path), size, found)])
-    if fault := binary_fault(picture):
+    lossy = is_lossy(path)
+    if fault := binary_fault(picture, lossy):
         raise DatasetProblems([Problem(str(path), "a binary mask (0 and 1, or 0 and 255)", fault)])
-    mask = mask_channel(picture)
+    mask = without_noise(mask_channel(picture)) if lossy else mask_channel(picture)
     binary = np.asarray(BinarizeMask()(mask[None]))[0] > 0
     try:
         words = describe_mask(image, binary) | (mask_words(mask, parity=True) if recipe.parity else {})
@@ -250,7 +253,7 @@ def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: 
 
 def _picture(path: Path, mode: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels of a file, ``(rows, columns[, 3])``, and what its reader says of them."""
-    reader = PictureReader(mode)
+    reader = PictureReader(mode, flat=True)
     array, meta = reader.get_data(reader.read(path))
     if len(meta["spatial_shape"]) != 2:
         raise DatasetProblems([Problem(str(path), "a 2D picture", f"a volume of shape {array.shape}")])

@@ -8,17 +8,21 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.utils import MetaKeys
+from PIL import Image
 from tqdm import tqdm
 
-from monai_vlsm.data.masks import binary_fault
+from monai_vlsm.data.geometry import TOLERANCE, Geometry, geometry, misplaced
+from monai_vlsm.data.lossy import is_lossy
+from monai_vlsm.data.masks import binary_fault, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import PictureReader, glance
+from monai_vlsm.data.slices import flat_slice
 
 __all__ = [
     "DatasetProblems",
@@ -30,6 +34,7 @@ __all__ = [
     "require_sound",
 ]
 
+_MEND = "draw it on the image as it is, or, where the voxels are right, give it the affine of the image"
 BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
 CHANNELS = (1, 3)
 
@@ -48,6 +53,7 @@ class FileFacts:
         problem: why it cannot be read.
         missing: whether there is no such file at all.
         more: what the caller's ``look`` returned.
+        place: where the pixels lie in the patient; None for pictures.
     """
 
     size: tuple[int, ...] | None = None
@@ -56,15 +62,18 @@ class FileFacts:
     problem: Problem | None = None
     missing: bool = False
     more: Any = None
+    place: Geometry | None = field(default=None, compare=False)
 
 
 def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
     """Decode every file of the records once and list what is wrong.
 
-    Found are: missing, empty, truncated and unreadable files; images with a number of channels other than 1 or 3 after
-    loading (pictures and DICOM always have 1 or 3, so this is about NIfTI); volumes where there is a mask, since
-    training takes 2D pictures; masks that are not binary (:func:`monai_vlsm.data.binary_fault`); masks whose size is
-    not that of their image. Sizes are compared after EXIF orientation. More than 200 files show a progress bar.
+    Found are: missing, empty, truncated and unreadable files; images without any number (all NaN); images with a number
+    of channels other than 1 or 3 after loading (pictures and DICOM always have 1 or 3, so this is about NIfTI); volumes
+    where there is a mask, since training takes 2D pictures; masks that are not binary
+    (:func:`monai_vlsm.data.binary_fault`); masks whose size is not that of their image, or that lie elsewhere by the
+    affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation. More than
+    200 files show a progress bar.
 
     Args:
         records: with a path at ``image`` and, for training and evaluation, a path or a list of paths at ``label``.
@@ -93,7 +102,8 @@ def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> di
     Args:
         roles: path to what the file is used for, ``"image"`` and ``"mask"``.
         look: called with the array, ``(rows, columns[, channels])``, and the roles of each readable file; what it
-            returns comes back in :attr:`FileFacts.more`. The array itself is not kept.
+            returns comes back in :attr:`FileFacts.more`. The array itself is not kept. Noise of an empty lossy mask is
+            taken away before, if the file is a mask only.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(lambda file: _examine(file, roles[file], look), roles)
@@ -106,17 +116,41 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
     if not Path(file).is_file():
         found = "a folder" if Path(file).is_dir() else "nothing at this path"
         return FileFacts(problem=Problem(file, "a file", found), missing=True)
+    path = Path(file)
     try:
-        if roles == {"image"} and look is None and (seen := glance(Path(file))):
+        if roles == {"image"} and look is None and not _is_float_picture(path) and (seen := glance(path)):
             return FileFacts(*seen)
-        reader = PictureReader("colours" if roles == {"mask"} else "image", flat=True)
+        reader = PictureReader("image" if "image" in roles else "colours")
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
         return FileFacts(problem=error.problems[0])
+    if array.dtype.kind == "f" and not np.isfinite(array).any():
+        return FileFacts(problem=Problem(file, "values", "none: all are NaN (not a number) or infinite"))
+    return _facts(path, array, meta, roles, look)
+
+
+def _is_float_picture(path: Path) -> bool:
+    """Whether it is a TIFF of floats, of which a glance does not tell that all are NaN."""
+    try:
+        with Image.open(path, formats=("TIFF",)) as image:
+            return image.mode == "F"
+    except Exception:  # no TIFF; what is wrong with others, `glance` says
+        return False
+
+
+def _facts(path: Path, array: np.ndarray, meta: Mapping[str, Any], roles: set[str], look: Look | None) -> FileFacts:
+    place = geometry(array, meta)
     grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
+    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if place and place.volume else None
+    array = array if picture is None else picture
     size = array.shape if grey else array.shape[:-1]
-    fault = binary_fault(array) if "mask" in roles and len(size) == 2 else None
-    return FileFacts(size, 1 if grey else array.shape[-1], fault, more=look(array, roles) if look else None)
+    lossy = roles != {"image"} and is_lossy(path)
+    fault = binary_fault(array, lossy) if "mask" in roles and len(size) == 2 and array.size else None
+    if lossy and "image" not in roles and array.size:
+        array = without_noise(array)
+    return FileFacts(
+        size, 1 if grey else array.shape[-1], fault, more=look(array, roles) if look else None, place=place
+    )
 
 
 def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFacts]) -> Iterator[tuple[str, Problem]]:
@@ -128,7 +162,7 @@ def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFa
         facts: of all these paths, from :func:`examine_files`.
 
     Yields:
-        the kind of fault (missing, unreadable, channels, volume, not binary, size) and the fault.
+        the kind of fault (missing, unreadable, channels, volume, not binary, size, affine) and the fault.
     """
     fact = facts[image]
     if fact.problem:
@@ -138,19 +172,21 @@ def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFa
     elif fact.size is not None and len(fact.size) != 2 and masks:
         yield "volume", Problem(image, "a 2D picture, since it has masks", f"a volume of {_text(fact.size)}")
     for mask in masks:
-        yield from _mask_problems(mask, facts[mask], fact.size, Path(image).name)
+        yield from _mask_problems(mask, facts[mask], Path(image).name, fact)
 
 
-def _mask_problems(
-    file: str, mask: FileFacts, size: tuple[int, ...] | None, image: str
-) -> Iterator[tuple[str, Problem]]:
+def _mask_problems(file: str, mask: FileFacts, name: str, image: FileFacts) -> Iterator[tuple[str, Problem]]:
     if mask.problem:
         yield _unread(mask), mask.problem
         return
     if mask.mask_fault:
         yield "not binary", Problem(file, "a binary mask (0 and 1, or 0 and 255)", mask.mask_fault)
-    if size is not None and mask.size is not None and mask.size != size:
-        yield "size", Problem(file, f"the size of its image {image}, {_text(size)}", _text(mask.size))
+    if image.size is None or mask.size is None:
+        return
+    if mask.size != image.size:
+        yield "size", Problem(file, f"the size of its image {name}, {_text(image.size)}", _text(mask.size))
+    elif image.place and mask.place and (found := misplaced(image.place, mask.place, image.size)):
+        yield "affine", Problem(file, f"the place of its image {name} within {TOLERANCE:g} pixels", f"{found}; {_MEND}")
 
 
 def _unread(fact: FileFacts) -> str:

@@ -32,7 +32,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "channels": ("error", "an image with neither 1 nor 3 channels"),
     "volume": ("error", "a volume where a picture with a mask is expected"),
     "size": ("error", "a mask of another size than its image"),
-    "not binary": ("error", "a mask of more than two values"),
+    "affine": ("error", "a mask that lies elsewhere than its image, by the affines of both files"),
+    "not binary": ("error", "a mask of more than two values or of several colours"),
+    "two affines": ("warning", "sform and qform of a NIfTI file disagree; the sform counts here, other tools differ"),
     "image in two splits": ("warning", "the same file is in two of train, val and test"),
     "copy in two splits": ("warning", "two files with equal pixels are in two of train, val and test"),
     "patient in two splits": ("warning", "by the names, one patient is in two of train, val and test"),
@@ -155,6 +157,10 @@ def _wrong_folder(data: DecodedDataset) -> Iterator[Finding]:
 def _file_findings(split: str, row: Row, data: DecodedDataset) -> Iterator[Finding]:
     for kind, problem in record_problems(str(row.image), [str(row.mask)], data.facts):
         yield from_problem(kind, split, data.name(Path(problem.file)), problem)
+    for path in (row.image, row.mask):
+        place = data.facts[str(path)].place
+        if place and place.second:
+            yield Finding("two affines", split, data.name(path), "")
     fact = data.facts[str(row.mask)]
     extent = fact.more.extent if fact.more and not fact.mask_fault else None
     if extent is None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from monai_vlsm.data.masks import NOISE_MAX, NOISE_MIN
-
 __all__ = ["STRAY_SHARE", "Extent", "foreground", "measure"]
 
 STRAY_SHARE = 1e-4
@@ -36,17 +34,14 @@ def foreground(channel: np.ndarray) -> np.ndarray:
     """The structure by the rule of :class:`monai_vlsm.transforms.BinarizeMask`, for NumPy.
 
     Args:
-        channel: ``(rows, columns)``, finite and not negative.
+        channel: ``(rows, columns)``, finite and not negative; of a lossy file, without what the compression left in an
+            empty mask (:func:`monai_vlsm.data.masks.without_noise`).
 
     Returns:
         bool of the same shape.
     """
     low, high = float(channel.min()), float(channel.max())
-    if low == high:
-        return np.full(channel.shape, high > 0)
-    if NOISE_MIN <= high <= NOISE_MAX:
-        return np.zeros(channel.shape, bool)
-    return channel > high / 2
+    return np.full(channel.shape, high > 0) if low == high else channel > high / 2
 
 
 def measure(structure: np.ndarray) -> Extent:

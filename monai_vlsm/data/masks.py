@@ -7,18 +7,16 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image
 
-__all__ = ["binary_fault", "mask_channel"]
+from monai_vlsm.data.colours import colour_fault
+from monai_vlsm.data.levels import between_fault, label_fault, populated
 
-# As `monai_vlsm.transforms.BinarizeMask` has it: a largest value in this range is noise of an empty JPEG mask.
+__all__ = ["binary_fault", "mask_channel", "without_noise"]
+
 NOISE_MIN, NOISE_MAX = 2, 20
-OTHER_HUE = 0.005  # share of the inside of all structures
-RIM = 7  # pixels, side of the window that must lie in the structure for its middle to be inside
-TOLERATED = 0.002  # share of the picture that may have values in between without being an edge
-FLAT = 38  # of 255, span of 5 x 5 pixels below which they are an area and not an edge
-MOST_BETWEEN = 0.15  # share of the picture in between from which on it is no mask, edges or not
-HUE_SPREAD = 0.3  # of the brightest channel; JPEG keeps one hue of a flat area well inside this
+"""A largest value in this range is what lossy compression makes of an empty mask."""
+NOISE_SHARE = 0.002  # of the picture, that noise may cover above half of its largest value
 
 
 def mask_channel(array: np.ndarray) -> np.ndarray:
@@ -44,80 +42,70 @@ def mask_channel(array: np.ndarray) -> np.ndarray:
     return brightest
 
 
-def binary_fault(array: np.ndarray) -> str | None:
+def without_noise(channel: np.ndarray) -> np.ndarray:
+    """An empty mask that lossy compression gave a few values from 2 to 20, as 0; every other mask as it is.
+
+    Only for files that are compressed so (:func:`monai_vlsm.data.lossy.is_lossy`): elsewhere such values were meant.
+
+    Args:
+        channel: ``(rows, columns)`` of any type.
+    """
+    return np.zeros_like(channel) if _is_noise(channel) else channel
+
+
+def _is_noise(channel: np.ndarray) -> bool:
+    low, high = channel.min(), channel.max()
+    return bool(low < high and NOISE_MIN <= high <= NOISE_MAX and (channel > high / 2).mean() <= NOISE_SHARE)
+
+
+def binary_fault(array: np.ndarray, lossy: bool = False) -> str | None:
     """Say why a picture is no binary mask; None if it is one.
 
-    Binary are: masks of one value (empty or full), and masks of two values, near 0 and near the largest value, where
-    "near" is the lowest and highest quarter of the range from 0 to the largest value. Values in between are allowed on
-    edges only (JPEG, smooth or resampled edges; they are not flat), apart from 0.2 % of the picture, and for at most
-    15 % of it. A largest value from 2 to 20 is read as noise and must cover less than 0.2 %.
-    Coloured structures must have one hue.
+    A mask has one value (empty or full), or two, of which the darker is at most a quarter of the brighter. More values
+    are judged by :func:`monai_vlsm.data.levels.label_fault` as what they are, a label map or smooth edges; after lossy
+    compression by :func:`monai_vlsm.data.levels.between_fault`. Structures have one colour
+    (:func:`monai_vlsm.data.colours.colour_fault`).
 
     Args:
         array: ``(rows, columns)`` or ``(rows, columns, 3)``.
+        lossy: whether the file is compressed so that values change; then a largest value from 2 to 20 is noise of an
+            empty mask if it covers less than 0.2 % of the picture.
 
     Returns:
-        a description of what was found, or None.
+        a description of what was found and what to do, or None.
     """
     try:
         channel = mask_channel(array)
     except ValueError as error:
         return str(error)
-    if channel.dtype == np.uint8 and _black_and_white(channel) and _colourless(array):
+    if channel.dtype == np.uint8 and _two_values(channel) and _colourless(array):
         return None
-    values = channel.astype(np.float32)
+    values = channel.astype(np.float32) if channel.dtype != np.float64 else channel
     if not np.isfinite(values).all() or values.min() < 0:
-        return "negative values or values that are not numbers"
+        return "negative values or values that are not numbers; save the mask with 0 and 1, or 0 and 255"
     low, high = float(values.min()), float(values.max())
-    if low == high:
+    if low == high or (lossy and _is_noise(values)):
         return None
     if low > high / 4:
         return f"no dark background: values from {low:g} to {high:g}"
+    return _level_fault(values, high, lossy) or (
+        colour_fault(array, values > high / 2, lossy) if array.ndim == 3 else None
+    )
+
+
+def _level_fault(values: np.ndarray, high: float, lossy: bool) -> str | None:
+    if not lossy:
+        return label_fault(values)
     if NOISE_MIN <= high <= NOISE_MAX:
-        return f"a label map, {_populated(values)}" if (values > high / 2).mean() > TOLERATED else None
-    if _between(values, high).mean() > TOLERATED:
-        return f"more than two values, {_populated(values)}"
-    if array.ndim == 3 and _several_hues(array, values > high / 2):
-        return "structures of several colours; write one mask for each"
-    return None
+        return f"a label map, {populated(values)}; write one mask for each value"
+    return between_fault(values)
 
 
-def _black_and_white(channel: np.ndarray) -> bool:
+def _two_values(channel: np.ndarray) -> bool:
     """Whether a count of the values alone shows that uint8 is a binary mask, as it does for nearly all."""
-    counts = np.array(Image.fromarray(channel).histogram())
-    there = np.flatnonzero(counts)
-    low, high = int(there[0]), int(there[-1])
-    between = counts[high // 4 + 1 : -(-high * 3 // 4)].any()
-    return low == high or (low <= high / 4 and not between and not NOISE_MIN <= high <= NOISE_MAX)
+    there = np.flatnonzero(Image.fromarray(channel).histogram())
+    return len(there) == 1 or (len(there) == 2 and there[0] <= there[1] / 4)
 
 
 def _colourless(array: np.ndarray) -> bool:
     return array.ndim == 2 or all(np.array_equal(array[..., 0], array[..., i]) for i in range(1, array.shape[-1]))
-
-
-def _between(values: np.ndarray, high: float) -> np.ndarray:
-    """Pixels between dark and bright that are no edge but part of a flat area, bool of the same shape."""
-    between = (values > high / 4) & (values < high * 3 / 4)
-    if not between.any() or between.mean() > MOST_BETWEEN:
-        return between
-    grey = Image.fromarray((values * (255 / high)).astype(np.uint8))
-    span = np.asarray(ImageChops.subtract(grey.filter(ImageFilter.MaxFilter(5)), grey.filter(ImageFilter.MinFilter(5))))
-    return between & (span < FLAT)
-
-
-def _several_hues(array: np.ndarray, structure: np.ndarray) -> bool:
-    """Whether the inside of the structure (edges mix colours) has pixels far from its median hue."""
-    inside = np.asarray(Image.fromarray(structure.astype(np.uint8)).filter(ImageFilter.MinFilter(RIM))) > 0
-    colours = array[inside].astype(np.float32)
-    if not len(colours):
-        return False
-    hues = colours / colours.max(axis=-1, keepdims=True)
-    return bool((np.abs(hues - np.median(hues, axis=0)).max(axis=-1) > HUE_SPREAD).mean() > OTHER_HUE)
-
-
-def _populated(values: np.ndarray) -> str:
-    """The most frequent values and their share of the picture."""
-    unique, counts = np.unique(values, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:4]
-    shares = ", ".join(f"{unique[i]:g} ({counts[i] / values.size:.1%})" for i in order)
-    return f"{len(unique)} values: {shares}{', ...' if len(unique) > 4 else ''}"

@@ -18,7 +18,8 @@ from monai.utils import MetaKeys, ensure_tuple
 
 from monai_vlsm.data.dicom import read_dicom
 from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
-from monai_vlsm.data.masks import mask_channel
+from monai_vlsm.data.lossy import is_lossy
+from monai_vlsm.data.masks import mask_channel, without_noise
 from monai_vlsm.data.pictures import picture_facts, read_picture
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
@@ -53,8 +54,9 @@ class PictureReader(ImageReader):
 
     Args:
         mode: ``"image"``; or ``"mask"``: each file becomes one channel (:func:`mask_channel`), so that a list of K
-            files gives ``(K, rows, columns)`` whatever their colour modes; or ``"colours"``: a mask before that, for
-            those who judge its colours. Transparency means another thing in masks (`monai_vlsm.data.alpha`).
+            files gives ``(K, rows, columns)`` whatever their colour modes, and what lossy compression leaves in an
+            empty one becomes 0 (:func:`without_noise`); or ``"colours"``: a mask before that, for those who judge its
+            colours. Transparency means another thing in masks (`monai_vlsm.data.alpha`).
         flat: read a NIfTI file of one slice as a picture, in the orientation of a radiologist's screen. For training,
             where nothing is written back into the file's own axes.
 
@@ -105,7 +107,7 @@ class PictureReader(ImageReader):
         what = "image" if self.mode == "image" else "mask"
         with _explained(path, what):
             array, meta = _decode(path, self.flat, what)
-            return _as_mask(array, meta) if self.mode == "mask" else (array, meta)
+            return _as_mask(array, meta, is_lossy(path)) if self.mode == "mask" else (array, meta)
 
 
 def glance(path: Path) -> tuple[tuple[int, int], int] | None:
@@ -169,10 +171,10 @@ def _native(array: np.ndarray) -> np.ndarray:
     return np.array(array, dtype=array.dtype.newbyteorder("="))  # Pillow and memory maps give read-only arrays
 
 
-def _as_mask(array: np.ndarray, meta: dict[str, Any]) -> Loaded:
-    if np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]):
-        return array, meta
-    return mask_channel(array), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan")}
+def _as_mask(array: np.ndarray, meta: dict[str, Any], lossy: bool) -> Loaded:
+    if not np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]):
+        array, meta = mask_channel(array), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan")}
+    return without_noise(array) if lossy else array, meta
 
 
 def _stack(arrays: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 
-__all__ = ["PLANES", "display_codes", "displayed", "flat_slice"]
+__all__ = ["PLANES", "display_codes", "display_turn", "displayed", "flat_slice"]
 
 PLANES = {"S": "PL", "I": "PL", "A": "IL", "P": "IL", "L": "IP", "R": "IP"}
 """Rows and columns of a single slice on a radiologist's screen, by the direction that the slice looks in."""
@@ -57,10 +57,23 @@ def displayed(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the affine is singular.
     """
+    turned: np.ndarray = nib.orientations.apply_orientation(volume, display_turn(affine, volume.shape))
+    return turned
+
+
+def display_turn(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """How `displayed` turns a volume: an orientation as nibabel has it, ``(3, 2)``.
+
+    Args:
+        affine: ``(4, 4)``, as in `flat_slice`.
+        shape: the spatial sizes; more may follow.
+
+    Raises:
+        ValueError: the affine is singular.
+    """
     codes = nib.orientations.aff2axcodes(affine)
     if None in codes:
         raise ValueError(f"the affine must map three axes, got {affine.tolist()}")
-    shown = nib.orientations.axcodes2ornt(display_codes("".join(codes), volume.shape[:3], "PLS"))
-    turn = nib.orientations.ornt_transform(nib.orientations.io_orientation(affine), shown)
-    turned: np.ndarray = nib.orientations.apply_orientation(volume, turn)
-    return turned
+    shown = nib.orientations.axcodes2ornt(display_codes("".join(codes), shape[:3], "PLS"))
+    turn: np.ndarray = nib.orientations.ornt_transform(nib.orientations.io_orientation(affine), shown)
+    return turn

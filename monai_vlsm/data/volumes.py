@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.utils import MetaKeys, SpaceKeys
+from nibabel.spatialimages import HeaderDataError
 
 __all__ = ["read_volume"]
 
@@ -19,6 +20,7 @@ _GZIP = b"\x1f\x8b"
 _NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in either order of bytes
 _DISPLACEMENTS = 1006  # intent code, nifti1.h: three numbers for each voxel that are no colour
 _COLOURS = ("R", "G", "B")
+_FLAT = 1e-4  # volume of three directions of length 1 below which they lie in a plane
 
 
 def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -26,10 +28,12 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
     Returns:
         ``(X, Y[, Z])``, colour is the last axis; and the metadata: affine, ``xyzt_units``, and ``oriented``, which is
-        whether the file says how the patient lies.
+        whether the file says how the patient lies; where sform and qform disagree, ``qform`` is the affine that is not
+        used.
 
     Raises:
-        ValueError: several volumes, or values that are neither numbers nor colours.
+        ValueError: several volumes, values that are neither numbers nor colours, or an affine that maps all voxels to
+            a plane, a line or nowhere.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
@@ -39,6 +43,7 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             file.seek(0)
             image = correct_nifti_header_if_necessary(kind.from_stream(file))
             array = _numbers(_one_volume(np.asanyarray(image.dataobj), int(image.header["intent_code"])))
+    _require_places(image.affine)
     axes = min(len(image.shape), 3)
     return array, {
         MetaKeys.AFFINE: np.array(image.affine),
@@ -48,7 +53,30 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == axes else -1,
         "xyzt_units": int(image.header["xyzt_units"]),
         "oriented": any(int(image.header[code]) > 0 for code in ("qform_code", "sform_code")),
+        **_second_affine(image),
     }
+
+
+def _require_places(affine: np.ndarray) -> None:
+    """The three directions of the voxels must be directions, and different ones."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    usable = np.isfinite(affine).all() and (lengths > 0).all()
+    if not usable or abs(np.linalg.det(affine[:3, :3] / lengths)) < _FLAT:
+        raise ValueError(f"a singular affine, {np.round(affine[:3], 6).tolist()}; write one that maps three axes")
+
+
+def _second_affine(image: nib.Nifti1Image) -> dict[str, np.ndarray]:
+    """The qform, if it puts a corner of the volume half a voxel or more from where the sform has it."""
+    try:
+        (qform, qcode), (sform, scode) = image.get_qform(coded=True), image.get_sform(coded=True)
+    except (ValueError, HeaderDataError):  # a damaged qform, which nobody asked for
+        return {}
+    if not (qcode and scode):
+        return {}
+    size = np.array([*image.shape[:3], 1, 1])[:3]
+    corners = np.array([(*(size - 1) * corner, 1) for corner in np.ndindex(2, 2, 2)])
+    apart = np.linalg.norm(corners @ (qform - sform).T, axis=1).max()
+    return {"qform": qform} if apart >= np.linalg.norm(sform[:3, :3], axis=0).min() / 2 else {}
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:

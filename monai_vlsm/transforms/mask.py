@@ -19,14 +19,14 @@ from monai_vlsm.transforms.rgb import check_picture
 
 __all__ = ["BinarizeMask", "BinarizeMaskD", "BinarizeMaskDict", "BinarizeMaskd"]
 
-NOISE_MIN, NOISE_MAX = 2, 20  # largest values that are noise of an empty JPEG mask
+LABELS_MAX = 20  # up to here, more than two whole numbers are labels, as in `monai_vlsm.data.levels`
 
 
 def foreground(channel: Tensor, name: str) -> Tensor:
     """Bool mask of one channel, see :class:`BinarizeMask` for the rule.
 
     Raises:
-        ValueError: values below zero, or values that are not finite.
+        ValueError: values below zero, values that are not finite, or a label map.
     """
     if channel.dtype == torch.bool:
         return channel
@@ -36,27 +36,36 @@ def foreground(channel: Tensor, name: str) -> Tensor:
         raise ValueError(f"{name}: a mask must hold finite values of 0 and more, got {low:g} to {high:g}")
     if low == high:
         return torch.full_like(channel, high > 0, dtype=torch.bool)
-    if NOISE_MIN <= high <= NOISE_MAX:
-        return torch.zeros_like(channel, dtype=torch.bool)
+    if 2 <= high <= LABELS_MAX and _are_labels(channel):
+        raise ValueError(
+            f"{name}: a mask must have two values, got a label map, or noise of JPEG, of whole numbers from {low:g} to "
+            f"{high:g}: write one mask for each label, and read masks with PictureReader('mask'), which knows JPEG"
+        )
     return channel > high / 2
 
 
+def _are_labels(channel: Tensor) -> bool:
+    values = channel.unique()
+    return len(values) > 2 and torch.equal(values, values.round())
+
+
 class BinarizeMask(Transform):
-    """A mask as its file holds it (0/1, 0/255, JPEG noise around 0 and 255, palette) to 0 and 1.
+    """A mask as its file holds it (0/1, 0/5, 0/255, JPEG noise around 0 and 255, palette) to 0 and 1.
 
     The rule, for each channel by its own largest value:
 
-    ============================  ==========================================================================
-    values of the channel         mask
-    ============================  ==========================================================================
-    all zero                      empty
-    one same value above zero     full
-    largest value below 2         foreground above half of it (0/1 masks, probabilities, resampled 0/1 masks)
-    largest value from 2 to 20    empty: this is the noise of an empty JPEG mask
-    largest value above 20        foreground above half of it (0/255 masks, with JPEG noise or not)
-    ============================  ==========================================================================
+    ============================================  ===================================================
+    values of the channel                         mask
+    ============================================  ===================================================
+    all zero                                      empty
+    one same value above zero                     full
+    more than two whole numbers, none above 20    refused: a label map (several structures as 1, 2...)
+    any other                                     foreground above half of the largest value
+    ============================================  ===================================================
 
-    Label maps (several structures as 1, 2, 3...) are not binary masks; split them before.
+    So whatever value a structure has, it is there. Noise of an empty JPEG mask is taken away by whoever reads the file
+    (:class:`monai_vlsm.data.PictureReader`), since here nobody knows what the file was. Other label maps are found by
+    :func:`monai_vlsm.data.binary_fault`; split them before.
     """
 
     def __call__(self, img: NdarrayOrTensor) -> Tensor:
@@ -69,8 +78,8 @@ class BinarizeMask(Transform):
             the same shape, float32 of 0 and 1, with the meta of the input.
 
         Raises:
-            ValueError: negative or non-finite values, a wrong number of axes, or an empty array; the message names the
-                file.
+            ValueError: negative or non-finite values, a label map, a wrong number of axes, or an empty array; the
+                message names the file.
         """
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image, default="mask"), convert_to_tensor(image, track_meta=False)

@@ -22,9 +22,11 @@ LUNG, LIVER = {"p1": "lung"}, {"p1": ["liver", "hepatic tissue"]}
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("masks")
-    noise = (np.arange(2400).reshape(40, 60) % 9).astype(np.uint8)
-    arrays = {"full": square(), "empty": square(value=0), "noise": noise}
-    return {name: str(save(array, folder / f"{name}.png")) for name, array in arrays.items()}
+    arrays = {"full": square(), "empty": square(value=0)}
+    files = {name: str(save(array, folder / f"{name}.png")) for name, array in arrays.items()}
+    noise = square(value=0)
+    noise[20, 20] = 15
+    return files | {"noise": str(save(noise, folder / "noise.jpg", quality=100))}
 
 
 def record(image: str, prompt: Any, mask: str, **more: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def jpeg_noise() -> np.ndarray:
         np.full((4, 5), 255, np.uint8),
         np.full((4, 5), 1, np.uint8),
         jpeg_noise(),
+        square(value=5),
         square(value=12),
         (square() / 255).astype(np.float32),
         square().astype(np.uint16) * 257,

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from monai_vlsm.data.foreground import foreground
+from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import binary_fault
 from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.problems import DatasetProblems
@@ -54,7 +55,7 @@ def structure(path: Path, name: str) -> np.ndarray:
         ArchiveError: it cannot be decoded or is no mask; the message gives it ``name``.
     """
     array = _decoded(PictureReader("mask"), path, name)
-    fault = binary_fault(array)
+    fault = binary_fault(array, is_lossy(path))
     if fault:
         raise ArchiveError(f"{name}: expected a binary mask (0 and 1, or 0 and 255), found {fault}")
     return foreground(array)
