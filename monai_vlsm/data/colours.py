@@ -17,7 +17,7 @@ INSIDE = 0.005  # share of the inside of all structures that may have another co
 CELL = 8  # pixels, side of the areas of which colours are averaged, as JPEG does
 LEAST = 4  # pixels of a cell that tell its colour
 APART = 0.4  # of the brightest channel, from which on cells have another colour: those at rims are mixed
-CELLS = 0.02  # share of the structures, counted by cells, that may have another colour
+CELLS = 0.05  # share of the structures, counted by cells, that may have another colour
 SHOWN = 4
 NAMES = {
     "white": (1, 1, 1),
