@@ -41,9 +41,10 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         with gzip.open(raw) if zipped else raw as file:
             kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
             file.seek(0)
-            image = correct_nifti_header_if_necessary(kind.from_stream(file))
+            image = kind.from_stream(file)
+            _require_places(image.affine)  # before the correction, which makes up what is missing
+            image = correct_nifti_header_if_necessary(image)
             array = _numbers(_one_volume(np.asanyarray(image.dataobj), int(image.header["intent_code"])))
-    _require_places(image.affine)
     axes = min(len(image.shape), 3)
     return array, {
         MetaKeys.AFFINE: np.array(image.affine),
