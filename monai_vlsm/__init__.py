@@ -21,6 +21,7 @@ from monai_vlsm import (
     prompts,
     samples,
     serving,
+    settings,
     transforms,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "prompts",
     "samples",
     "serving",
+    "settings",
     "transforms",
 ]

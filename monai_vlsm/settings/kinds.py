@@ -1,0 +1,175 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of settings: what a value must be, in words, and the value in the form that the bundle takes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Kind", "choice", "device", "number", "pair", "switch", "table", "text", "triple"]
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""Types of devices that a network of this package can be on."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value must be.
+
+    Args:
+        expected: that in words, to stand behind "expected".
+        take: value to the value as the bundle takes it; raises ValueError for one of another kind, with a text where
+            that says more than ``expected``.
+        optional: None is a value too.
+        is_text: the value is what was typed, whatever it looks like.
+        many: a list of such values is one too.
+        verbatim: never an expression, not even if a program sets it: words that people are asked for.
+    """
+
+    expected: str
+    take: Callable[[Any], Any]
+    optional: bool = False
+    is_text: bool = False
+    many: bool = False
+    verbatim: bool = False
+
+
+def number(
+    low: float,
+    high: float = math.inf,
+    whole: bool = False,
+    above: bool = False,
+    optional: bool = False,
+    words: Sequence[str] = (),
+) -> Kind:
+    """A finite number.
+
+    Args:
+        low: the smallest; itself too small if ``above``.
+        high: the largest.
+        whole: only whole numbers; ``1e3`` is one.
+        above: see ``low``.
+        optional: None is a value too.
+        words: texts that are values too.
+    """
+
+    def take(value: Any) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError
+        if not low <= value <= high or (above and value == low) or (whole and int(value) != value):
+            raise ValueError
+        return int(value) if whole else value
+
+    kind = "a whole number" if whole else "a number"
+    if above:
+        bounds = f"above {low:g}" + ("" if math.isinf(high) else f", at most {high:g}")
+    else:
+        bounds = f"of at least {low:g}" if math.isinf(high) else f"from {low:.0f} to {high:.10g}"
+    return Kind(" or ".join([f"{kind} {bounds}", *map(repr, words)]), take, optional)
+
+
+def _numbers(count: int, expected: str, fits: Callable[[list[float]], bool], optional: bool = False) -> Kind:
+    def take(value: Any) -> list[float]:
+        if not isinstance(value, list | tuple) or len(value) != count:
+            raise ValueError
+        numbers = [number(-math.inf).take(one) for one in value]
+        if not fits(numbers):
+            raise ValueError
+        return numbers
+
+    return Kind(expected, take, optional)
+
+
+def triple(above: float = -math.inf) -> Kind:
+    """Three numbers, one for each channel."""
+    bound = "" if math.isinf(above) else f", each above {above:g}"
+    return _numbers(3, f"three numbers such as [0.5,0.5,0.5]{bound}", lambda values: min(values) > above)
+
+
+def pair() -> Kind:
+    """Two numbers, the first below the second, or None."""
+    return _numbers(2, "[LOW,HIGH] with LOW below HIGH", lambda values: values[0] < values[1], optional=True)
+
+
+def choice(*words: str) -> Kind:
+    """One of several words."""
+
+    def take(value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError
+        return value
+
+    return Kind(f"one of {', '.join(words)}", take)
+
+
+def _instance(expected: str, kind: type, optional: bool) -> Kind:
+    def take(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError
+        return value
+
+    return Kind(expected, take, optional)
+
+
+def switch() -> Kind:
+    """True or False; the text ``false``, which Python takes for true, is refused."""
+    return _instance("True or False", bool, optional=False)
+
+
+def table() -> Kind:
+    """A dict, or None."""
+    return _instance("a dict", dict, optional=True)
+
+
+def text(many: bool = False, optional: bool = False, empty: bool = False, verbatim: bool = False) -> Kind:
+    """A text as it was typed.
+
+    Args:
+        many: a list of texts is a value too.
+        optional: None is a value too.
+        empty: so is a text of nothing.
+        verbatim: never an expression, see `Kind`.
+    """
+
+    def one(value: Any) -> str:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if isinstance(value, int) and not isinstance(value, bool):  # a name that is a number
+            value = str(value)
+        if not isinstance(value, str) or not (value.strip() or empty) or "\0" in value:
+            raise ValueError
+        return value
+
+    def take(value: Any) -> str | list[str]:
+        return [one(item) for item in value] if many and isinstance(value, list | tuple) and value else one(value)
+
+    what = "a text" if empty else "a text that is not empty"
+    return Kind(f"{what}{', or a list of such texts' if many else ''}", take, optional, True, many, verbatim)
+
+
+def device() -> Kind:
+    """A device that is there, as ``torch.device``."""
+    expected = "cpu, cuda or cuda:NUMBER"
+
+    def take(value: Any) -> Any:
+        import torch  # here, so that the words alone need no torch
+
+        try:
+            found = torch.device(value) if isinstance(value, str | torch.device) else None
+        except RuntimeError:
+            found = None
+        if found is None or found.type not in DEVICES:
+            raise ValueError
+        try:
+            torch.empty(0, device=found)
+        except (RuntimeError, AssertionError, NotImplementedError):  # built without it, no driver, no such index
+            here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+            raise ValueError(f"a device that is there ({', '.join(here)})") from None
+        return found
+
+    return Kind(expected, take)

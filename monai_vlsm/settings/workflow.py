@@ -1,0 +1,92 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The MONAI workflow that evaluates an expression of a bundle's config.
+
+An expression sees other values of the config, but neither the names in it nor who set them. The workflow that runs it
+stands further up the stack, and with it the config as it is written.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+from monai.bundle import scripts as monai_scripts
+
+from monai_vlsm.settings.command_line import is_bundle_command, overrides
+from monai_vlsm.settings.table import SettingError
+from monai_vlsm.settings.texts import read_text
+
+__all__ = ["bundle_root", "config_files", "given", "running_workflow"]
+
+_NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
+_NOT_SETTINGS |= {"properties_path", "init_id", "run_id", "final_id"}
+
+
+def _frames() -> Iterator[FrameType]:
+    frame = inspect.currentframe()
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def running_workflow() -> ConfigWorkflow | None:
+    """The workflow that evaluates the expression from which this is called; None outside of one."""
+    owners = (frame.f_locals.get("self") for frame in _frames())
+    return next((owner for owner in owners if isinstance(owner, ConfigWorkflow)), None)
+
+
+def _creation() -> dict[str, Any]:
+    """The variables of ``monai.bundle.create_workflow``, if that is what initializes the workflow; else empty."""
+    code = monai_scripts.create_workflow.__code__
+    return next((frame.f_locals for frame in _frames() if frame.f_code is code), {})
+
+
+def given() -> dict[str, Any]:
+    """What was set beside the config files: id, with ``::`` between its parts, to the value that MONAI was given.
+
+    Empty for a ``ConfigWorkflow`` that a program made by itself: MONAI keeps no record of it.
+    """
+    values: dict[str, Any] = _creation().get("_args", {})
+    return {name.replace("#", "::"): value for name, value in values.items() if name not in _NOT_SETTINGS}
+
+
+def config_files() -> Any:
+    """The config files as ``create_workflow`` got them: a path, or a list; None if that is not who asks."""
+    return _creation().get("config_file")
+
+
+def bundle_root() -> str:
+    """The folder of the bundle whose config runs: the one above ``configs``.
+
+    That of the first config file: of the running workflow, or of the command ``python -m monai.bundle ...``. Where the
+    config was read by a program of its own, the working folder if it is a bundle.
+
+    Raises:
+        SettingError: none of these.
+    """
+    workflow = running_workflow()
+    folder = workflow.config_root_path if workflow is not None else _typed_folder()
+    if folder is not None:
+        return os.fspath(folder.parent if folder.name == "configs" else folder)
+    if Path("configs", "metadata.json").is_file():
+        return "."
+    raise SettingError(
+        "bundle_root: the folder of the bundle is not known here; run its config with python -m monai.bundle, "
+        "or set bundle_root (--bundle_root FOLDER)"
+    )
+
+
+def _typed_folder() -> Path | None:
+    """The folder of the config file on the command line."""
+    word = overrides(sys.argv[1:]).get("config_file") if is_bundle_command() else None
+    if not word:
+        return None
+    files = read_text(word, many=True)
+    return Path(files if isinstance(files, str) else files[0]).parent

@@ -1,0 +1,216 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of whole bundles, checked when their workflow is made; nothing is trained here."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
+
+from monai_vlsm.errors import UserError
+from monai_vlsm.settings import SETTINGS, bundle_root, check_settings, workflow
+from monai_vlsm.settings.names import unread_names
+
+ROOT = Path(__file__).parents[2] / "bundles"
+BUNDLES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())
+KINDS = {"train": ["train"], "evaluate": ["train", "evaluate"], "inference": ["inference"]}
+
+
+def files(kind: str, bundle: str = "vlsm_dense") -> list[str]:
+    return [str(ROOT / bundle / "configs" / f"{name}.json") for name in KINDS[kind]]
+
+
+def make(kind: str, bundle: str = "vlsm_dense", **override: Any) -> ConfigWorkflow:
+    made: ConfigWorkflow = create_workflow(
+        config_file=files(kind, bundle), workflow_type="train", logging_file=False, **override
+    )
+    return made
+
+
+def refusal(kind: str, bundle: str = "vlsm_dense", **override: Any) -> str:
+    """The message that a user sees."""
+    with pytest.raises(RuntimeError) as caught:
+        make(kind, bundle, **override)
+    assert isinstance(caught.value.__cause__, UserError)
+    assert "\n" not in str(caught.value.__cause__)
+    return str(caught.value.__cause__)
+
+
+@pytest.fixture()
+def typed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make a workflow from words of the command line, through fire's reading of them."""
+
+    def run(kind: str, *words: str) -> ConfigWorkflow:
+        monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", *words])
+        monkeypatch.setattr("monai_vlsm.settings.check.is_bundle_command", lambda: True)
+        pairs = zip(words[::2], words[1::2], strict=True)
+        return make(kind, **{key.removeprefix("--"): DefaultParseValue(word) for key, word in pairs})
+
+    return run
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str) -> None:
+    made = make(kind, bundle)
+    config = made.parser.get()
+    parts = {name for name, value in config.items() if isinstance(value, dict | list)} | {"_meta_"}
+    derived = {"on_sample", "saved", "settings", "adaptation", "load_trained", "network", "prompt_encoding"}
+    assert set(config) - parts - derived <= set(SETTINGS)
+    switched_off = {"checkpointing", "compile", "compile_kwargs", "attention"} if kind == "evaluate" else set()
+    assert set(unread_names(made)) <= switched_off
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("train", {"epoch": 3}, "--epoch: this config has no setting of that name; did you mean --epochs?"),
+    ("train", {"learningrate": 3}, "did you mean --learning_rate?"),
+    ("train", {"prompt": "x"}, "--prompt: this config has no setting of that name; "),
+    ("evaluate", {"style": "p1"}, "did you mean --styles?"),
+    ("inference", {"ckpt_dir": "nowhere"}, "--ckpt_dir: this config has no setting of that name; did you mean --"),
+    ("inference", {"promt": "brain"}, "did you mean --prompt?"),
+    (
+        "train",
+        {"train#epochs": 3},
+        "--train#epochs: this config has no setting of that name; did you mean --epochs?",
+    ),
+    ("train", {"train#trainer#max_epoch": 3}, "did you mean --train#trainer#max_epochs?"),
+    ("train", {"validate#dataloader#num_worker": 3}, "did you mean --validate#dataloader#num_workers?"),
+    ("train", {"optimizer#weight_dekay": 3}, "did you mean --optimizer#weight_decay?"),
+    ("train", {"loss#foo": 1}, "--loss#foo: this config has no setting of that name"),
+    ("train", {"optimizer": "sgd"}, "optimizer is a part of the config and no setting, got 'sgd'"),
+    ("inference", {"dataset": 2018}, "dataset is a part of the config and no setting, got 2018"),
+    ("train", {"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+    ("train", {"train#trainer#max_epochs": 0}, "train#trainer#max_epochs: expected a whole number of at least 1"),
+    ("evaluate", {"device": "gpu"}, "device: expected cpu, cuda or cuda:NUMBER, got 'gpu'"),
+    ("inference", {"device": "cuda:99"}, "device: expected a device that is there"),
+    ("inference", {"window": [3, 1]}, "window: expected [LOW,HIGH] with LOW below HIGH or None, got [3, 1]"),
+    ("train", {"epochs": "$1/0"}, "epochs: '$1/0' cannot be evaluated: division by zero"),
+]
+
+
+@pytest.mark.parametrize(("number", "case"), enumerate(WRONG))
+def test_wrong_settings(number: int, case: tuple[str, dict[str, Any], str]) -> None:
+    kind, override, message = case
+    assert message in refusal(kind, BUNDLES[number % len(BUNDLES)], **override)
+
+
+def test_arguments_that_a_part_takes_can_be_added() -> None:
+    made = make("train", **{"train#dataloader#pin_memory": True, "optimizer#betas": [0.9, 0.99], "loss#_desc_": "x"})
+    assert made.parser["optimizer"]["betas"] == [0.9, 0.99]
+
+
+def test_names_of_ones_own_config_file_are_settings(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text('{"factor": 2, "epochs": "$@factor * 3", "note": "mine"}')
+    made = create_workflow(config_file=[*files("train"), str(own)], logging_file=False, factor=4)
+    assert made.parser.get_parsed_content("epochs") == 12
+
+
+def test_a_workflow_that_a_program_makes_refuses_names_that_nothing_reads() -> None:
+    made = ConfigWorkflow(files("train"), logging_file=False, epoch=3)
+    with pytest.raises(RuntimeError) as caught:
+        made.initialize()
+    assert "did you mean --epochs?" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("word", "prompt"),
+    [
+        ("brain #2", "brain #2"),
+        ("brain,tumor", "brain,tumor"),
+        ("[brain, white matter]", ["brain", "white matter"]),
+        ("['$5','@brain #2']", ["$5", "@brain #2"]),
+        ("007", "007"),
+        ("1e3", "1e3"),
+        ("None", "None"),
+        ("True", "True"),
+        ("$5 lesion", "$5 lesion"),
+        ("$monai.this.is.not.evaluated()", "$monai.this.is.not.evaluated()"),
+        ("@brain", "@brain"),
+        ("@prompt", "@prompt"),
+        ("%backbone", "%backbone"),
+        ("$'%brain'", "%brain"),
+    ],
+)
+def test_prompts_reach_the_records_as_typed(typed: Any, word: str, prompt: Any) -> None:
+    made = typed("inference", "--prompt", word)
+    assert made.parser.get_parsed_content("prompt") == prompt
+    made.initialize()
+    assert made.parser.get_parsed_content("dataset::data")[0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("prompt", ["brain #2", "$5 lesion", "@brain", "brain,tumor", ["$a", "b #2"], ["@prompt"]])
+def test_prompts_of_programs_are_texts(prompt: Any) -> None:
+    made = make("inference", prompt=copy.copy(prompt))  # MONAI changes lists in place
+    assert made.parser.get_parsed_content("prompt") == prompt
+    other = ConfigWorkflow(files("inference"), logging_file=False, prompt=copy.copy(prompt))
+    other.initialize()
+    assert other.parser.get_parsed_content("prompt") == prompt
+
+
+def test_a_prompt_may_be_computed_in_a_config_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text('{"prompt": "$[@default_prompt, \'liver\']", "default_prompt": "brain"}')
+    made = create_workflow(config_file=[*files("inference"), str(own)], logging_file=False)
+    assert made.parser.get_parsed_content("prompt") == ["brain", "liver"]
+
+
+def test_names_that_are_numbers(typed: Any) -> None:
+    words = {"dataset": "2018", "dataset_dir": "007", "train_split": "1", "val_style": "p1", "output_dir": "1e3"}
+    words |= {"absent_prompts": "[4, $x]", "default_prompt": "12", "ckpt_dir": "a #b"}
+    made = typed("train", *(part for name, word in words.items() for part in (f"--{name}", word)))
+    found = {name: made.parser.get_parsed_content(name) for name in words}
+    assert found == {**words, "absent_prompts": ["4", "$x"]}
+
+
+def test_none_for_settings_that_may_be_off(typed: Any) -> None:
+    assert typed("train", "--dataset", "None").parser.get_parsed_content("dataset") is None
+
+
+def test_a_text_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", "--prompt", "-brain"])
+    monkeypatch.setattr("monai_vlsm.settings.check.is_bundle_command", lambda: True)
+    assert "--prompt needs a text" in refusal("inference", prompt=True)
+    assert "--prompt=-TEXT" in refusal("inference", prompt=True)
+
+
+def test_devices_are_devices() -> None:
+    assert make("inference", device="cpu").parser["device"] == torch.device("cpu")
+
+
+def test_the_root_is_the_folder_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "my_exp"
+    shutil.copytree(ROOT / "vlsm_dense" / "configs", mine / "configs")
+    made = create_workflow(config_file=str(mine / "configs" / "train.json"), logging_file=False)
+    assert made.parser.get_parsed_content("ckpt_dir") == f"{mine}/models"
+    monkeypatch.chdir(tmp_path)
+    made = create_workflow(config_file="my_exp/configs/train.json", logging_file=False)
+    assert Path(made.parser.get_parsed_content("output_dir")) == Path("my_exp/eval")
+    made = create_workflow(config_file="my_exp/configs/train.json", logging_file=False, bundle_root="other")
+    assert made.parser.get_parsed_content("ckpt_dir") == "other/models"
+
+
+def test_the_root_where_only_the_config_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--bundle_root FOLDER"):
+        bundle_root()
+    monkeypatch.setattr(workflow, "is_bundle_command", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "ckpt_export", "--config_file", "['x/configs/inference.json']"])
+    assert bundle_root() == "x"
+    monkeypatch.setattr(workflow, "is_bundle_command", lambda: False)
+    monkeypatch.chdir(ROOT / "cris")
+    assert bundle_root() == "."
+
+
+def test_outside_of_a_workflow_nothing_is_checked() -> None:
+    parser = ConfigParser({"imports": ["$import monai_vlsm"], "x": "$monai_vlsm.settings.check_settings()"})
+    assert parser.get_parsed_content("x") is None
+    check_settings()
