@@ -31,7 +31,7 @@ from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.adapters import DenseAdaptation, count_parameters, trainable_parameters
 from monai_vlsm.backbones import load_config
-from monai_vlsm.commands.models import SYSTEMS
+from monai_vlsm.commands.systems import SYSTEMS
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.losses import PromptedSegmentationLoss
 from monai_vlsm.networks import CLIPSegNet, PromptedNet

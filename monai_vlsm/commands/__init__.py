@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from monai_vlsm.commands import adapters, cache, data, export, hub, label, models, predict, report
 from monai_vlsm.errors import UserError
@@ -15,8 +16,16 @@ from monai_vlsm.interrupts import end_in_one_line
 __all__ = ["main"]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2, as argparse does, without the list of all options."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; Ctrl-C and SIGTERM end it in one line, with status 130 and 143.
 
     Args:
         arguments: the words after ``python -m monai_vlsm``; None takes those of the process.
@@ -24,15 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all is well, 1 after an error that the user can mend; a command may define others.
     """
-    parser = argparse.ArgumentParser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
+    parser = _Parser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (models, data, report, predict, adapters, export, hub, label, cache):
         command.add(subparsers)
-    values = parser.parse_args(arguments)
-    try:
-        with end_in_one_line():
+    with end_in_one_line():
+        values = parser.parse_args(arguments)
+        try:
             status: int = values.run(values)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     return status

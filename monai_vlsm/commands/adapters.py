@@ -8,10 +8,10 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from monai_vlsm.data.tables import text_table
-from monai_vlsm.serving import AdapterBank, ModelFacts, check_model, find_models, model_facts
+if TYPE_CHECKING:
+    from monai_vlsm.serving import ModelFacts
 
 __all__ = ["add", "facts_text", "models_text"]
 
@@ -65,6 +65,8 @@ def _add_check(group: Any) -> None:
 
 def models_text(models: list[ModelFacts], folder: Path) -> str:
     """A table for the terminal, one line a model; names are paths below ``folder``."""
+    from monai_vlsm.data.tables import text_table
+
     return text_table(COLUMNS, [_row(facts, folder) for facts in models])
 
 
@@ -106,6 +108,8 @@ def facts_text(facts: ModelFacts) -> str:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from monai_vlsm.serving import find_models
+
     models, others = find_models(args.folder)
     print(models_text(models, args.folder) if models else f"no model files in {args.folder}")
     if others:
@@ -114,12 +118,16 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
+    from monai_vlsm.serving import model_facts
+
     facts = model_facts(args.file)
     print(json.dumps(dataclasses.asdict(facts), indent=1, ensure_ascii=False) if args.json else facts_text(facts))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
+    from monai_vlsm.serving import AdapterBank, check_model, model_facts
+
     backbone = args.backbone or model_facts(args.file).backbone
     check_model(args.file, AdapterBank(backbone))
     print(f"{args.file} fits {backbone}")

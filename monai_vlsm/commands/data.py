@@ -5,24 +5,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_vlsm.commands.data_prompts import add as add_prompts
-from monai_vlsm.data.audit import audit_dataset
-from monai_vlsm.data.audit_table import STATUS_RULE, audit_json, audit_text
-from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
-from monai_vlsm.data.findings import KINDS
-from monai_vlsm.data.prepare import prepare_dataset, report_json, report_text
-from monai_vlsm.data.tables import markdown_table, text_table
+from monai_vlsm.commands.shipped import finding_rules, shipped
 from monai_vlsm.errors import UserError
+from monai_vlsm.io import require_writable, write_json
+
+if TYPE_CHECKING:
+    from monai_vlsm.data.catalogue import DatasetCard
 
 __all__ = ["add", "card_text", "catalogue_table"]
 
 WIDTH = 100
+STATUS_RULE = "exit status: 0 sound (there may be notes), 1 warnings, 2 errors"
 COLUMNS = ("name", "title", "modality", "train", "val", "test", "images from")
 
 
@@ -45,7 +44,7 @@ def _add_list(group: Any) -> None:
 
 def _add_show(group: Any) -> None:
     parser = group.add_parser("show", help="all that is known of one dataset")
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(known_datasets())}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(shipped('data/cards'))}")
     parser.set_defaults(run=_show)
 
 
@@ -57,7 +56,7 @@ def _add_prepare(group: Any) -> None:
         "started again. Never writes over a file that differs.",
         epilog="exit status: 0 all that the lists name is there, 1 something is missing, faulty or differs",
     )
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(known_datasets())}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(shipped('data/cards'))}")
     parser.add_argument("--source", required=True, type=Path, help="the download: a folder, or a .zip file")
     parser.add_argument("--annotations", required=True, type=Path, help="folder with the official lists")
     parser.add_argument("--output", required=True, type=Path, help="folder that gets the folder of the dataset")
@@ -66,11 +65,10 @@ def _add_prepare(group: Any) -> None:
 
 
 def _add_check(group: Any) -> None:
-    rules = "\n".join(f"  {severity}: {kind}: {rule}" for kind, (severity, rule) in KINDS.items())
     parser = group.add_parser(
         "check",
         help="look for broken files, odd masks, and images or patients that are in two splits",
-        description=f"Decode every file of train, val and test once. What is looked for:\n\n{rules}",
+        description=f"Decode every file of train, val and test once. What is looked for:\n\n{finding_rules()}",
         epilog=STATUS_RULE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,6 +80,9 @@ def _add_check(group: Any) -> None:
 
 def catalogue_table(markdown: bool = False) -> str:
     """The catalogue as a table for the terminal or for Markdown."""
+    from monai_vlsm.data.catalogue import dataset_card, known_datasets
+    from monai_vlsm.data.tables import markdown_table, text_table
+
     cards = [dataset_card(name) for name in known_datasets()]
     rows = [(c.name, c.title, c.modality, *c.splits.values(), c.images_from) for c in cards]
     return (markdown_table if markdown else text_table)(COLUMNS, rows)
@@ -123,11 +124,16 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
+    from monai_vlsm.data.catalogue import dataset_card
+
     print(card_text(dataset_card(args.name)))
     return 0
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    from monai_vlsm.data.prepare import prepare_dataset, report_json, report_text
+
+    _require_file(args.json)
     report = prepare_dataset(args.name, args.source, args.annotations, args.output)
     print(report_text(report))
     _save(args.json, report_json(report))
@@ -135,7 +141,11 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from monai_vlsm.data.audit import audit_dataset
+    from monai_vlsm.data.audit_table import audit_json, audit_text
+
     try:
+        _require_file(args.json)
         audit = audit_dataset(args.folder, args.dataset)
     except UserError as error:  # a status of 1 would say that the dataset can be used
         print(f"error: {error}", file=sys.stderr)
@@ -145,10 +155,15 @@ def _check(args: argparse.Namespace) -> int:
     return audit.status
 
 
-def _save(file: Path | None, content: dict[str, Any]) -> None:
+def _require_file(file: Path | None) -> None:
+    """Refuse a file for the report that cannot be written, before the work."""
     if file is None:
         return
-    try:
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror or error}") from error
+    if file.is_dir():
+        raise UserError(f"--json must be a file, got the folder {file}")
+    require_writable(file.parent)
+
+
+def _save(file: Path | None, content: dict[str, Any]) -> None:
+    if file is not None:
+        write_json(file, content, indent=1)

@@ -7,8 +7,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_vlsm.report import FILES, write_report
-
 __all__ = ["add"]
 
 
@@ -23,14 +21,15 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a folder that an evaluation wrote, with metrics.csv"
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("report"), metavar="DIR", help=f"gets {', '.join(FILES)}; default: report"
-    )
+    text = "gets report.html, report.md and report.json; default: report"
+    parser.add_argument("--output", type=Path, default=Path("report"), metavar="DIR", help=text)
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    from monai_vlsm.report import write_report
+
     for file in write_report(args.runs, args.output, args.title):
         print(file)
     return 0

@@ -12,9 +12,8 @@ from monai_vlsm.data.audit import Audit
 from monai_vlsm.data.findings import KINDS, Finding
 from monai_vlsm.data.tables import text_table
 
-__all__ = ["STATUS_RULE", "audit_json", "audit_text"]
+__all__ = ["audit_json", "audit_text"]
 
-STATUS_RULE = "exit status: 0 sound (there may be notes), 1 warnings, 2 errors"
 SHOWN = 5  # examples of each kind in the text; JSON has all
 WITHOUT_EXAMPLES = ("empty mask", "stray pixels", "list not looked at")
 VERDICTS = ("sound", "usable, with warnings", "not usable as it is")

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +26,8 @@ __all__ = ["KINDS", "DecodedDataset", "Finding", "Seen", "find_all", "from_probl
 
 BOX_TOLERANCE = 3  # pixels; the authors' boxes of BUSI differ by 1 from its masks, once by 3
 
-KINDS: dict[str, tuple[str, str]] = {
-    "wrong folder": ("error", "most images are missing, and those that are there belong to another dataset"),
-    "list": ("error", "a record or a whole list that cannot be used"),
-    "missing": ("error", "a file that a list names is not there"),
-    "unreadable": ("error", "a file that cannot be decoded"),
-    "channels": ("error", "an image with neither 1 nor 3 channels"),
-    "volume": ("error", "a volume where a picture with a mask is expected"),
-    "size": ("error", "a mask of another size than its image"),
-    "affine": ("error", "a mask that lies elsewhere than its image, by the affines of both files"),
-    "not binary": ("error", "a mask of more than two values or of several colours"),
-    "two affines": ("warning", "sform and qform of a NIfTI file disagree; the sform counts here, other tools differ"),
-    "image in two splits": ("warning", "the same file is in two of train, val and test"),
-    "copy in two splits": ("warning", "two files with equal pixels are in two of train, val and test"),
-    "patient in two splits": ("warning", "by the names, one patient is in two of train, val and test"),
-    "repeated record": ("warning", "the same image and mask are twice in one list, so they count twice"),
-    "box": ("warning", f"the mask ends more than {BOX_TOLERANCE} pixels from the box in the official list"),
-    "same name": ("note", "different files would give records of one name; they get -2, -3, ... behind it"),
-    "copy in one split": ("note", "two files with equal pixels are in one split"),
-    "empty mask": ("note", "no structure in the mask; allowed"),
-    "stray pixels": ("note", "components of at most 0.01 % of the picture beside a larger one"),
-    "list not looked at": ("note", "only train, val and test are"),
-}
+_KINDS = json.loads((package_files("monai_vlsm.data") / "kinds.json").read_text(encoding="utf-8"))
+KINDS: dict[str, tuple[str, str]] = {kind: (severity, rule) for kind, (severity, rule) in _KINDS.items()}
 """Each kind of finding: its severity and its rule."""
 
 

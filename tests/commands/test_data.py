@@ -134,5 +134,9 @@ def test_help_states_the_rules(run: Run, capsys: pytest.CaptureFixture[str]) -> 
 def test_json_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     source, annotations = download(tmp_path, "dfu")
     words = ("--source", source, "--annotations", annotations, "--output", tmp_path)
-    with pytest.raises(UserError, match=r"cannot write .*nowhere/report\.json: No such file"):
-        run("prepare", "dfu", *words, "--json", tmp_path / "nowhere/report.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file"):
+        run("prepare", "dfu", *words, "--json", tmp_path / "file/report.json")
+    with pytest.raises(UserError, match="--json must be a file, got the folder"):
+        run("prepare", "dfu", *words, "--json", tmp_path)
+    assert not (tmp_path / "dfu").exists()  # refused before the work

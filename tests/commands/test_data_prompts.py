@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_vlsm.commands.data_prompts import add, make_prompts
+from monai_vlsm.commands.data_prompts import add
+from monai_vlsm.commands.prompt_lists import make_prompts
 from monai_vlsm.data import DatasetProblems, load_datalist
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import RecipeError, load_recipe

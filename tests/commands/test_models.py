@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monai_vlsm.commands import main
-from monai_vlsm.commands.models import SYSTEMS, models_table
+from monai_vlsm.commands.systems import SYSTEMS, models_table
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {  # total and trainable, from facts about the authors' code and its golden numbers

@@ -1,0 +1,137 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a whole: help without heavy imports, wrong words, interruption."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm import commands
+from monai_vlsm.commands import main
+from monai_vlsm.commands.shipped import finding_rules, shipped
+from monai_vlsm.data.catalogue import known_datasets
+from monai_vlsm.data.findings import BOX_TOLERANCE, KINDS
+from monai_vlsm.prompts import built_in_recipes
+
+HELP = """
+import sys
+from unittest.mock import patch
+sys.argv, sys.orig_argv = ["-m"], ["python", "-m", "monai_vlsm"]
+from monai_vlsm.commands import main
+groups = {
+    "data": ["list", "show", "prepare", "check", "prompts"],
+    "adapters": ["list", "info", "check"],
+    "cache": ["info", "clear"],
+}
+alone = ["models", "report", "predict", "export", "push", "pull", "label"]
+for words in [[], *([one] for one in [*alone, *groups]), *([one, two] for one in groups for two in groups[one])]:
+    try:
+        main([*words, "--help"])
+    except SystemExit as end:
+        assert end.code == 0, words
+heavy = {"torch", "monai", "numpy", "transformers", "PIL", "matplotlib", "scipy"} & set(sys.modules)
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+
+
+def test_no_help_imports_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: python -m monai_vlsm") == 21
+
+
+def test_the_package_as_a_command_imports_no_kind() -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "monai_vlsm", "data", "list", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "monai_vlsm.commands" in done.stderr
+    assert "torch" not in done.stderr
+    assert "| monai\n" not in done.stderr
+
+
+def test_the_package_gives_its_kinds_when_asked() -> None:
+    code = "import sys; sys.argv, sys.orig_argv = ['-m'], ['python', '-m', 'monai_vlsm']; import monai_vlsm as m; "
+    code += "assert 'monai_vlsm.data' not in sys.modules; print(m.data.load_images, hasattr(m, 'nothing'))"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("<function load_images") and done.stdout.endswith(" False\n")
+
+
+def test_help_knows_what_the_package_has() -> None:
+    assert shipped("data/cards") == known_datasets()
+    assert shipped("prompts/recipes") == built_in_recipes()
+    assert finding_rules().splitlines() == [f"  {one}: {kind}: {rule}" for kind, (one, rule) in KINDS.items()]
+    assert f"more than {BOX_TOLERANCE} pixels" in KINDS["box"][1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["predct"],
+        ["--foo"],
+        ["predict"],
+        ["predict", "x.png", "--prompt", "--adapters", "m.pt"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--threshold", "2"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--threshold", "nan"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--threshold", "half"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--existence-threshold", "-1"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--window", "1"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--window", "a", "b"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--device"],
+        ["predict", "x.png", "--prompt", "a", "--adapters", "m.pt", "--outptu", "x"],
+        ["data"],
+        ["data", "foo"],
+        ["data", "show"],
+        ["data", "prepare", "busi"],
+        ["data", "prompts", "folder"],
+        ["adapters"],
+        ["adapters", "info"],
+        ["export", "m.pt"],
+        ["export", "m.pt", "--output", "x", "--format", "tflite"],
+        ["export", "m.pt", "--output", "x", "--form", "text"],
+        ["export", "m.pt", "--output", "x", "--opset", "new"],
+        ["export", "m.pt", "--output", "x", "--prompts"],
+        ["report"],
+        ["push", "m.pt"],
+        ["pull", "a/b"],
+        ["label"],
+        ["cache"],
+        ["cache", "empty"],
+    ],
+)
+def test_wrong_words(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    text = capsys.readouterr().err
+    assert end.value.code == 2
+    assert text.startswith("error: ") and text.count("\n") == 1 and "--help" in text and "_share" not in text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_commands_end_in_one_line(
+    number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: argparse.Namespace) -> int:
+        os.kill(os.getpid(), number)
+        signal.pause()
+        return 0
+
+    def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        subparsers.add_parser("wait").set_defaults(run=run)
+
+    monkeypatch.setattr(commands.cache, "add", add)
+    with pytest.raises(SystemExit) as end:
+        main(["wait"])
+    assert end.value.code == status
+    assert capsys.readouterr().err == "\nInterrupted.\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
