@@ -16,7 +16,7 @@ from monai_vlsm.settings.kinds import Kind
 from monai_vlsm.settings.names import require_known_names
 from monai_vlsm.settings.table import SAME_AS, SETTINGS, SettingError, checked
 from monai_vlsm.settings.texts import literal, read_text, unquoted
-from monai_vlsm.settings.workflow import config_files, given, running_workflow
+from monai_vlsm.settings.workflow import config_files, given, initialized_workflow
 
 __all__ = ["check_settings"]
 
@@ -27,13 +27,13 @@ def check_settings() -> None:
     """Check every setting of the workflow that calls this, the first entry of ``initialize`` in the bundles.
 
     Texts on the command line become what was typed. Names must exist, and values suit them (`SETTINGS`). Nothing has
-    been read or written by then. Does nothing outside of a ``ConfigWorkflow``.
+    been read or written by then. Does nothing where no workflow is initialized.
 
     Raises:
         SettingError: in one line, the first setting that is wrong, what was expected, and what came.
     """
     show_user_errors_plainly()
-    workflow = running_workflow()
+    workflow = initialized_workflow()
     if workflow is None:
         return
     typed = overrides(sys.argv[1:]) if is_bundle_command() else {}

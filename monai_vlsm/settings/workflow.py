@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -18,12 +17,11 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 from monai.bundle import scripts as monai_scripts
+from monai.utils import ensure_tuple
 
-from monai_vlsm.settings.command_line import is_bundle_command, overrides
 from monai_vlsm.settings.table import SettingError
-from monai_vlsm.settings.texts import read_text
 
-__all__ = ["bundle_root", "config_files", "given", "running_workflow"]
+__all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "running_workflow"]
 
 _NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
 _NOT_SETTINGS |= {"properties_path", "init_id", "run_id", "final_id"}
@@ -40,6 +38,17 @@ def running_workflow() -> ConfigWorkflow | None:
     """The workflow that evaluates the expression from which this is called; None outside of one."""
     owners = (frame.f_locals.get("self") for frame in _frames())
     return next((owner for owner in owners if isinstance(owner, ConfigWorkflow)), None)
+
+
+def initialized_workflow() -> ConfigWorkflow | None:
+    """The workflow whose ``initialize`` list is run just now; None elsewhere.
+
+    Only then may its config be changed: with an empty ``run_id``, as MONAI Label gives it, a whole config is evaluated
+    in one go, ``initialize`` included.
+    """
+    code = ConfigWorkflow.initialize.__code__
+    owner = next((frame.f_locals["self"] for frame in _frames() if frame.f_code is code), None)
+    return owner if owner is not None and owner.init_id else None
 
 
 def _creation() -> dict[str, Any]:
@@ -63,16 +72,16 @@ def config_files() -> Any:
 
 
 def bundle_root() -> str:
-    """The folder of the bundle whose config runs: the one above ``configs``.
+    """The folder of the bundle whose config is used: the one above ``configs``.
 
-    That of the first config file: of the running workflow, or of the command ``python -m monai.bundle ...``. Where the
-    config was read by a program of its own, the working folder if it is a bundle.
+    That of the first config file: of the running workflow, or of another function of ``monai.bundle`` such as
+    ``ckpt_export``. Where a program reads the config by itself, the working folder if it is a bundle.
 
     Raises:
         SettingError: none of these.
     """
     workflow = running_workflow()
-    folder = workflow.config_root_path if workflow is not None else _typed_folder()
+    folder = _exported_folder() if workflow is None else Path(workflow.config_root_path)
     if folder is not None:
         return os.fspath(folder.parent if folder.name == "configs" else folder)
     if Path("configs", "metadata.json").is_file():
@@ -83,10 +92,8 @@ def bundle_root() -> str:
     )
 
 
-def _typed_folder() -> Path | None:
-    """The folder of the config file on the command line."""
-    word = overrides(sys.argv[1:]).get("config_file") if is_bundle_command() else None
-    if not word:
-        return None
-    files = read_text(word, many=True)
-    return Path(files if isinstance(files, str) else files[0]).parent
+def _exported_folder() -> Path | None:
+    """The folder of the config that a function of ``monai.bundle`` reads without a workflow."""
+    named = (frame.f_locals.get("config_file_") for frame in _frames() if frame.f_globals is vars(monai_scripts))
+    files = next((found for found in named if found), None)
+    return Path(ensure_tuple(files)[0]).parent if files else None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 from fire.parser import DefaultParseValue
-from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.settings import SETTINGS, bundle_root, check_settings, workflow
+from monai_vlsm.settings import SETTINGS, bundle_root, check_settings
 from monai_vlsm.settings.names import unread_names
 
 ROOT = Path(__file__).parents[2] / "bundles"
@@ -202,12 +203,31 @@ def test_the_root_where_only_the_config_is_read(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--bundle_root FOLDER"):
         bundle_root()
-    monkeypatch.setattr(workflow, "is_bundle_command", lambda: True)
-    monkeypatch.setattr(sys, "argv", ["__main__.py", "ckpt_export", "--config_file", "['x/configs/inference.json']"])
-    assert bundle_root() == "x"
-    monkeypatch.setattr(workflow, "is_bundle_command", lambda: False)
     monkeypatch.chdir(ROOT / "cris")
     assert bundle_root() == "."
+
+
+def test_the_root_in_other_functions_of_monai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "x" / "configs"
+    folder.mkdir(parents=True)
+    tensor = {"spatial_shape": [4, 4], "num_channels": 1, "dtype": "float32"}
+    meta = {"network_data_format": {"inputs": {"image": tensor}, "outputs": {"pred": tensor}}}
+    net = f"$torch.nn.Identity() if @bundle_root == {str(folder.parent)!r} else None"
+    config = {"imports": ["$import monai_vlsm"], "bundle_root": "$monai_vlsm.settings.bundle_root()", "net": net}
+    for name, values in {"inference": config, "metadata": meta}.items():
+        (folder / f"{name}.json").write_text(json.dumps(values))
+    monkeypatch.chdir(tmp_path)
+    verify_net_in_out("net", str(folder / "metadata.json"), str(folder / "inference.json"), device="cpu")
+
+
+def test_a_whole_config_can_be_evaluated_at_once(tmp_path: Path) -> None:
+    config = {"imports": ["$import monai_vlsm"], "epochs": 2, "twice": "$@epochs * 2", "dataset_dir": "a #b"}
+    config |= {"initialize": ["$monai_vlsm.settings.check_settings()"], "seen": "@dataset_dir"}
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps(config))
+    made = create_workflow(config_file=str(file), run_id="", logging_file=False, epochs=3)
+    assert [one["twice"] for one in made.run()] == [6]
+    assert made.parser.get_parsed_content("seen") == "a #b"
 
 
 def test_outside_of_a_workflow_nothing_is_checked() -> None:
