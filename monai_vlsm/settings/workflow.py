@@ -19,8 +19,6 @@ from monai.bundle import ConfigWorkflow
 from monai.bundle import scripts as monai_scripts
 from monai.utils import ensure_tuple
 
-from monai_vlsm.settings.table import SettingError
-
 __all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "running_workflow"]
 
 _NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
@@ -75,21 +73,14 @@ def bundle_root() -> str:
     """The folder of the bundle whose config is used: the one above ``configs``.
 
     That of the first config file: of the running workflow, or of another function of ``monai.bundle`` such as
-    ``ckpt_export``. Where a program reads the config by itself, the working folder if it is a bundle.
-
-    Raises:
-        SettingError: none of these.
+    ``ckpt_export``. The working folder where a program reads the config by itself: only it knows where the file lies,
+    and it sets ``bundle_root``.
     """
     workflow = running_workflow()
     folder = _exported_folder() if workflow is None else Path(workflow.config_root_path)
-    if folder is not None:
-        return os.fspath(folder.parent if folder.name == "configs" else folder)
-    if Path("configs", "metadata.json").is_file():
+    if folder is None:
         return "."
-    raise SettingError(
-        "bundle_root: the folder of the bundle is not known here; run its config with python -m monai.bundle, "
-        "or set bundle_root (--bundle_root FOLDER)"
-    )
+    return os.fspath(folder.parent if folder.name == "configs" else folder)
 
 
 def _exported_folder() -> Path | None:

@@ -17,7 +17,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.settings import SETTINGS, bundle_root, check_settings
+from monai_vlsm.settings import SETTINGS, check_settings
 from monai_vlsm.settings.names import unread_names
 
 ROOT = Path(__file__).parents[2] / "bundles"
@@ -199,12 +199,12 @@ def test_the_root_is_the_folder_of_the_config(tmp_path: Path, monkeypatch: pytes
     assert made.parser.get_parsed_content("ckpt_dir") == "other/models"
 
 
-def test_the_root_where_only_the_config_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="--bundle_root FOLDER"):
-        bundle_root()
-    monkeypatch.chdir(ROOT / "cris")
-    assert bundle_root() == "."
+def test_the_root_where_a_program_reads_the_config() -> None:
+    parser = ConfigParser()
+    parser.read_config(files("inference", "cris"))
+    assert parser.get_parsed_content("bundle_root") == "."
+    parser["bundle_root"] = "mine"
+    assert parser.get_parsed_content("model_file") == "mine/models/model.pt"
 
 
 def test_the_root_in_other_functions_of_monai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
