@@ -147,7 +147,8 @@ def load_trained(network: nn.Module, path: str | Path, bundle: str = "bundles/vl
     """
     if not Path(path).is_file():
         raise ModelNotFoundError(
-            f"no trained model at {path}. Train it: python -m monai.bundle run --config_file "
-            f"{bundle}/configs/train.json, or say where it is (--model_file FILE, --bundle_root FOLDER), or go without training (--zero_shot True)"
+            f"no trained model at {path}. Train it: "
+            f"python -m monai.bundle run --config_file {bundle}/configs/train.json, "
+            "or say where it is (--model_file FILE, --bundle_root FOLDER), or go without training (--zero_shot True)"
         )
     TrainedState(network).load_state_dict(read_model(path))
