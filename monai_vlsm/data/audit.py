@@ -14,8 +14,7 @@ from monai.config import PathLike
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
 from monai_vlsm.data.check import examine_files
 from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, find_all, from_problem, look
-from monai_vlsm.data.problems import DatasetProblems
-from monai_vlsm.data.rows import Row, read_rows
+from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
 
 __all__ = ["Audit", "SplitCounts", "audit_dataset"]
@@ -101,11 +100,8 @@ def _read(sources: Mapping[str, Source]) -> tuple[dict[str, list[Row]], list[Fin
     rows: dict[str, list[Row]] = {}
     faults: list[Finding] = []
     for split, source in sources.items():
-        try:
-            rows[split] = read_rows(source)
-        except DatasetProblems as error:
-            rows[split] = []
-            faults += [from_problem("list", split, p.file, p) for p in error.problems]
+        rows[split], problems = find_rows(source)
+        faults += [from_problem("list", split, problem.file, problem) for problem in problems]
     return rows, faults
 
 

@@ -70,7 +70,7 @@ def list_images(path: PathLike) -> Listing:
         ImagesNotFoundError: (a FileNotFoundError and ValueError) no such file or folder, or no image in the folder;
             the message says what is there instead.
     """
-    path = Path(path).expanduser()
+    path = Path(str(path)).expanduser()  # a folder named 2018 comes as a number from a command line
     if not path.exists():
         raise ImagesNotFoundError(f"no such file or folder: {path}")
     if path.is_file():

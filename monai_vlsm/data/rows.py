@@ -4,25 +4,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
+from monai_vlsm.data.entries import COLUMNS, read_entries
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
-from monai_vlsm.io import TableError, table_lines
 from monai_vlsm.prompts import TAGS, official_tags, plain_tags
 
-__all__ = ["Row", "prompt_table", "read_rows"]
+__all__ = ["Row", "find_rows", "prompt_table", "read_rows"]
 
 STYLES = tuple(f"p{i}" for i in range(10))
-COLUMNS = ("image", "mask", "prompt")
 PromptTable = dict[str, str | list[str]]
 Box = tuple[float, float, float, float]
+Fault = tuple[str, str]  # what was expected, what was found
 
 
 @dataclass(frozen=True)
@@ -49,40 +49,72 @@ class Row:
 
 
 class _EntryError(ValueError):
-    """What was expected and what was found in one entry of a list."""
+    """What was expected and what was found in one entry of a list, once or several times."""
 
-    def __init__(self, expected: str, found: str) -> None:
+    def __init__(self, expected: str | Sequence[Fault], found: str = "") -> None:
         super().__init__(expected, found)
-        self.expected, self.found = expected, found
+        self.faults = [(expected, found)] if isinstance(expected, str) else list(expected)
 
 
 def read_rows(source: Source) -> list[Row]:
     """Read a list; ``p0: ""`` and every other text come through as they are.
 
     Paths may be written as another system does (:func:`find_file`). Those with ``..`` are refused, and absolute
-    ones in official lists: their files lie in ``images/`` and ``masks/``. A CSV may have commas, semicolons or tabs
-    between its columns, and a byte order mark; its first line tells.
+    ones in official lists: their files lie in ``images/`` and ``masks/``. On codings and CSV see :func:`read_entries`.
 
     Raises:
-        DatasetProblems: the file is empty, no UTF-8 or no JSON, or entries lack something; one line for each entry,
-            with its number.
+        DatasetProblems: all faults of the list, as in :func:`find_rows`.
     """
-    entries = list(_csv_entries(source.file) if source.file.suffix == ".csv" else _json_entries(source.file))
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    for where, entry in entries:
-        try:
-            rows += _official(entry, source.file) if source.official else _plain(entry, source.file)
-        except _EntryError as fault:
-            problems.append(Problem(f"{source.file}, {where}{_called(entry)}", fault.expected, fault.found))
-    if len(problems) > 1 and len(problems) == len(entries) and len({(p.expected, p.found) for p in problems}) == 1:
-        where = f"{source.file}, all {len(entries)} records"  # the list has another layout, not that many mistakes
-        problems = [Problem(where, problems[0].expected, problems[0].found)]
+    rows, problems = find_rows(source)
     if problems:
         raise DatasetProblems(problems)
-    if not rows:
-        raise DatasetProblems([Problem(str(source.file), "at least one record", "an empty list")])
     return rows
+
+
+def find_rows(source: Source) -> tuple[list[Row], list[Problem]]:
+    """The rows of the entries that are sound, and everything that is wrong with the others.
+
+    Returns:
+        the rows, and the problems: the file is empty, no text or no JSON, or entries lack something; each fault of each
+        entry with its number, those that all entries have once.
+    """
+    rows: list[Row] = []
+    faults: dict[str, list[Fault]] = {}
+    count = 0
+    try:
+        for where, entry in read_entries(source.file):
+            count += 1
+            try:
+                rows += _official(entry, source.file) if source.official else _plain(entry, source.file)
+            except _EntryError as error:
+                faults[f"{where}{_called(entry)}"] = error.faults
+    except DatasetProblems as error:
+        return rows, list(error.problems)
+    if not count:
+        return rows, [Problem(str(source.file), "at least one record", "an empty list")]
+    return rows, _listed(faults, count, source.file)
+
+
+def _listed(faults: Mapping[str, list[Fault]], count: int, file: Path) -> list[Problem]:
+    """One problem for each fault; if all entries have the same, the list has another layout, not that many mistakes."""
+    alike = len(faults) == count > 1 and len({tuple(found) for found in faults.values()}) == 1
+    if alike:
+        faults = {f"all {count} records": next(iter(faults.values()))}
+    return [Problem(f"{file}, {where}", *fault) for where, found in faults.items() for fault in found]
+
+
+def _all_of(*steps: Callable[[], Any]) -> list[Any]:
+    """What all steps return, or the faults of all of them as one error."""
+    results: list[Any] = []
+    faults: list[Fault] = []
+    for step in steps:
+        try:
+            results.append(step())
+        except _EntryError as error:
+            faults += error.faults
+    if faults:
+        raise _EntryError(list(dict.fromkeys(faults)))
+    return results
 
 
 def prompt_table(prompt: Any) -> PromptTable:
@@ -116,14 +148,20 @@ def _texts(style: str, value: Any) -> str | list[str]:
 def _official(entry: Any, file: Path) -> list[Row]:
     root = file.parent.parent
     _require(entry, ("img_name", "mask_name", "prompts"))
-    if not isinstance(entry["prompts"], Mapping):
-        raise _EntryError("prompts to be a table of styles", type(entry["prompts"]).__name__)
-    image = _path(entry, "img_name", root / "images", below=True)
-    mask = _path(entry, "mask_name", root / "masks", below=True)
-    table = prompt_table(entry["prompts"])
+    image, mask, table = _all_of(
+        lambda: _path(entry, "img_name", root, "images"),
+        lambda: _path(entry, "mask_name", root, "masks"),
+        lambda: prompt_table(_table(entry["prompts"])),
+    )
     dataset = root.resolve().name
     patient = dataset_card(dataset).patient(entry["img_name"]) if dataset in known_datasets() else None
     return [Row(image, mask, table, official_tags(dataset, table), box=_box(entry.get("bbox")), patient=patient)]
+
+
+def _table(prompts: Any) -> Any:
+    if not isinstance(prompts, Mapping):
+        raise _EntryError("prompts to be a table of styles", type(prompts).__name__)
+    return prompts
 
 
 def _box(value: Any) -> Box | None:
@@ -139,20 +177,34 @@ def _plain(entry: Any, file: Path) -> list[Row]:
     structures = entry["structures"]
     if not isinstance(structures, list) or not structures:
         raise _EntryError("structures to be a list of {mask, prompt} with at least one", repr(structures)[:60])
-    for structure in structures:
-        _require(structure, ("mask", "prompt"))
-    return [_plain_row(entry, structure, file.parent) for structure in structures]
+    return _all_of(*(partial(_structure_row, entry, structure, file.parent) for structure in structures))
+
+
+def _structure_row(entry: Mapping[str, Any], structure: Any, folder: Path) -> Row:
+    _require(structure, ("mask", "prompt"))
+    return _plain_row(entry, structure, folder)
 
 
 def _plain_row(entry: Mapping[str, Any], structure: Mapping[str, Any], folder: Path) -> Row:
-    name = structure.get("name") if structure is not entry else None
+    image, mask, (table, tags), name = _all_of(
+        lambda: _path(entry, "image", folder),
+        lambda: _path(structure, "mask", folder),
+        lambda: _prompts(entry, structure),
+        lambda: _name(structure.get("name") if structure is not entry else None),
+    )
+    patient = str(entry["patient"]).strip() if entry.get("patient") is not None else ""
+    return Row(image, mask, table, tags, name, patient=patient or None)
+
+
+def _prompts(entry: Mapping[str, Any], structure: Mapping[str, Any]) -> tuple[PromptTable, dict[str, str]]:
+    table = prompt_table(structure["prompt"])
+    return table, _tags(table, structure.get("tags") or entry.get("tags"))
+
+
+def _name(name: Any) -> str | None:
     if name is not None and not isinstance(name, str):
         raise _EntryError("name of a structure to be text", repr(name))
-    image, mask = _path(entry, "image", folder), _path(structure, "mask", folder)
-    patient = str(entry["patient"]).strip() if entry.get("patient") is not None else ""
-    table = prompt_table(structure["prompt"])
-    tags = _tags(table, structure.get("tags") or entry.get("tags"))
-    return Row(image, mask, table, tags, name, patient=patient or None)
+    return name
 
 
 def _tags(table: PromptTable, stated: Any) -> dict[str, str]:
@@ -170,56 +222,22 @@ def _require(entry: Any, keys: tuple[str, ...]) -> None:
         raise _EntryError(f"the keys {', '.join(keys)}", f"no {', '.join(missing)} among {', '.join(map(str, entry))}")
 
 
-def _path(entry: Mapping[str, Any], key: str, folder: Path, below: bool = False) -> Path:
-    if not isinstance(entry[key], str) or not entry[key].strip():
-        raise _EntryError(f"{key} to be a path", repr(entry[key]))
-    if ".." in entry[key].replace("\\", "/").split("/"):
-        raise _EntryError(f"{key} to be a path without '..' (write the whole path instead)", repr(entry[key]))
-    if below and PurePosixPath(entry[key]).is_absolute():
-        raise _EntryError(f"{key} to be a name below {folder.name}/", repr(entry[key]))
+def _path(entry: Mapping[str, Any], key: str, folder: Path, below: str = "") -> Path:
+    """The file that an entry names, in ``folder`` or in a folder ``below`` it."""
+    text = entry[key]
+    if not isinstance(text, str) or not text.strip():
+        raise _EntryError(f"{key} to be a path", repr(text))
+    if ".." in text.replace("\\", "/").split("/"):
+        raise _EntryError(f"{key} to be a path without '..' (write the whole path instead)", repr(text))
+    if below and PurePosixPath(text.replace("\\", "/")).is_absolute():
+        raise _EntryError(f"{key} to be a name below {below}/", repr(text))
     try:
-        return find_file(folder, entry[key])
+        return find_file(folder, f"{below}/{text}" if below else text)
     except PathNotFoundError as error:
-        raise _EntryError(f"{key} to be a file", f"{entry[key]!r}: {error}") from error
+        raise _EntryError(f"{key} to be a file", f"{text!r}: {error}") from error
 
 
 def _called(entry: Any) -> str:
     """The image of a faulty entry, to find it in a list that is edited by hand."""
     name = entry.get("image", entry.get("img_name")) if isinstance(entry, Mapping) else None
     return f" ({name})" if name else ""
-
-
-def _text(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8-sig")  # spreadsheets put a byte order mark first
-    except UnicodeDecodeError as error:
-        raise DatasetProblems([Problem(str(file), "text in UTF-8", f"byte {error.start} in another coding")]) from error
-    if not text.strip():
-        raise DatasetProblems([Problem(str(file), "a list of records", "an empty file")])
-    return text
-
-
-def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        entries = json.loads(_text(file))
-    except json.JSONDecodeError as error:
-        found = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise DatasetProblems([Problem(str(file), "valid JSON", found)]) from error
-    if not isinstance(entries, list):
-        raise DatasetProblems([Problem(str(file), "a JSON list of records", type(entries).__name__)])
-    for number, entry in enumerate(entries, 1):
-        yield f"record {number}", entry
-
-
-def _csv_entries(file: Path) -> Iterator[tuple[str, Any]]:
-    text = _text(file)
-    try:
-        (number, header), *lines = table_lines(text, by_hand=True)
-    except TableError as error:
-        raise DatasetProblems([Problem(str(file), "a table", str(error))]) from error
-    if not set(COLUMNS) <= set(header):
-        expected = f"the columns {', '.join(COLUMNS)} with commas, semicolons or tabs"
-        raise DatasetProblems([Problem(f"{file}, line {number}", expected, text.strip().partition("\n")[0].strip())])
-    for number, cells in lines:
-        # the bare cells, which no reader of entries takes, if their number is wrong
-        yield f"line {number}", dict(zip(header, cells, strict=True)) if len(cells) == len(header) else cells

@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import recognise, recognise_archive
+from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
 
 __all__ = [
@@ -67,9 +70,9 @@ def find_source(dataset_dir: PathLike, split: str | int, dataset: str | int | No
     """
     root = _dataset_root(_folder(dataset_dir), dataset)
     lists = _lists(root)
-    files = [file for file in lists if file.stem == str(split)]
+    files = [file for file in lists if file.stem == str(split)] or [f for f in lists if _split(f) == str(split).lower()]
     if not files:
-        found = ", ".join(sorted({file.stem for file in lists}))
+        found = ", ".join(sorted({_split(file) for file in lists}))
         raise DatasetFolderError(f"unknown split {str(split)!r} in {root}, found: {found}")
     if len(files) > 1:
         raise DatasetFolderError(f"{root} has two lists of the split {str(split)!r}, {_names(files)}: keep one of them")
@@ -82,7 +85,12 @@ def _folder(dataset_dir: PathLike | int) -> Path:
 
 def list_names(dataset_dir: PathLike, dataset: str | int | None = None) -> list[str]:
     """Names of all lists of a dataset (``train``, ``val``, ...), sorted; errors as in :func:`find_source`."""
-    return sorted({file.stem for file in _lists(_dataset_root(_folder(dataset_dir), dataset))})
+    return sorted({_split(file) for file in _lists(_dataset_root(_folder(dataset_dir), dataset))})
+
+
+def _split(file: Path) -> str:
+    """The name of a list; train, val and test in any case of letters."""
+    return file.stem.lower() if file.stem.lower() in SPLITS else file.stem
 
 
 def _resembles(folder: Path) -> str:
@@ -103,16 +111,13 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 def _dataset_root(folder: Path, name: str | int | None) -> Path:
-    dataset = None if name is None else str(name)
     if not folder.is_dir():
         raise MissingFolderError(f"no such dataset folder: {folder}")
-    if dataset is None and _lists(folder):
+    if name is None and _lists(folder):
         return folder
     known = sorted(child.name for child in folder.iterdir() if child.is_dir() and _lists(child))
-    if dataset in known and dataset is not None:
-        return folder / dataset
-    if dataset is not None:
-        raise DatasetFolderError(f"unknown dataset {dataset!r} in {folder}, found: {', '.join(known) or 'none'}")
+    if name is not None:
+        return folder / _dataset_name(name, known, folder)
     if known:
         raise DatasetFolderError(f"{folder} holds several datasets: name one with dataset=, found: {', '.join(known)}")
     hint = _resembles(folder)
@@ -122,13 +127,37 @@ def _dataset_root(folder: Path, name: str | int | None) -> Path:
     )
 
 
+def _dataset_name(name: str | int, known: list[str], folder: Path) -> str:
+    """The folder of a dataset; a name that the command line took for a number is found by that number."""
+    if str(name) in known:
+        return str(name)
+    typed = [one for one in known if type(name) is type(_as_typed(one)) and name == _as_typed(one)]
+    if len(typed) == 1:
+        return typed[0]
+    raise DatasetFolderError(f"unknown dataset {str(name)!r} in {folder}, found: {', '.join(known) or 'none'}")
+
+
+def _as_typed(name: str) -> Any:
+    """What a command line makes of a name: 1e3 becomes 1000.0, and 007 stays as it is."""
+    try:
+        return ast.literal_eval(name)
+    except (ValueError, SyntaxError):
+        return name
+
+
 def _lists(root: Path) -> list[Path]:
     """All lists of a dataset folder; the official layout goes before plain lists beside it."""
-    official = sorted((root / ANNOTATIONS).glob("*.json"))
-    if official:
-        return official
-    plain = sorted(file for file in root.iterdir() if file.suffix in (".json", ".csv") and file.is_file())
-    return plain if any(file.stem in SPLITS for file in plain) else []
+    try:
+        annotations = find_file(root, ANNOTATIONS)
+    except PathNotFoundError as error:
+        raise DatasetFolderError(f"{root}: expected one folder {ANNOTATIONS}, found {error}") from error
+    official = _files(annotations, ".json") if annotations.is_dir() else []
+    plain = [] if official else _files(root, ".json", ".csv")
+    return official or (plain if any(_split(file) in SPLITS for file in plain) else [])
+
+
+def _files(folder: Path, *suffixes: str) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
 
 
 def _names(files: list[Path]) -> str:

@@ -143,6 +143,17 @@ def test_each_kind(kind: str, status: int, tmp_path: Path) -> None:
     assert {"error": 2, "warning": 1, "note": 0}[KINDS[kind][0]] == status
 
 
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """A faulty record hides neither the others of its list nor their files."""
+    root = simple(tmp_path / "mine")
+    save(np.tile(np.repeat([0, 1, 2], 20), (40, 1)).astype(np.uint8), root / "masks/b.png")
+    entries = [{"img_name": 7, "mask_name": "", "prompts": {"p1": 3}}, entry("b.png"), entry("nothing.png")]
+    (root / "anns/val.json").write_text(json.dumps(entries))
+    audit = audit_dataset(root)
+    assert kinds(audit) == {"list": 3, "missing": 2, "not binary": 1}
+    assert [counts.records for counts in audit.counts] == [1, 2, 1]
+
+
 def test_a_volume(tmp_path: Path) -> None:
     root = dataset(tmp_path, {"train": [entry("v.nii", "m.png")]}, skip=("v.nii",))
     (root / "images").mkdir()

@@ -146,7 +146,9 @@ EXPECTED_KEYS = "expected the keys image, mask, prompt, found no mask among imag
         ("train.json", "[]", "expected at least one record, found an empty list"),
         ("train.json", '[{"image": "a"},]', r"train\.json: expected valid JSON, found line 1, column 1\d"),
         ("train.json", {"training": []}, "expected a JSON list of records, found dict"),
-        ("train.json", '["a"]'.encode("utf-16"), "expected text in UTF-8, found byte 0"),
+        ("train.json", '["a"]'.encode("utf-16-le"), "expected valid JSON"),
+        ("train.json", b'\xff\xfe["a', "expected text in UTF-8, found byte"),
+        ("train.json", "[" * 100_000, "found lists within lists without end|expected valid JSON"),
         ("train.json", ["a.png"], r"record 1: expected a table with image, mask, prompt, found str 'a\.png'"),
         (
             "train.json",
@@ -258,6 +260,16 @@ def test_all_faulty_records_are_listed(tmp_path: Path) -> None:
     root = plain(tmp_path, [single(1), single(), single(""), single(mask=None)])
     with pytest.raises(DatasetProblems, match=r"^3 problems in the data:\n.*record 1.*\n.*record 3.*\n.*record 4.*$"):
         load_datalist(root, "train")
+
+
+def test_all_faults_of_a_record_are_listed(tmp_path: Path) -> None:
+    root = plain(tmp_path, [single(1, image="../a.png", mask=""), structures("left") | {"image": 3}, single()])
+    with pytest.raises(DatasetProblems) as caught:
+        load_datalist(root, "train")
+    expected = ["image to be a path without", "mask to be a path", "prompt p1 to be text", "image to be a path"]
+    assert [
+        problem.expected[: len(text)] for problem, text in zip(caught.value.problems, expected, strict=True)
+    ] == expected
 
 
 def test_a_list_of_another_layout_gives_one_line(tmp_path: Path) -> None:

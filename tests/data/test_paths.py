@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_vlsm.data import DatasetProblems, load_datalist
+from monai_vlsm.data import DatasetProblems, load_datalist, load_images
 from monai_vlsm.data.paths import PathNotFoundError, find_file
+from monai_vlsm.data.sources import list_names
 
 COMPOSED, APART = (unicodedata.normalize(form, "fêmur é.png") for form in ("NFC", "NFD"))
 CASES = {  # as written in the list, as on the disk
@@ -92,3 +93,60 @@ def test_the_record_is_named(tmp_path: Path) -> None:
 def test_names_that_are_numbers(name: int | str, split: int | str, tmp_path: Path) -> None:
     dataset(dataset(tmp_path / "2018"), "1")
     assert load_datalist(tmp_path, split, name)[0]["dataset"] == "2018"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("1e3", 1000.0), ("0x10", 16), ("1_000", 1000), ("True", True), ("007", "007"), ("2018.10", 2018.1), ("-1", -1)],
+)
+def test_names_that_a_command_line_takes_for_another_number(folder: str, name: float | str, tmp_path: Path) -> None:
+    dataset(tmp_path / folder)
+    dataset(tmp_path / "other")
+    assert load_datalist(tmp_path, "train", name)[0]["dataset"] == folder  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [7, 1, "7", "1e3 "])
+def test_another_number_is_another_name(name: int | str, tmp_path: Path) -> None:
+    for folder in ("007", "True", "1e3"):
+        dataset(tmp_path / folder)
+    with pytest.raises(ValueError, match=f"unknown dataset '{name}' in .*, found: 007, 1e3, True"):
+        load_datalist(tmp_path, "train", name)
+
+
+def test_two_names_of_one_number(tmp_path: Path) -> None:
+    dataset(tmp_path / "1e3")
+    dataset(tmp_path / "1000.0")
+    assert load_datalist(tmp_path, "train", 1000.0)[0]["dataset"] == "1000.0"  # type: ignore[arg-type]
+    (tmp_path / "1000.0").rename(tmp_path / "1000.00")
+    with pytest.raises(ValueError, match=r"unknown dataset '1000\.0' in .*, found: 1000\.00, 1e3"):
+        load_datalist(tmp_path, "train", 1000.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["Train.json", "TRAIN.JSON", "train.JSON"])
+def test_names_of_lists_in_any_case(name: str, tmp_path: Path) -> None:
+    dataset(tmp_path)
+    (tmp_path / "train.json").rename(tmp_path / name)
+    assert len(load_datalist(tmp_path, "train")) == 1
+    assert list_names(tmp_path) == ["train"]
+    with pytest.raises(ValueError, match=r"unknown split 'val' in .*, found: train"):
+        load_datalist(tmp_path, "val")
+
+
+def test_folders_of_the_official_layout_in_any_case(tmp_path: Path) -> None:
+    dataset(tmp_path / "Images").joinpath("train.json").unlink()
+    dataset(tmp_path / "MASKS").joinpath("train.json").unlink()
+    (tmp_path / "Anns").mkdir()
+    entry = {"img_name": "A.png", "mask_name": "m.PNG", "prompts": {"p1": "x"}}
+    (tmp_path / "Anns" / "train.json").write_text(json.dumps([entry]))
+    (record,) = load_datalist(tmp_path, "train")
+    assert (Path(record["image"]), Path(record["label"])) == (tmp_path / "Images/a.png", tmp_path / "MASKS/m.png")
+    (tmp_path / "ANNS").mkdir()
+    with pytest.raises(ValueError, match=r"expected one folder anns, found no such file, and several .*: ANNS, Anns"):
+        load_datalist(tmp_path, "train")
+
+
+def test_a_folder_that_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset(tmp_path / "2018")
+    monkeypatch.chdir(tmp_path)
+    assert len(load_datalist(2018, "train")) == 1  # type: ignore[arg-type]
+    assert len(load_images(2018, "polyp")) == 2  # type: ignore[arg-type]
