@@ -23,7 +23,7 @@ from monai_vlsm.handlers.calibration import CalibrationWriter
 from monai_vlsm.handlers.clip_grad import ClipGradNorm
 from monai_vlsm.handlers.curves import CurvePlot
 from monai_vlsm.handlers.early_stop import EarlyStop
-from monai_vlsm.handlers.engine_state import per_structure
+from monai_vlsm.handlers.engine_state import mean_loss, per_structure
 from monai_vlsm.handlers.epoch_seed import EpochSeed
 from monai_vlsm.handlers.existence import ExistenceWriter, ThresholdSetter
 from monai_vlsm.handlers.folder_lock import FolderInUseError, claim_folders, release_folders, require_free_folders
@@ -64,6 +64,7 @@ __all__ = [
     "ThresholdSetter",
     "TrainingState",
     "claim_folders",
+    "mean_loss",
     "per_structure",
     "release_folders",
     "remove_probes",

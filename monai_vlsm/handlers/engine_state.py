@@ -13,7 +13,15 @@ import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 
-__all__ = ["EpochLoss", "batch_names", "is_best_epoch", "per_structure", "scalar_metrics", "validated_in"]
+__all__ = [
+    "EpochLoss",
+    "batch_names",
+    "is_best_epoch",
+    "mean_loss",
+    "per_structure",
+    "scalar_metrics",
+    "validated_in",
+]
 
 
 def validated_in(evaluator: Workflow | None, epoch: int) -> bool:
@@ -75,6 +83,17 @@ def batch_names(batch: Any) -> list[str]:
     if names is None:
         names = getattr(batch.get("image"), "meta", {}).get("filename_or_obj", [])
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+def mean_loss(output: Any) -> float:
+    """The loss of a training iteration, mean over all processes, all of which must ask: for ``output_transform``.
+
+    Args:
+        output: of a trainer, with ``loss``.
+    """
+    first = output[0] if isinstance(output, list) else output
+    loss = float(torch.as_tensor(first["loss"]).detach())
+    return float(idist.all_reduce(loss)) / idist.get_world_size() if idist.get_world_size() > 1 else loss
 
 
 class EpochLoss:

@@ -16,7 +16,7 @@ from monai.handlers import ValidationHandler
 
 from monai_vlsm.errors import UserError
 from monai_vlsm.handlers import EarlyStop, ResumeError, TrainingState
-from monai_vlsm.handlers.engine_state import EpochLoss
+from monai_vlsm.handlers.engine_state import EpochLoss, mean_loss
 from monai_vlsm.handlers.random_state import get_random_state, set_random_state
 from tests.handlers import toy
 
@@ -318,16 +318,17 @@ def test_random_state_round_trip(tmp_path: Path) -> None:
 def _mean_as_rank(rank: int, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     engine: Any = Engine(lambda _, loss: {"loss": loss})
-    loss = EpochLoss()
+    loss, each = EpochLoss(), []
     loss.attach(engine)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: each.append(mean_loss(engine.state.output)))
     engine.run([[1.0, 2.0], [6.0, 7.0]][rank], max_epochs=2)
-    (folder / f"{rank}").write_text(str(loss.mean))
+    (folder / f"{rank}").write_text(f"{loss.mean} {each}")
     torch.distributed.destroy_process_group()
 
 
 def test_the_loss_is_the_mean_over_processes(tmp_path: Path) -> None:
     torch.multiprocessing.start_processes(_mean_as_rank, args=(tmp_path,), nprocs=2, start_method="fork")
-    assert [(tmp_path / name).read_text() for name in "01"] == ["4.0", "4.0"]
+    assert [(tmp_path / name).read_text() for name in "01"] == ["4.0 [3.5, 4.5, 3.5, 4.5]"] * 2
 
 
 def _train_as_rank(rank: int, folder: Path) -> None:
