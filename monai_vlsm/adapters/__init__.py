@@ -7,7 +7,7 @@ from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.content import SETTINGS_KEY, ModelMismatchError, checked_content, seal
 from monai_vlsm.adapters.dense import DenseAdaptation
-from monai_vlsm.adapters.files import ModelNotFoundError, read_model, read_settings
+from monai_vlsm.adapters.files import ModelNotFoundError, read_model, read_settings, trained_settings
 from monai_vlsm.adapters.finetuning import FineTuning
 from monai_vlsm.adapters.kinds import build_adaptation
 from monai_vlsm.adapters.parameters import (
@@ -45,4 +45,5 @@ __all__ = [
     "read_settings",
     "seal",
     "trainable_parameters",
+    "trained_settings",
 ]

@@ -13,7 +13,7 @@ import torch
 from monai_vlsm.adapters.content import SETTINGS_KEY, ModelMismatchError, checked_content, no_model
 from monai_vlsm.errors import UserError
 
-__all__ = ["ModelNotFoundError", "read_model", "read_settings"]
+__all__ = ["ModelNotFoundError", "read_model", "read_settings", "trained_settings"]
 
 
 class ModelNotFoundError(UserError, FileNotFoundError):
@@ -63,6 +63,19 @@ def read_settings(path: str | Path) -> dict[str, Any] | None:
         return None
     settings: dict[str, Any] = read_model(path)[SETTINGS_KEY]
     return settings
+
+
+def trained_settings(path: str | Path | None) -> dict[str, Any]:
+    """The settings of a model that training starts from, see `read_settings`; none without one.
+
+    Args:
+        path: a ``model.pt``, or None.
+
+    Raises:
+        ModelNotFoundError: when there is no such file.
+        ModelMismatchError: when the file is not one that `TrainedState` wrote.
+    """
+    return read_model(path)[SETTINGS_KEY] if path else {}
 
 
 def _load(path: str | Path) -> Any:

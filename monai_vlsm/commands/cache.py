@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monai_vlsm.errors import UserError
+
 __all__ = ["add"]
 
 
@@ -25,11 +27,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action.set_defaults(run=run)
 
 
+def _folder(given: Path | None, default: str) -> Path:
+    if given is not None and given.exists() and not given.is_dir():
+        raise UserError(f"{given} is no folder; give the cache_dir of a training, or nothing for that of the bundles")
+    return given or Path(default)
+
+
 def _info(args: argparse.Namespace) -> int:
     from monai_vlsm.caches import default_folder, describe_cache, picture_files
     from monai_vlsm.caches.store import readable
 
-    folder = args.folder or Path(default_folder())
+    folder = _folder(args.folder, default_folder())
     stores = describe_cache(folder / "features")
     for store in stores:
         about = store.settings
@@ -47,7 +55,7 @@ def _clear(args: argparse.Namespace) -> int:
     from monai_vlsm.caches import clear_cache, default_folder, picture_files
     from monai_vlsm.caches.store import readable
 
-    folder = args.folder or Path(default_folder())
+    folder = _folder(args.folder, default_folder())
     freed = clear_cache(folder / "features")
     for file in picture_files(folder / "pictures"):
         freed += file.stat().st_size

@@ -38,6 +38,10 @@ class NotFrozenError(UserError, ValueError):
     """Results of an encoder were to be kept, but the encoder trains or the network cannot run it alone."""
 
 
+class ImageSizeError(UserError, ValueError):
+    """A size of images that a network cannot take."""
+
+
 class PromptedNet(nn.Module, ABC):
     """A network that segments what a text names, in three stages: `encode_image`, `encode_text`, `decode`.
 
@@ -229,8 +233,8 @@ class PromptedNet(nn.Module, ABC):
     def _check_size(self, size: int) -> None:
         if size < self.stride or size % self.stride:
             lower = max(size // self.stride, 1) * self.stride
-            raise ValueError(
-                f"image size must be a multiple of {self.stride} for {type(self).__name__} on {self.backbone}, "
+            raise ImageSizeError(
+                f"image_size must be a multiple of {self.stride} for {type(self).__name__} on {self.backbone}, "
                 f"got {size}; the nearest are {lower} and {lower + self.stride}"
             )
 

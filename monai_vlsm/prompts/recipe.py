@@ -72,7 +72,7 @@ def load_recipe(source: str | Path) -> Recipe:
         raise RecipeError(f"no such recipe file: {path}; recipes by name are {', '.join(built_in_recipes())}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: expected YAML in UTF-8, found {' '.join(str(error).split())}") from error
     return _Reader(str(path)).recipe(values, path.parent)
 

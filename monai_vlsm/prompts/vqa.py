@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from monai_vlsm.errors import UserError
+
 __all__ = ["QUESTIONS", "ask_about", "boxed", "load_answerer"]
 
 Answerer = Callable[[Image.Image, str], str]
@@ -25,15 +27,26 @@ QUESTIONS = {
 GREEN = (0, 255, 0)
 
 
+class AnswererError(UserError, ValueError):
+    """A model that should answer questions and cannot be had."""
+
+
 def load_answerer(model: str) -> Answerer:
     """A function that answers a question about a picture with a model from the Hugging Face Hub or a local folder.
 
     Args:
         model: name or folder of a model for the "image-text-to-text" pipeline.
+
+    Raises:
+        AnswererError: a model that cannot be had.
     """
     from transformers import pipeline  # takes seconds, and only this needs it
 
-    return _Pipeline(pipeline("image-text-to-text", model=model))
+    try:
+        return _Pipeline(pipeline("image-text-to-text", model=model))
+    except (OSError, ValueError, KeyError) as error:  # not found, offline, no such kind of model
+        reason = str(error).partition("\n")[0]
+        raise AnswererError(f"no model {model!r} for --vqa: {reason} Give a name on the Hub, or a folder") from error
 
 
 class _Pipeline:

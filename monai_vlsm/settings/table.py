@@ -86,6 +86,8 @@ SAME_AS = {
     "probing::dataloader::batch_size": "batch_size",
     "probing::dataloader::num_workers": "num_workers",
     "dataloader::batch_size": "batch_size",
+    "network_def::attention": "attention",
+    "network_def::image_size": "image_size",
     "optimizer::lr": "learning_rate",
 }
 """Ids inside the parts of a config that people set, to the setting whose rule holds there."""

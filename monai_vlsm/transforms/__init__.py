@@ -37,7 +37,7 @@ from monai_vlsm.transforms.select import (
     SelectPromptd,
     SelectPromptDict,
 )
-from monai_vlsm.transforms.styles import in_styles
+from monai_vlsm.transforms.styles import in_styles, require_style
 from monai_vlsm.transforms.tokens import TokenizePrompt, TokenizePromptD, TokenizePromptd, TokenizePromptDict
 
 __all__ = [
@@ -85,4 +85,5 @@ __all__ = [
     "TokenizePromptd",
     "existence_scores",
     "in_styles",
+    "require_style",
 ]

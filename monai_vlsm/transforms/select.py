@@ -21,6 +21,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable, Transform
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import prompt_tag
 from monai_vlsm.transforms.naming import record_name
 
@@ -33,6 +34,7 @@ __all__ = [
     "SelectPromptD",
     "SelectPromptDict",
     "SelectPromptd",
+    "StyleError",
 ]
 
 EMPTY_STYLE = "p0"
@@ -40,15 +42,19 @@ TAGS_KEY, DATASET_KEY = "tags", "dataset"
 Choice = tuple[str, str]  # style and text; the style of a text that was given as such is empty
 
 
+class StyleError(UserError, ValueError):
+    """A style of prompts that a record does not have, or without any text."""
+
+
 def texts_of_style(table: Mapping[str, Any], style: str, name: str) -> list[str]:
     """The alternative texts of one style of a prompt table, always as a list.
 
     Raises:
-        ValueError: unknown style (the styles that the table has are listed), or a style without any text.
+        StyleError: (a ValueError) unknown style (the styles that the table has are listed), or one without any text.
         TypeError: a value that is neither a text nor a list of texts.
     """
     if style not in table:
-        raise ValueError(
+        raise StyleError(
             f"record {name!r}: no prompt of style {style!r}; it has {', '.join(map(str, table)) or 'none'}"
         )
     texts = [table[style]] if isinstance(table[style], str) else table[style]
@@ -57,7 +63,7 @@ def texts_of_style(table: Mapping[str, Any], style: str, name: str) -> list[str]
             f"record {name!r}: prompts of style {style!r} must be a text or a list of texts, got {short(table[style])}"
         )
     if not texts:
-        raise ValueError(f"record {name!r}: the list of prompts of style {style!r} is empty")
+        raise StyleError(f"record {name!r}: the list of prompts of style {style!r} is empty")
     return list(texts)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from monai_vlsm.commands.shipped import finding_rules, shipped
 from monai_vlsm.data.catalogue import known_datasets
 from monai_vlsm.data.findings import BOX_TOLERANCE, KINDS
 from monai_vlsm.prompts import built_in_recipes
+from monai_vlsm.samples import sample_dir
 
 HELP = """
 import sys
@@ -115,6 +117,68 @@ def test_wrong_words(
     assert end.value.code == 2
     assert text.startswith("error: ") and text.count("\n") == 1 and "--help" in text and "_share" not in text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("data show nothing", "unknown dataset 'nothing'"),
+        ("data check nowhere", "no such dataset folder: nowhere"),
+        ("data check empty", "holds no dataset"),
+        ("data check file.txt", "file.txt"),
+        ("data check empty --json empty", "--json must be a file, got the folder empty"),
+        ("data prepare nothing --source x --annotations y --output z", "unknown dataset 'nothing'"),
+        ("data prepare busi --source nowhere --annotations empty --output z", "no official lists of busi in empty"),
+        ("data prompts empty --recipe nothing", "no such recipe file: nothing"),
+        ("data prompts empty --recipe empty", "no such recipe file: empty"),
+        ("data prompts empty --recipe deep/train.json", "expected YAML"),
+        ("data prompts empty --recipe file.txt", "the recipe must be a table"),
+        ("data prompts empty --recipe polyp --vqa nothing", "no model 'nothing' for --vqa"),
+        ("report nowhere", "nowhere does not exist"),
+        ("report file.txt", "file.txt is a file"),
+        ("predict nowhere --prompt a --adapters bad.pt", "no such file or folder: nowhere"),
+        ("predict scan.png --prompt a --adapters none.pt", "no model file at none.pt"),
+        ("predict scan.png --prompt a --adapters bad.pt", "bad.pt is not a model file"),
+        ("predict scan.png --prompt a --adapters empty", "it is a folder"),
+        ("predict scan.png --prompt a --adapters bad.pt --window 5 1", "LOW below HIGH, got 5 1"),
+        ("predict scan.png --prompt a --adapters bad.pt --window nan 1", "LOW below HIGH, got nan 1"),
+        ("predict scan.png --prompt a --adapters bad.pt --device gpu", "gpu"),
+        ("predict scan.png --prompt a --adapters bad.pt --device cuda:99", "no device 'cuda:99' here"),
+        ("predict scan.png --prompt a --adapters bad.pt --device meta", "no device 'meta' here"),
+        ("predict scan.png --prompt a --adapters bad.pt --output file.txt", "file.txt"),
+        ("adapters list nowhere", "no folder nowhere"),
+        ("adapters info nowhere", "no model file at nowhere"),
+        ("adapters info bad.pt", "bad.pt is not a model file"),
+        ("adapters check bad.pt", "bad.pt is not a model file"),
+        ("export none.pt --output o", "no model file at none.pt"),
+        ("export bad.pt --output o", "bad.pt is not a model file"),
+        ("push none.pt a/b --preview p", "no model file at none.pt"),
+        ("push bad.pt a/b --preview p", "bad.pt is not a model file"),
+        ("pull name --output o", "'name' has no owner"),
+        ("pull a/b --output file.txt", "file.txt is a file"),
+        ("label --output file.txt", "file.txt is in use"),
+        ("label --output o --bundle empty", "is no trained bundle"),
+        ("label --output o --adapters bad.pt", "bad.pt"),
+        ("cache info file.txt", "file.txt is no folder"),
+        ("cache clear file.txt", "file.txt is no folder"),
+    ],
+)
+def test_wrong_arguments(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "deep"):
+        Path(folder).mkdir()
+    Path("file.txt").write_text("hello")
+    Path("bad.pt").write_bytes(b"nonsense")
+    Path("deep", "train.json").write_text("[" * 100_000)
+    shutil.copy(next(sample_dir().glob("images/*.png")), "scan.png")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words.split()) in (1, 2)
+    text = capsys.readouterr().err
+    error = text[text.index("error: ") :].replace(":\n  ", ": ", 1)  # a list of problems with one entry
+    assert message in error and error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
