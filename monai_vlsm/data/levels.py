@@ -21,6 +21,9 @@ LABELS_MAX = 20  # up to here, more than two whole numbers are labels: edges hav
 FEW = 16  # values that a label map of large numbers or of grey may have; smooth masks have more
 OFF_EDGE = 0.25  # of the pixels in between, that may be darkest or brightest among their neighbours
 NOISE = 0.08  # of the highest value, within which a former JPEG has values at both ends
+FAINT = 0.1  # of the highest value, up to which something of a smooth mask may be an echo of its edges
+DIM = 0.25  # and up to which thin things are held to be no part of what they touch
+ECHO = 16  # pixels from a structure within which a former JPEG has dim values, since it is made of blocks
 CLASSES = 0.5  # of the pixels in between, from which on areas of one value make a label map of many values
 
 EIGHT = np.ones((3, 3), bool)
@@ -35,24 +38,47 @@ def label_fault(values: np.ndarray) -> str | None:
     like. Masks of more than 16 values, and those that were a JPEG, may be smooth: :func:`between_fault`.
 
     Args:
-        values: ``(rows, columns)``, finite floats of at least 0.
+        values: ``(rows, columns)``, finite and at least 0.
     """
-    high = values.max()
-    levels = np.unique(values)
-    if len(levels) > 2 and high <= LABELS_MAX and (levels == np.round(levels)).all():
+    levels, ranks = _ranked(values)
+    if len(levels) > 2 and levels[-1] <= LABELS_MAX and (levels == np.round(levels)).all():
         return _label_map(values)
-    former_jpeg = _was_lossy(levels)
-    merged = np.where(values > SAME * high, high, values)
-    levels = np.unique(merged)
-    if len(levels) <= 2:
+    top = int(np.searchsorted(levels, SAME * levels[-1], "right"))  # from here on, values count as the highest
+    if top <= 1:
         return None
-    between = (merged > levels[0]) & (merged < high)
-    smooth = len(levels) > FEW or former_jpeg
-    if smooth and _flat(merged, between).sum() < CLASSES * between.sum():
-        return between_fault(values) or _lost(values, values > high / 4)
-    if smooth or _off_edge(merged, between):
+    ranks = np.minimum(ranks, top)
+    darkest, brightest = _neighbours(ranks)
+    between = (ranks > 0) & (ranks < top)
+    flat = between & (darkest == brightest)
+    smooth = top >= FEW or _was_lossy(levels)
+    if smooth and flat.sum() < CLASSES * between.sum():
+        reach = ECHO if _was_lossy(levels) else 0
+        return between_fault(values) or next(
+            filter(None, (_lost(values, share, reach) for share in (FAINT, DIM))), None
+        )
+    off_edge = between & ((darkest == ranks) | (brightest == ranks))
+    if smooth or flat.any() or off_edge.sum() > OFF_EDGE * between.sum():
         return _label_map(values)
-    return _lost(merged, merged > levels[0])
+    return _lost(values, float(levels[0] / levels[-1]))
+
+
+def _ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values in order, and the place of each pixel's value among them."""
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        levels, ranks = np.unique(values, return_inverse=True)
+        return levels, ranks.reshape(values.shape)
+    there = np.bincount(values.ravel(), minlength=256) > 0  # quicker than sorting
+    places = np.cumsum(there) - 1
+    return np.flatnonzero(there), (places.astype(np.uint8) if places[-1] < 256 else places)[values]
+
+
+def _neighbours(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest of each pixel and its eight neighbours."""
+    if ranks.max() > 255:
+        return ndimage.minimum_filter(ranks, 3, mode="nearest"), ndimage.maximum_filter(ranks, 3, mode="nearest")
+    picture = Image.fromarray(ranks.astype(np.uint8))  # Pillow is quicker
+    lowest, highest = picture.filter(ImageFilter.MinFilter(3)), picture.filter(ImageFilter.MaxFilter(3))
+    return np.asarray(lowest), np.asarray(highest)
 
 
 def between_fault(values: np.ndarray) -> str | None:
@@ -90,36 +116,29 @@ def _was_lossy(levels: np.ndarray) -> bool:
     """Whether several values near both ends tell that the file was a JPEG before."""
     span = NOISE * levels[-1]
     dark, bright = levels[levels < levels[0] + span], levels[levels > levels[-1] - span]
-    noise = len(dark) - 1, len(bright)  # the brightest are one value already
+    noise = len(dark) - 1, len(bright) - 1
     return min(noise) >= 1 and sum(noise) >= 3
 
 
-def _flat(values: np.ndarray, between: np.ndarray) -> np.ndarray:
-    """Pixels in between whose eight neighbours have their value."""
-    return between & (_neighbours(values, ndimage.minimum_filter) == _neighbours(values, ndimage.maximum_filter))
+def _lost(values: np.ndarray, share: float, reach: int = 0) -> str | None:
+    """Say what of the structures would be nothing, since they are nowhere brighter than half of the brightest.
 
-
-def _off_edge(values: np.ndarray, between: np.ndarray) -> bool:
-    darkest, brightest = (_neighbours(values, kind) for kind in (ndimage.minimum_filter, ndimage.maximum_filter))
-    if (between & (darkest == brightest)).any():
-        return True
-    off = between & ((darkest == values) | (brightest == values))
-    return bool(off.sum() > OFF_EDGE * between.sum())
-
-
-def _neighbours(values: np.ndarray, kind: object) -> np.ndarray:
-    found: np.ndarray = kind(values, size=3, mode="nearest")  # type: ignore[operator]
-    return found
-
-
-def _lost(values: np.ndarray, there: np.ndarray) -> str | None:
-    """Say what of the structures would be nothing, since they are nowhere brighter than half of the brightest."""
-    labels, count = ndimage.label(there, EIGHT)
-    brightest = ndimage.maximum(values, labels, np.arange(1, count + 1))
-    lost = int((brightest <= values.max() / 2).sum())
-    if not lost:
+    Args:
+        values: of the mask.
+        share: of the highest value, above which pixels are something.
+        reach: pixels from what is brighter than half, within which dim things are nothing.
+    """
+    high = values.max()
+    labels, count = ndimage.label(values > share * high, EIGHT)
+    index = np.arange(1, count + 1)
+    brightest = ndimage.maximum(values, labels, index)
+    lost = brightest <= high / 2
+    if reach and lost.any():
+        near = ndimage.maximum_filter(values > high / 2, 2 * reach + 1)
+        lost &= (brightest > DIM * high) | (ndimage.maximum(near, labels, index) == 0)
+    if not lost.any():
         return None
-    which = f"{lost} of {count} structures that are nowhere brighter than half of the brightest and would be lost"
+    which = f"{lost.sum()} of {count} structures that are nowhere brighter than half of the brightest and would be lost"
     return f"{which}, {populated(values)}; save the mask with 0 and 1"
 
 

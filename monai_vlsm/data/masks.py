@@ -18,6 +18,8 @@ NOISE_MIN, NOISE_MAX = 2, 20
 """A largest value in this range is what lossy compression makes of an empty mask."""
 NOISE_SHARE = 0.002  # of the picture, that noise may cover above half of its largest value
 
+DIM = 10  # times darker than the brightest, what a colour is not told of
+
 
 def mask_channel(array: np.ndarray) -> np.ndarray:
     """One channel of a mask picture: the brightest of the colour channels at each pixel.
@@ -88,14 +90,15 @@ def binary_fault(array: np.ndarray, lossy: bool = False) -> str | None:
         return None
     if low > high / 4:
         return f"no dark background: values from {low:g} to {high:g}"
-    return _level_fault(values, high, lossy) or (
-        colour_fault(array, values > high / 2, lossy) if array.ndim == 3 else None
-    )
+    levels = _level_fault(values, high) if lossy else label_fault(channel)
+    if array.ndim == 2:
+        return levels
+    # classes of unequal brightness have their colours named too
+    return colour_fault(array, values > (high / DIM if levels else high / 2), lossy) or levels
 
 
-def _level_fault(values: np.ndarray, high: float, lossy: bool) -> str | None:
-    if not lossy:
-        return label_fault(values)
+def _level_fault(values: np.ndarray, high: float) -> str | None:
+    """The same after lossy compression."""
     if NOISE_MIN <= high <= NOISE_MAX:
         return f"a label map, {populated(values)}; write one mask for each value"
     return between_fault(values)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from monai_vlsm.data import PictureReader, binary_fault, mask_channel, masks
 from monai_vlsm.transforms import BinarizeMask
@@ -167,6 +167,47 @@ def test_a_second_class_of_any_size_is_told(organ: float, other: float, dtype: s
     assert fault.startswith("a label map, 3 values: 0 (") and fault.endswith("; write one mask for each value")
 
 
+@pytest.mark.parametrize("values", [(1, 2), (1, 2, 3, 4), (200, 1), (100, 101)])
+@pytest.mark.parametrize("size", [1, 3])
+def test_several_small_classes_are_told(values: tuple[int, ...], size: int) -> None:
+    array = ORGAN * np.uint8(255)
+    for k, value in enumerate(values):
+        array[2 : 2 + size, 4 * k + 2 : 4 * k + 2 + size] = value
+    assert (binary_fault(array) or "binary").startswith("a label map, ")
+
+
+@pytest.mark.parametrize("value", [30, 60, 120])
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_small_class_beside_smooth_edges_is_told(value: int, size: int) -> None:
+    organ = np.pad(ORGAN * np.uint8(255), 20)
+    array = np.asarray(Image.fromarray(organ).rotate(20, Image.Resampling.BICUBIC)).copy()
+    assert binary_fault(array) is None
+    array[3 : 3 + size, 3 : 3 + size] = value
+    assert "nowhere brighter than half" in (binary_fault(array) or "binary")
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_thin_parts_that_would_be_lost_are_told(width: int) -> None:
+    """A line of a quarter of a pixel that touches an organ, and one of a whole pixel."""
+    drawing = Image.new("L", (640, 640))
+    ImageDraw.Draw(drawing).ellipse((200, 180, 450, 400), fill=255)
+    ImageDraw.Draw(drawing).line((10, 5, 620, 601), fill=255, width=width)
+    fault = binary_fault(np.asarray(drawing.resize((160, 160), Image.Resampling.BOX)))
+    assert (fault is None) == (width == 4)
+    assert fault is None or "nowhere brighter than half" in fault
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_a_former_jpeg_has_dim_values_around_its_structures(quality: int) -> None:
+    disk = Image.new("L", (200, 160))
+    ImageDraw.Draw(disk).ellipse((40, 30, 140, 120), fill=255)
+    array = jpeg(np.asarray(disk), quality)
+    assert binary_fault(array) is None
+    array = array.copy()
+    array[150:154, 190:194] = 40
+    assert "1 of " in (binary_fault(array) or "")
+
+
 def test_many_labels_are_a_label_map() -> None:
     labels = np.kron(np.arange(36).reshape(6, 6), np.ones((10, 10))).astype(np.uint8)
     assert (binary_fault(labels) or "").startswith("a label map, 36 values: ")
@@ -222,6 +263,12 @@ def test_structures_of_two_colours_at_any_width(width: int, pair: tuple[str, str
     for name in pair:
         assert f"{name} ({', '.join(map(str, COLOURS[name]))}) " in fault
         assert binary_fault(vessels(width, COLOURS[name])) is None
+
+
+@pytest.mark.parametrize("width", [1, 2, 8])
+def test_colours_of_unequal_brightness_are_named(width: int) -> None:
+    fault = binary_fault(vessels(width, COLOURS["red"], (0, 0, 90))) or "binary"
+    assert re.search(r"several colours, .*red \(255, 0, 0\)", fault) and "blue (0, 0, 90)" in fault
 
 
 def test_one_pixel_of_another_colour() -> None:
