@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "report": {"errors", "io", "names", "outputs", "prompts"},
     "samples": set(),
-    "settings": {"errors"},
+    "settings": {"adapters", "errors", "interrupts"},
     "transforms": {"backbones", "data", "drawing", "errors", "io", "names", "outputs", "prompts"},
     "kernels": set(),
     "networks": {"adapters", "backbones", "errors", "kernels"},

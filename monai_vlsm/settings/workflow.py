@@ -19,6 +19,9 @@ from monai.bundle import ConfigWorkflow
 from monai.bundle import scripts as monai_scripts
 from monai.utils import ensure_tuple
 
+from monai_vlsm.adapters import ModelNotFoundError
+from monai_vlsm.interrupts import own_process
+
 __all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "running_workflow"]
 
 _NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
@@ -74,13 +77,28 @@ def bundle_root() -> str:
 
     That of the first config file: of the running workflow, or of another function of ``monai.bundle`` such as
     ``ckpt_export``. The working folder where a program reads the config by itself: only it knows where the file lies,
-    and it sets ``bundle_root``.
+    and it sets ``bundle_root``. So must a program that makes a workflow while it works in another folder than that of
+    the bundle: which of the two it means, cannot be known.
+
+    Raises:
+        ModelNotFoundError: such a program does not set it.
     """
     workflow = running_workflow()
+    if workflow is not None and not own_process() and not _works_in(Path(workflow.config_root_path).parent):
+        raise ModelNotFoundError(
+            f"which folder models and results belong to is not known: this program works in {Path.cwd()}, and the "
+            f"config lies in {workflow.config_root_path}. Give bundle_root, the bundle's folder (--bundle_root on a "
+            "command line)"
+        )
     folder = _exported_folder() if workflow is None else Path(workflow.config_root_path)
     if folder is None:
         return "."
     return os.fspath(folder.parent if folder.name == "configs" else folder)
+
+
+def _works_in(folder: Path) -> bool:
+    """Whether a bundle lies in the working folder or, as in a checkout, below it."""
+    return Path.cwd() in (folder.resolve(), *folder.resolve().parents)
 
 
 def _exported_folder() -> Path | None:

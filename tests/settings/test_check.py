@@ -16,6 +16,7 @@ import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
+from monai_vlsm.adapters import ModelNotFoundError
 from monai_vlsm.errors import UserError
 from monai_vlsm.settings import SETTINGS, check_settings
 from monai_vlsm.settings.names import unread_names
@@ -190,13 +191,30 @@ def test_devices_are_devices() -> None:
 def test_the_root_is_the_folder_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = tmp_path / "my_exp"
     shutil.copytree(ROOT / "vlsm_dense" / "configs", mine / "configs")
+    monkeypatch.setattr("monai_vlsm.settings.workflow.own_process", lambda: True)
     made = create_workflow(config_file=str(mine / "configs" / "train.json"), logging_file=False)
     assert made.parser.get_parsed_content("ckpt_dir") == f"{mine}/models"
+    monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     made = create_workflow(config_file="my_exp/configs/train.json", logging_file=False)
     assert Path(made.parser.get_parsed_content("output_dir")) == Path("my_exp/eval")
     made = create_workflow(config_file="my_exp/configs/train.json", logging_file=False, bundle_root="other")
     assert made.parser.get_parsed_content("ckpt_dir") == "other/models"
+
+
+@pytest.mark.parametrize("config", ["train", "inference"])
+def test_a_program_that_works_elsewhere_gives_the_root(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception) as caught:
+        made = create_workflow(config_file=files(config), workflow_type="train", logging_file=False)
+        made.run()
+    error: BaseException | None = caught.value
+    while error is not None and not isinstance(error, ModelNotFoundError):
+        error = error.__cause__
+    assert "Give bundle_root" in str(error)
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_root_where_a_program_reads_the_config() -> None:
