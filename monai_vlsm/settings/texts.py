@@ -28,7 +28,13 @@ def read_text(word: str, many: bool = False) -> str | list[str]:
     Args:
         word: one word, as the shell passed it on.
         many: whether a list in brackets is several texts. Quotes inside are optional: ``[brain, white matter]``.
+
+    Raises:
+        SettingError: a list without a text, or a word that begins with ``@`` and has no quotes: it may be meant as one
+            of MONAI's references, or as a text.
     """
+    if word.startswith("@"):
+        raise SettingError(f"{word} may be a text or the name of a setting; a text is written \"'{word}'\"")
     value = _python(unquoted(word))
     if isinstance(value, str):
         return value

@@ -25,7 +25,6 @@ AS_TYPED = [
     "None",
     "$5 lesion",
     "$__import__('os').getcwd()",
-    "@liver",
     "%liver",
     "{a: b}",
     "(liver)",
@@ -68,6 +67,15 @@ def test_lists(word: str, texts: list[str]) -> None:
     assert read_text(word, many=True) == texts
     if not word.startswith("("):
         assert read_text(word) == word  # where one text is asked for, brackets are part of it
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_reference_or_a_text(many: bool) -> None:
+    with pytest.raises(
+        SettingError, match="@liver may be a text or the name of a setting; a text is written \"'@liver'\""
+    ):
+        read_text("@liver", many)
+    assert read_text("'@liver'", many) == "@liver"
 
 
 @pytest.mark.parametrize(("word", "text"), [("'[x]'", "[x]"), ('"4"', "4"), ("$'%liver'", "%liver")])
