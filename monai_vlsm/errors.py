@@ -73,7 +73,7 @@ def _plain_message(error: BaseException | None) -> str | None:
     """What the first error, on the way from one to its causes, says that the user can mend; None without one."""
     while error is not None:
         if isinstance(error, UserError):
-            return str(error)
+            return _said(error)
         if isinstance(error, OSError) and _is_of_disk(error):
             return (
                 f"cannot write {error.filename or 'a file'}: {error.strerror}; what was written before is whole. "
@@ -81,6 +81,14 @@ def _plain_message(error: BaseException | None) -> str | None:
             )
         error = error.__cause__
     return None
+
+
+def _said(error: UserError) -> str:
+    """The message of an error; torch puts a traceback into that of one which comes from a worker of a loader."""
+    text = str(error)
+    if text.startswith("Caught ") and " worker process " in text.partition("\n")[0]:
+        return text.rpartition(f"{type(error).__name__}: ")[2].strip()
+    return text
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from ignite.engine import Engine
+from torch.utils.data import DataLoader, Dataset
 
 from monai_vlsm import errors
 from monai_vlsm.errors import UserError, show_user_errors_plainly
@@ -39,6 +40,27 @@ def test_user_error_without_traceback() -> None:
     result = run("Missing")
     assert result.returncode == 1
     assert result.stderr.strip() == "error: three masks are missing\n  a.png"
+
+
+class _UnreadableError(UserError, ValueError):
+    pass
+
+
+class _Data(Dataset[int]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        raise _UnreadableError("two files are wrong\n  a.png: empty\n  b.png: ValueError: empty")
+
+
+@pytest.mark.usefixtures("own_program")
+def test_an_error_of_a_worker_is_as_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(_UnreadableError) as caught:
+        next(iter(DataLoader(_Data(), num_workers=1)))
+    assert "Traceback" in str(caught.value)
+    sys.excepthook(type(caught.value), caught.value, None)
+    assert capsys.readouterr().err.strip() == "error: two files are wrong\n  a.png: empty\n  b.png: ValueError: empty"
 
 
 @pytest.fixture
