@@ -18,6 +18,7 @@ from tests.serving.images import write_images, write_model
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)  # whatever other tests drew before
     network = CLIPSegNet("clipseg-mini", DenseAdaptation("vl", width=4))
     return str(write_model(network, tmp_path_factory.mktemp("model") / "model.pt"))
 

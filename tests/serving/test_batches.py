@@ -31,6 +31,7 @@ INFERENCE = Path(__file__).parents[2] / "bundles" / "vlsm_dense" / "configs" / "
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)  # whatever other tests drew before
     network = CLIPSegNet("clipseg-mini", DenseAdaptation("vl", width=4), default_prompt="brain")
     return write_model(network, tmp_path_factory.mktemp("model") / "model.pt")
 

@@ -11,6 +11,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from monai_vlsm.adapters import DenseAdaptation, ModelNotFoundError
@@ -32,6 +33,7 @@ from tests.serving.images import write_images, write_model, write_singular
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)  # whatever other tests drew before
     network = CLIPSegNet("clipseg-mini", DenseAdaptation("vl", width=4), default_prompt="brain")
     network.existence_threshold = 0.125
     return write_model(network, tmp_path_factory.mktemp("model") / "model.pt")
