@@ -16,7 +16,7 @@ from monai_vlsm.settings.kinds import Kind
 from monai_vlsm.settings.names import require_known_names
 from monai_vlsm.settings.table import SAME_AS, SETTINGS, SettingError, checked
 from monai_vlsm.settings.texts import literal, read_text, unquoted
-from monai_vlsm.settings.workflow import config_files, given, initialized_workflow
+from monai_vlsm.settings.workflow import config_files, given, initialized_workflow, root_is_known
 
 __all__ = ["check_settings"]
 
@@ -88,8 +88,12 @@ def _given(workflow: ConfigWorkflow, name: str, given: Mapping[str, Any]) -> Any
 
 
 def _put_root(workflow: ConfigWorkflow) -> None:
-    """Write down the folder of the bundle, which is known only while the workflow runs."""
-    if "bundle_root" in workflow.parser:
+    """Write down the folder of the bundle, which is known only while the workflow runs.
+
+    Where it is not known at all, whatever needs it raises the error.
+    """
+    given_root = not _computed(workflow.parser.get("bundle_root"))
+    if "bundle_root" in workflow.parser and (given_root or root_is_known(workflow)):
         workflow.parser["bundle_root"] = literal(str(_evaluated(workflow, "bundle_root")))
 
 

@@ -22,7 +22,7 @@ from monai.utils import ensure_tuple
 from monai_vlsm.adapters import ModelNotFoundError
 from monai_vlsm.interrupts import own_process
 
-__all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "running_workflow"]
+__all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "root_is_known", "running_workflow"]
 
 _NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
 _NOT_SETTINGS |= {"properties_path", "init_id", "run_id", "final_id"}
@@ -84,7 +84,7 @@ def bundle_root() -> str:
         ModelNotFoundError: such a program does not set it.
     """
     workflow = running_workflow()
-    if workflow is not None and not own_process() and not _works_in(Path(workflow.config_root_path).parent):
+    if workflow is not None and not root_is_known(workflow):
         raise ModelNotFoundError(
             f"which folder models and results belong to is not known: this program works in {Path.cwd()}, and the "
             f"config lies in {workflow.config_root_path}. Give bundle_root, the bundle's folder (--bundle_root on a "
@@ -96,9 +96,10 @@ def bundle_root() -> str:
     return os.fspath(folder.parent if folder.name == "configs" else folder)
 
 
-def _works_in(folder: Path) -> bool:
-    """Whether a bundle lies in the working folder or, as in a checkout, below it."""
-    return Path.cwd() in (folder.resolve(), *folder.resolve().parents)
+def root_is_known(workflow: ConfigWorkflow) -> bool:
+    """Whether the folder of the config tells: on a command line, and where it lies in the working folder or below."""
+    folder = Path(workflow.config_root_path).resolve().parent
+    return own_process() or Path.cwd() in (folder, *folder.parents)
 
 
 def _exported_folder() -> Path | None:

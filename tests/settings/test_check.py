@@ -217,6 +217,12 @@ def test_a_program_that_works_elsewhere_gives_the_root(
     assert not any(tmp_path.iterdir())
 
 
+def test_a_program_that_names_all_folders_needs_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = make("train", output_dir="out", ckpt_dir="models")
+    assert made.parser.get_parsed_content("validate::handlers::1").output_dir == Path("out")
+
+
 def test_the_root_where_a_program_reads_the_config() -> None:
     parser = ConfigParser()
     parser.read_config(files("inference", "cris"))

@@ -59,6 +59,7 @@ def test_refused_in_one_line_and_nothing_is_left(
     kind: str, bundle: str, override: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("monai_vlsm.settings.workflow.own_process", lambda: True)  # as on a command line
     folders = {"output_dir": "out"} if kind == "inference" else {"output_dir": "out", "ckpt_dir": "models"}
     with pytest.raises(Exception) as caught:
         make(kind, bundle, **folders, **override).run()
