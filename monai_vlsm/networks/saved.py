@@ -15,7 +15,7 @@ from monai_vlsm.errors import UserError
 from monai_vlsm.networks.assembly import network_arguments
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
-from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.prompted import ImageSizeError, PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
@@ -46,7 +46,7 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
     try:
         return _KINDS[settings["network"]](**_arguments(settings, backbone))
     except (TypeError, ValueError) as error:
-        if isinstance(error, UserError):
+        if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
             raise
         raise ModelMismatchError(f"the settings of the model file fit no {settings['network']}: {error}") from error
 

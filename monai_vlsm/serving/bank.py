@@ -17,6 +17,7 @@ from torch import Tensor
 from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, TrainedState, base_fingerprint, read_model
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks import PromptedNet, empty_network, fill_network, frozen_tensors, network_class
+from monai_vlsm.networks.prompted import ImageSizeError
 
 __all__ = ["AdapterBank", "AdapterNameError"]
 
@@ -151,9 +152,9 @@ class AdapterBank:
             )
         try:
             return empty_network(settings, self.backbone)
-        except UserError:
-            raise
         except Exception as error:  # the settings are those of a file, and can be anything
+            if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
+                raise
             raise ModelMismatchError(
                 f"its settings do not make a {self._kind.__name__} on {self.backbone}: {error}. "
                 "The file is damaged, or was made by another version of monai_vlsm"

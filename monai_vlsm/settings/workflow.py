@@ -98,8 +98,10 @@ def bundle_root() -> str:
 
 def root_is_known(workflow: ConfigWorkflow) -> bool:
     """Whether the folder of the config tells: on a command line, and where it lies in the working folder or below."""
-    folder = Path(workflow.config_root_path).resolve().parent
-    return own_process() or Path.cwd() in (folder, *folder.parents)
+    path = Path(workflow.config_root_path)
+    above = {*path.absolute().parents, *path.resolve().parents}  # a folder may be a link
+    loaded = any(frame.f_code is monai_scripts.load.__code__ for frame in _frames())  # which was told the bundle
+    return loaded or own_process() or Path.cwd() in above
 
 
 def _exported_folder() -> Path | None:

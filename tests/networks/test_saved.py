@@ -89,7 +89,7 @@ def test_another_base(backbone: Path, tmp_path: Path) -> None:
         ({"adaptation": {"type": "Magic"}}, "make no adaptation: unknown adaptation 'Magic'"),
         ({"adaptation": {"type": "DenseAdaptation", "depth": 3}}, "make no adaptation: .*depth"),
         ({"dropout": 0.5}, "unknown setting dropout of CLIPSegNet"),
-        ({"image_size": 17}, "fit no CLIPSegNet: image size must be a multiple"),
+        ({"image_size": 17}, "fit no CLIPSegNet: image_size must be a multiple"),
     ],
 )
 def test_settings_that_make_no_network(changed: dict[str, Any], message: str, backbone: Path, tmp_path: Path) -> None:
