@@ -45,10 +45,16 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
     require_known_settings(settings)
     try:
         return _KINDS[settings["network"]](**_arguments(settings, backbone))
+    except ImageSizeError as error:
+        raise _misfit(settings, error) from error
+    except UserError:
+        raise
     except (TypeError, ValueError) as error:
-        if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
-            raise
-        raise ModelMismatchError(f"the settings of the model file fit no {settings['network']}: {error}") from error
+        raise _misfit(settings, error) from error
+
+
+def _misfit(settings: Mapping[str, Any], error: Exception) -> ModelMismatchError:
+    return ModelMismatchError(f"the settings of the model file fit no {settings['network']}: {error}")
 
 
 def _arguments(settings: Mapping[str, Any], backbone: str | Path | None) -> dict[str, Any]:
