@@ -48,14 +48,7 @@ class Environment:
 
 
 TORCH = "torch==2.13.0"
-OLDEST = (
-    "monai==1.5.2",
-    "transformers==5.20.0",
-    "huggingface_hub==2.4.0",
-    "numpy==2.0.2",
-    "pydicom==2.4.5",
-    "pillow==11.3.0",
-)
+OLDEST = ("monai==1.6.1", "transformers==5.23.0", "numpy==2.0.2", "pydicom==2.4.5", "pillow==11.3.0")
 ENVIRONMENTS = {
     "pinned": Environment("3.11", pinned=True),
     "newest": Environment("3.11", (TORCH,)),
@@ -63,6 +56,7 @@ ENVIRONMENTS = {
     "py312": Environment("3.12", (TORCH,), pinned=True),
     "py313": Environment("3.13", (TORCH,), pinned=True),
     "torch214": Environment("3.11", outside=("torch==2.14.1",)),
+    "monai15": Environment("3.11", (TORCH,), outside=("monai==1.5.2",)),
     "transformers4": Environment("3.11", (TORCH,), outside=("transformers==4.57.6", "huggingface_hub<1")),
     "numpy1": Environment("3.11", (TORCH,), outside=("numpy==1.26.4",)),
 }
