@@ -17,7 +17,8 @@ from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.clipseg_layers import exchange_layers
 from monai_vlsm.networks.pretrained import load_base
-from monai_vlsm.networks.prompted import PromptedNet, without_padding
+from monai_vlsm.networks.prompt_rows import without_padding
+from monai_vlsm.networks.prompted import PromptedNet
 
 __all__ = ["CLIPSegNet"]
 

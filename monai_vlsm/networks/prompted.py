@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.errors import UserError
+from monai_vlsm.networks.prompt_rows import check_index, one_row_per_prompt, rows_of
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet", "without_padding"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet"]
 
 # of the images that CLIP was trained on (Radford et al., ICML 2021); CLIPSeg uses those of ImageNet
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -104,18 +105,17 @@ class PromptedNet(nn.Module, ABC):
                 rows of tokens are about, ``(B,)``. Each image is encoded once.
 
         Returns:
-            Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor, for ``Invertd``.
+            Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor and there is no
+            ``image_index``, for ``Invertd``.
 
         Raises:
             ValueError: when a shape does not fit, or not exactly one of ``image`` and ``frozen_image`` is given.
             NotFrozenError: when frozen results are given to a network that cannot go on from them.
         """
-        if isinstance(
-            image, MetaTensor
-        ):  # whose bookkeeping would cost time in each operation, and kernels write in place
-            plain = image.as_tensor()
-            logits = self.forward(plain, input_ids, attention_mask, prompt_index, frozen_image, frozen_text)
-            return MetaTensor(logits).copy_meta_from(image)
+        if isinstance(image, MetaTensor):  # its bookkeeping costs time in each operation, and kernels write in place
+            texts = (input_ids, attention_mask, prompt_index)
+            logits = self.forward(image.as_tensor(), *texts, frozen_image, frozen_text, image_index)
+            return logits if image_index is not None else MetaTensor(logits).copy_meta_from(image)
         if input_ids is None:
             input_ids, attention_mask = self.default_input_ids, None
         given = frozen_image if image is None else image
@@ -126,13 +126,13 @@ class PromptedNet(nn.Module, ABC):
             self._check_inputs(given, input_ids, image is None, prompt_index, frozen_text, rows)
         encoded = self.encode_image(given) if frozen_image is None else self.finish_image(given)
         if image_index is not None:
-            encoded = _rows_of(encoded, image_index)
+            encoded = rows_of(encoded, image_index)
         if prompt_index is None:
-            ids = _one_row_per_prompt(input_ids, rows)
-            mask = None if attention_mask is None else _one_row_per_prompt(attention_mask, rows)
+            ids = one_row_per_prompt(input_ids, rows)
+            mask = None if attention_mask is None else one_row_per_prompt(attention_mask, rows)
             return self.decode(encoded, self.encode_text(ids, mask))
         text = self.encode_text(input_ids, attention_mask) if frozen_text is None else self.finish_text(frozen_text)
-        return self.decode(encoded, _rows_of(text, prompt_index.flatten()))
+        return self.decode(encoded, rows_of(text, prompt_index.flatten()))
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
@@ -250,7 +250,7 @@ class PromptedNet(nn.Module, ABC):
         if not frozen:
             self._check_image(image)
         if index is not None:
-            _check_index(index, rows, len(input_ids if frozen_text is None else frozen_text[0]))
+            check_index(index, rows, len(input_ids if frozen_text is None else frozen_text[0]))
         elif frozen_text is not None:
             raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
         elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, rows):
@@ -265,40 +265,3 @@ class PromptedNet(nn.Module, ABC):
                 "ToRGBd makes three channels and ResizePictured makes it square"
             )
         self._check_size(image.shape[2])
-
-
-def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Columns up to the longest text, if the mask is on the CPU and no graph is recorded; else all columns.
-
-    A GPU would have to be waited for to learn the length; `monai_vlsm.engines.PreparePromptBatch` cuts before.
-
-    Args:
-        input_ids: ``(B*K, L)``.
-        attention_mask: ``(B*K, L)`` or None.
-    """
-    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if attention_mask is None or recorded or attention_mask.device.type != "cpu":
-        return input_ids
-    return input_ids[:, : int(attention_mask.sum(-1).max())]
-
-
-def _one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:
-    if tokens.ndim == 2:
-        tokens = tokens.unsqueeze(1)
-    return tokens.expand(images, -1, -1).flatten(0, 1)
-
-
-def _check_index(index: Tensor, images: int, rows: int) -> None:
-    if index.ndim != 2 or index.shape[0] != images:
-        raise ValueError(
-            f"prompt_index must be (B, K) for B = {images} images and {rows} prompts, got {tuple(index.shape)}"
-        )
-
-
-def _rows_of(features: Any, rows: Tensor) -> Any:
-    """The given rows of a tensor, or of each tensor in a list or named tuple."""
-    if isinstance(features, Tensor):
-        return features.index_select(0, rows)
-    if isinstance(features, list):
-        return [part.index_select(0, rows) for part in features]
-    return type(features)(*(None if part is None else part.index_select(0, rows) for part in features))

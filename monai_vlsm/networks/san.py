@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
-from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet, without_padding
+from monai_vlsm.networks.prompt_rows import without_padding
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork

@@ -176,6 +176,14 @@ def test_meta_tensors_of_monais_loaders(network: CLIPSegNet) -> None:
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters() if p.requires_grad)
 
 
+def test_meta_tensors_of_images_that_rows_share(network: CLIPSegNet) -> None:
+    image, ids, mask = inputs(3)
+    index = torch.tensor([0, 1, 1])
+    found = network.eval()(MetaTensor(image[:2]), ids, mask, image_index=index)
+    torch.testing.assert_close(found, network(image[:2][index], ids, mask), atol=1e-5, rtol=1e-5)
+    assert not isinstance(found, MetaTensor)
+
+
 @pytest.mark.parametrize("network", TRAINED, indirect=True)
 def test_deepcopy_uses_its_own_weights(network: CLIPSegNet) -> None:
     twin, arguments = copy.deepcopy(network), inputs()
