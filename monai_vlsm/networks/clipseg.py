@@ -16,6 +16,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPS
 from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.clipseg_layers import exchange_layers
+from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompt_rows import without_padding
 from monai_vlsm.networks.prompted import PromptedNet
@@ -96,7 +97,7 @@ class CLIPSegNet(PromptedNet):
             What `encode_image` returns.
         """
         # contiguous, because a linear layer rounds strided inputs differently
-        return self.seams.skips([states.float().contiguous() for states in frozen.unbind(1)])
+        return self.seams.skips([at_least_float32(states).contiguous() for states in frozen.unbind(1)])
 
     def _vision_states(self, image: Tensor) -> list[Tensor]:
         tower: CLIPSegVisionModel = self.base.clip.vision_model
@@ -164,8 +165,8 @@ class CLIPSegNet(PromptedNet):
         prompts = text_features.shape[0] // images
         # in bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md)
         with torch.autocast(text_features.device.type, enabled=False):
-            skips = tuple(_repeated(self.dropout(skip.float()), prompts) for skip in image_features)
-            logits = self.base.decoder(skips, text_features.float()).logits
+            skips = tuple(_repeated(self.dropout(at_least_float32(skip)), prompts) for skip in image_features)
+            logits = self.base.decoder(skips, at_least_float32(text_features)).logits
         return logits.view(images, prompts, *logits.shape[-2:])
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import fold
 
 from monai_vlsm.networks.cris_neck import convolution
+from monai_vlsm.networks.precision import at_least_float32
 
 __all__ = ["CRISDecoder", "CRISDecoderLayer", "CRISProjector", "picture_positions", "word_positions"]
 
@@ -159,7 +160,8 @@ class CRISProjector(nn.Module):
         """Map a picture ``(B, C, H, W)`` and embeddings ``(B, D)`` to logits ``(B, 1, 4 H, 4 W)``, float32."""
         pixels, kernel = self.vis(picture), self.txt(sentence)
         with torch.autocast(picture.device.type, enabled=False):
-            return _convolve_each(pixels.float(), kernel[:, :-1].float(), kernel[:, -1].float())
+            kernel = at_least_float32(kernel)
+            return _convolve_each(at_least_float32(pixels), kernel[:, :-1], kernel[:, -1])
 
 
 def _convolve_each(pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
+from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompt_rows import without_padding
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
@@ -157,8 +158,8 @@ class SANNet(PromptedNet):
         masks = image_features.masks
         texts = text_features.reshape(masks.shape[0], -1, text_features.shape[-1])
         with torch.autocast(masks.device.type, enabled=False):
-            weights = self._weights(image_features.embeddings.float(), texts.float())
-            logits = torch.einsum("bkq,bqhw->bkhw", weights, masks.float())
+            weights = self._weights(at_least_float32(image_features.embeddings), at_least_float32(texts))
+            logits = torch.einsum("bkq,bqhw->bkhw", weights, at_least_float32(masks))
             size = [side * self.side.patch_size for side in masks.shape[-2:]]
             return interpolate(logits, size, mode="bilinear", align_corners=False)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from monai_vlsm.backbones import load_architecture, load_tokenizer
 from monai_vlsm.errors import UserError
+from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import PromptedNet
 
 __all__ = ["TargetUNet", "UnknownTargetError"]
@@ -66,7 +67,7 @@ class TargetUNet(PromptedNet):
     def encode_image(self, image: Tensor) -> Tensor:
         """First stage, which is the whole U-Net: logits ``(B, T, H, W)`` of all T targets."""
         logits: Tensor = self.unet(image)
-        return logits.float()
+        return at_least_float32(logits)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: the channel that each prompt means.

@@ -60,6 +60,13 @@ def test_logits(network: CLIPSegNet, golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", CASES, indirect=True)
+def test_logits_in_float32(network: CLIPSegNet, golden: Golden) -> None:
+    image, expected = golden.tensors["in/pixel_values"].float(), golden.tensors["out/logits"].float()
+    logits = network.float()(image, golden.tensors["in/input_ids"], golden.tensors["in/attention_mask"])
+    torch.testing.assert_close(logits.reshape(expected.shape), expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("golden", CASES, indirect=True)
 def test_the_same_trains_as_at_the_authors(network: CLIPSegNet, golden: Golden) -> None:
     assert set(network.trained_names) == set(trained(network)) == set(golden.group("grad_paper_eq2"))
 

@@ -21,9 +21,12 @@ LOSSES = {"official_head": "double_sigmoid", "paper_eq2": "paper"}
 # A constant added to all keys does not change softmax: the true gradient of a key bias is zero, its value noise.
 NOISE = "k_proj.bias"
 NOT_READ = "logit_scale"
-# In training mode three sentences are normalised over three values; float64 shows that our float32 logits are off by
-# 9e-4 there, at a deviation of 6.4. In evaluation mode it is below 1e-4.
+# In training mode three sentences are normalised over three values: the authors' float32 logits are off by 9e-4 there,
+# at a deviation of 6.4.
 ATOL_TRAIN = 2e-3
+# One input of a ReLU is 1.1e-5 in float64 and -1.5e-5 in the authors' float32, and its gradient is 1 or 0 by that. So
+# that it is theirs, the bias before it is lowered by a little more than the difference.
+AT_THE_KINK = ("neck.f3_cat.1.bias", 17, 4e-5)
 
 read = lru_cache(maxsize=None)(load)
 
@@ -71,7 +74,7 @@ def build(monkeypatch: pytest.MonkeyPatch, golden: Golden, **arguments: Any) -> 
     facts = golden.facts
     network = tiny_cris.build(monkeypatch, architecture(facts), dropout=facts["net"]["dropout"], **arguments)
     network.load_state_dict(group(golden, "state"), strict=True)
-    return network
+    return network.double()
 
 
 @pytest.fixture
@@ -129,6 +132,8 @@ def test_losses(official: CRISNet, golden: Golden, name: str) -> None:
 
 
 def test_gradients(official: CRISNet, golden: Golden) -> None:
+    name, channel, step = AT_THE_KINK
+    official.get_parameter(name).data[channel] -= step
     logits = official.train()(*arguments(golden))
     PromptedSegmentationLoss("double_sigmoid")(logits, golden.tensors["in/mask"]).backward()
     expected = group(golden, "grad_official_head")

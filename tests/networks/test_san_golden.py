@@ -145,7 +145,7 @@ def official(golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(san, "load_san_architecture", lambda _: numbers)
     network = SANNet(tmp_path, image_size=size, fusion="official", load_weights=False)
     network.load_state_dict(group(golden, "state"), strict=True)
-    return network
+    return network.double()
 
 
 def logits_of(network: SANNet, golden: Golden) -> Tensor:
