@@ -62,7 +62,7 @@ def structures(count: int, folder: Path) -> Work:
     def work() -> None:
         for records in (alone, chained):
             with suppress(ClassPromptError):
-                absent_structures(records, empty=set())
+                absent_structures(records)
 
     return work
 

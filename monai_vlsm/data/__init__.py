@@ -8,6 +8,7 @@ from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, require_sound
 from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
+from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
@@ -21,6 +22,7 @@ __all__ = [
     "DatasetProblems",
     "ImageSampler",
     "ImagesNotFoundError",
+    "KnownFiles",
     "LeftOut",
     "Listing",
     "NoPromptError",

@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.utils import ensure_tuple
 
-from monai_vlsm.data.check import examine_files
-from monai_vlsm.data.foreground import foreground
-from monai_vlsm.data.masks import mask_channel
+from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import prompt_tag, says_absent
 
@@ -27,7 +24,7 @@ __all__ = [
     "Structure",
     "absent_probability",
     "absent_structures",
-    "empty_masks",
+    "named_and_empty",
     "parts_by_image",
     "with_absent_prompts",
 ]
@@ -95,21 +92,8 @@ def _part(record: Record, mask: str, prompt: Any, stated: Any) -> Part:
     return Part(str(record.get("name", "")), mask, first, style, tag, () if says_absent(texts) else texts)
 
 
-def empty_masks(files: Iterable[str]) -> set[str]:
-    """The files that are masks without any structure. Files that cannot be read are not among them."""
-    facts = examine_files({file: set() for file in files}, _is_empty)
-    return {file for file, fact in facts.items() if fact.more}
-
-
-def _is_empty(array: np.ndarray, roles: set[str]) -> bool:
-    try:
-        return not foreground(mask_channel(array)).any()
-    except ValueError:  # no mask at all; `require_sound` reports it
-        return False
-
-
 def absent_structures(
-    records: Sequence[Record], words: Sequence[str] | str | None = None, empty: set[str] | None = None
+    records: Sequence[Record], words: Sequence[str] | str | None = None, files: KnownFiles | None = None
 ) -> dict[str, list[Structure]]:
     """What is not in each image: the structures of the list that have no mask there, or an empty one.
 
@@ -119,7 +103,7 @@ def absent_structures(
     Args:
         records: as from :func:`monai_vlsm.data.load_datalist`.
         words: names of further things, which are in no image; one that an image does have counts as present there.
-        empty: result of :func:`empty_masks`, if it is known.
+        files: what is known of files already; masks that are not known are decoded.
 
     Returns:
         path of each image to its absent structures, those of the list first.
@@ -131,7 +115,7 @@ def absent_structures(
     known = _structures(images)
     taken = {_key(text) for structure in known for text in structure}
     own = [(word,) for word in _checked_words(words) if _key(word) not in taken]
-    empty = empty_masks({p.mask for parts in images.values() for p in parts if p.names}) if empty is None else empty
+    empty = named_and_empty(images, files or KnownFiles())
     structures = [*known, *own]
     places = {_key(text): place for place, structure in enumerate(structures) for text in structure}
     absent = {}
@@ -139,6 +123,11 @@ def absent_structures(
         there = {places[_key(text)] for part in parts if part.mask not in empty for text in part.names}
         absent[image] = [structure for place, structure in enumerate(structures) if place not in there]
     return absent
+
+
+def named_and_empty(images: Mapping[str, Sequence[Part]], files: KnownFiles) -> set[str]:
+    """The masks without any structure, of those whose prompt names one; ``images`` is from :func:`parts_by_image`."""
+    return files.empty_masks(part.mask for parts in images.values() for part in parts if part.names)
 
 
 def _key(text: str) -> str:
@@ -197,7 +186,10 @@ def _checked_words(words: Sequence[str] | str | None) -> list[str]:
 
 
 def with_absent_prompts(
-    records: Sequence[Record], share: float, words: Sequence[str] | str | None = None
+    records: Sequence[Record],
+    share: float,
+    words: Sequence[str] | str | None = None,
+    files: KnownFiles | None = None,
 ) -> list[dict[str, Any]]:
     """Add ``"absent"`` to training records: the class prompts of what is not in their image.
 
@@ -207,6 +199,7 @@ def with_absent_prompts(
         records: of the training list.
         share: of the records that shall ask for something absent; with 0 the records stay as they are.
         words: names of further things, which are in no image.
+        files: what is known of files already; what is found is added.
 
     Raises:
         ValueError: a share outside 0 to 0.5.
@@ -218,7 +211,7 @@ def with_absent_prompts(
     _checked_words(words)
     if share == 0:
         return [dict(record) for record in records]
-    absent = absent_structures(records, words)
+    absent = absent_structures(records, words, files)
     _require_absent(absent, parts_by_image(records), share)
     texts = {image: [text for structure in found for text in structure] for image, found in absent.items()}
     return [

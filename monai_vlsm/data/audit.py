@@ -12,7 +12,7 @@ from pathlib import Path
 from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
-from monai_vlsm.data.check import examine_files
+from monai_vlsm.data.facts import examine_files
 from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, find_all, from_problem, look
 from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names

@@ -4,68 +4,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from monai.utils import MetaKeys
-from PIL import Image
-from tqdm import tqdm
-
-from monai_vlsm.data.geometry import TOLERANCE, Geometry, geometry, misplaced
-from monai_vlsm.data.lossy import is_lossy
-from monai_vlsm.data.masks import binary_fault, without_noise
+from monai_vlsm.data.facts import FileFacts, KnownFiles
+from monai_vlsm.data.geometry import TOLERANCE, misplaced
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.reader import PictureReader, glance
-from monai_vlsm.data.slices import flat_slice
 
-__all__ = [
-    "DatasetProblems",
-    "FileFacts",
-    "Problem",
-    "check_records",
-    "examine_files",
-    "record_problems",
-    "require_sound",
-]
+__all__ = ["DatasetProblems", "Problem", "check_records", "record_problems", "require_sound"]
 
 _MEND = "draw it on the image as it is, or, where the voxels are right, give it the affine of the image"
-BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
 CHANNELS = (1, 3)
 
 
-Look = Callable[[np.ndarray, set[str]], Any]
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What one decoded file is.
-
-    Args:
-        size: rows and columns, or more for a volume; None if the file cannot be read, then ``problem`` says why.
-        channels: 1 or 3, or more for NIfTI.
-        mask_fault: why the file is no binary mask, if it is used as one.
-        problem: why it cannot be read.
-        missing: whether there is no such file at all.
-        more: what the caller's ``look`` returned.
-        place: where the pixels lie in the patient; None for pictures.
-    """
-
-    size: tuple[int, ...] | None = None
-    channels: int = 1
-    mask_fault: str | None = None
-    problem: Problem | None = None
-    missing: bool = False
-    more: Any = None
-    place: Geometry | None = field(default=None, compare=False)
-
-
-def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def check_records(records: Sequence[Mapping[str, Any]], files: KnownFiles | None = None) -> list[Problem]:
     """Decode every file of the records once and list what is wrong.
 
     Found are: missing, empty, truncated and unreadable files; images without any number (all NaN); images with a number
@@ -77,6 +31,7 @@ def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
 
     Args:
         records: with a path at ``image`` and, for training and evaluation, a path or a list of paths at ``label``.
+        files: what is known of files already; what is found is added.
 
     Returns:
         the problems in the order of the records, each file and fault once; empty if all is well.
@@ -86,7 +41,7 @@ def check_records(records: Sequence[Mapping[str, Any]]) -> list[Problem]:
         roles[record["image"]].add("image")
         for mask in _masks(record):
             roles[mask].add("mask")
-    facts = examine_files(roles)
+    facts = (files or KnownFiles()).facts(roles)
     found = (problem for record in records for _, problem in record_problems(record["image"], _masks(record), facts))
     return list(dict.fromkeys(found))
 
@@ -96,70 +51,13 @@ def _masks(record: Mapping[str, Any]) -> list[str]:
     return [label] if isinstance(label, str) else list(label)
 
 
-def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> dict[str, FileFacts]:
-    """Decode each file once, in several threads; more than 200 files show a progress bar.
-
-    Args:
-        roles: path to what the file is used for, ``"image"`` and ``"mask"``.
-        look: called with the array, ``(rows, columns[, channels])``, and the roles of each readable file; what it
-            returns comes back in :attr:`FileFacts.more`. The array itself is not kept. Noise of an empty lossy mask is
-            taken away before, if the file is a mask only.
-    """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done = pool.map(lambda file: _examine(file, roles[file], look), roles)
-        bar = tqdm(done, "checking files", len(roles), unit="file", disable=len(roles) <= BAR_FROM)
-        return dict(zip(roles, bar, strict=True))
-
-
-def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
-    """Decode one file in all its roles; keep the facts and let the pixels go."""
-    if not Path(file).is_file():
-        found = "a folder" if Path(file).is_dir() else "nothing at this path"
-        return FileFacts(problem=Problem(file, "a file", found), missing=True)
-    path = Path(file)
-    try:
-        if roles == {"image"} and look is None and not _is_float_picture(path) and (seen := glance(path)):
-            return FileFacts(*seen)
-        reader = PictureReader("image" if "image" in roles else "colours")
-        array, meta = reader.get_data(reader.read(file))
-    except DatasetProblems as error:
-        return FileFacts(problem=error.problems[0])
-    if array.dtype.kind == "f" and not np.isfinite(array).any():
-        return FileFacts(problem=Problem(file, "values", "none: all are NaN (not a number) or infinite"))
-    return _facts(path, array, meta, roles, look)
-
-
-def _is_float_picture(path: Path) -> bool:
-    """Whether it is a TIFF of floats, of which a glance does not tell that all are NaN."""
-    try:
-        with Image.open(path, formats=("TIFF",)) as image:
-            return image.mode == "F"
-    except Exception:  # no TIFF; what is wrong with others, `glance` says
-        return False
-
-
-def _facts(path: Path, array: np.ndarray, meta: Mapping[str, Any], roles: set[str], look: Look | None) -> FileFacts:
-    place = geometry(array, meta)
-    grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
-    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if place and place.volume else None
-    array = array if picture is None else picture
-    size = array.shape if grey else array.shape[:-1]
-    lossy = roles != {"image"} and is_lossy(path)
-    fault = binary_fault(array, lossy) if "mask" in roles and len(size) == 2 and array.size else None
-    if lossy and "image" not in roles and array.size:
-        array = without_noise(array)
-    return FileFacts(
-        size, 1 if grey else array.shape[-1], fault, more=look(array, roles) if look else None, place=place
-    )
-
-
 def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFacts]) -> Iterator[tuple[str, Problem]]:
     """The faults of one image and its masks.
 
     Args:
         image: path of the image.
         masks: paths of its masks.
-        facts: of all these paths, from :func:`examine_files`.
+        facts: of all these paths, from :func:`monai_vlsm.data.facts.examine_files`.
 
     Yields:
         the kind of fault (missing, unreadable, channels, volume, not binary, size, affine) and the fault.
@@ -198,15 +96,16 @@ def _text(size: tuple[int, ...]) -> str:
     return " x ".join(f"{n} {name}" for n, name in zip(size, names, strict=False)) or "no pixels"
 
 
-def require_sound(*datalists: Sequence[Mapping[str, Any]]) -> None:
+def require_sound(*datalists: Sequence[Mapping[str, Any]], files: KnownFiles | None = None) -> None:
     """Stop before anything is written when a file of any of the lists is missing or faulty.
 
     Args:
         datalists: records as from :func:`load_datalist`, for example those of training and validation.
+        files: what is known of files already; what is found is added.
 
     Raises:
         DatasetProblems: (a ValueError) all faults of all files.
     """
-    problems = check_records([record for records in datalists for record in records])
+    problems = check_records([record for records in datalists for record in records], files)
     if problems:
         raise DatasetProblems(problems)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.data.catalogue import DatasetCard, recognise
-from monai_vlsm.data.check import FileFacts, record_problems
+from monai_vlsm.data.check import record_problems
+from monai_vlsm.data.facts import FileFacts
 from monai_vlsm.data.foreground import Extent, foreground, measure
 from monai_vlsm.data.masks import mask_channel
 from monai_vlsm.data.problems import Problem
@@ -94,7 +95,7 @@ class DecodedDataset:
 
 
 def look(array: np.ndarray, roles: set[str]) -> Seen:
-    """What the rules need of one decoded file, for :func:`monai_vlsm.data.check.examine_files`."""
+    """What the rules need of one decoded file, for :func:`monai_vlsm.data.facts.examine_files`."""
     return Seen(_digest(array) if "image" in roles else None, _extent(array) if "mask" in roles else None)
 
 

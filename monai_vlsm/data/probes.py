@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.data.absent import ClassPromptError, Part, Structure, absent_structures, empty_masks, parts_by_image
+from monai_vlsm.data.absent import ClassPromptError, Part, Structure, absent_structures, named_and_empty, parts_by_image
+from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.prompts import CLASS
 
 __all__ = ["Probe", "probe_records"]
@@ -52,6 +53,7 @@ def probe_records(
     words: Sequence[str] | str | None = None,
     kinds: Sequence[str] = ("other", "absent"),
     enabled: bool = True,
+    files: KnownFiles | None = None,
 ) -> list[dict[str, Any]]:
     """One record for each image that has something to ask, with all its questions, so that it is encoded once.
 
@@ -64,6 +66,7 @@ def probe_records(
         words: names of further things, which are in no image.
         kinds: which questions, of ``"own"``, ``"other"`` and ``"absent"``.
         enabled: False gives no records.
+        files: what is known of files already; masks that are not known are decoded.
 
     Returns:
         records ``{"image", "label": paths of K masks, "prompt": P different texts, "dataset", "name", "probes"}``, the
@@ -78,15 +81,15 @@ def probe_records(
         raise ValueError(f"unknown kinds of probes {', '.join(unknown)}, known: {', '.join(KINDS)}")
     if not enabled:
         return []
-    images = parts_by_image(records)
-    empty = empty_masks({part.mask for parts in images.values() for part in parts if part.names})
+    images, known = parts_by_image(records), files or KnownFiles()
     try:
-        absent = absent_structures(records, words, empty)
+        absent = absent_structures(records, words, known)
     except ClassPromptError as error:
         logger.warning("no probes: %s", error)
         return []
     if "own" in kinds and not any(absent.values()):
         return []
+    empty = named_and_empty(images, known)
     datasets = {record["image"]: str(record.get("dataset", "")) for record in records}
     found = [(image, parts, _probes(image, parts, absent[image], empty, kinds)) for image, parts in images.items()]
     return [_record(image, datasets[image], parts, probes) for image, parts, probes in found if probes]

@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_vlsm.adapters import SETTINGS_KEY, read_settings, seal
-from monai_vlsm.data import NothingAbsentError
+from monai_vlsm.data import NothingAbsentError, facts
 from tests.bundles.dataset import LEFT, RIGHT, write_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
@@ -128,8 +128,20 @@ def last(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != SETTINGS_KEY}
 
 
-def test_seed_decides(settings: dict[str, Any], trained: Path, tmp_path: Path) -> None:
+def test_seed_decides_and_files_are_looked_at_once(
+    settings: dict[str, Any], trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For absent prompts, for the check and for the questions that find the threshold."""
+    looked_at: list[str] = []
+    examine = facts.examine_files
+
+    def noted(roles: dict[str, set[str]]) -> Any:
+        looked_at.extend(roles)
+        return examine(roles)
+
+    monkeypatch.setattr(facts, "examine_files", noted)
     again = last(run([TRAIN], tmp_path / "again", **settings, negatives=0.25))
+    assert len(looked_at) == len(set(looked_at)) == len([*data.glob("images/*"), *data.glob("masks/*")]) - 3
     without = last(run([TRAIN], tmp_path / "without", **settings))
     assert all(torch.equal(value, again[name]) for name, value in last(trained).items())
     assert not all(torch.equal(value, without[name]) for name, value in last(trained).items())

@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_vlsm.data import ClassPromptError, NothingAbsentError, absent_probability, load_datalist, with_absent_prompts
-from monai_vlsm.data.absent import absent_structures, empty_masks, parts_by_image
+from monai_vlsm.data import (
+    ClassPromptError,
+    KnownFiles,
+    NothingAbsentError,
+    absent_probability,
+    load_datalist,
+    with_absent_prompts,
+)
+from monai_vlsm.data.absent import absent_structures, parts_by_image
 from tests.data.files import save, square
 
 TUMOR, NO_TUMOR = {"p1": "Tumor in the scan."}, {"p1": "No tumor in the scan."}
@@ -101,7 +108,7 @@ def test_unreadable_masks_are_not_empty(tmp_path: Path, masks: dict[str, str]) -
     equally_bright[..., 0], equally_bright[:5, :, :] = 255, 255
     red_on_white = str(save(equally_bright, tmp_path / "red.png"))
     files = {str(broken), str(tmp_path / "nothing.png"), red_on_white, masks["empty"], masks["full"]}
-    assert empty_masks(files) == {masks["empty"]}
+    assert KnownFiles().empty_masks(files) == {masks["empty"]}
 
 
 def test_records_get_all_texts(masks: dict[str, str]) -> None:

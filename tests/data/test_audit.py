@@ -14,7 +14,7 @@ import pytest
 
 from monai_vlsm.data.audit import Audit, audit_dataset
 from monai_vlsm.data.audit_table import audit_json, audit_text
-from monai_vlsm.data.check import FileFacts
+from monai_vlsm.data.facts import FileFacts
 from monai_vlsm.data.findings import KINDS, DecodedDataset, Seen, find_all
 from monai_vlsm.data.foreground import Extent
 from monai_vlsm.data.rows import Row

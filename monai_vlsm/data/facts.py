@@ -1,0 +1,157 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What each file of a dataset is: decoded once, and known from then on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.utils import MetaKeys
+from PIL import Image
+from tqdm import tqdm
+
+from monai_vlsm.data.foreground import foreground
+from monai_vlsm.data.geometry import Geometry, geometry
+from monai_vlsm.data.lossy import is_lossy
+from monai_vlsm.data.masks import binary_fault, mask_channel, without_noise
+from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.reader import PictureReader, glance
+from monai_vlsm.data.slices import flat_slice
+
+__all__ = ["FileFacts", "KnownFiles", "examine_files"]
+
+BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
+
+Look = Callable[[np.ndarray, set[str]], Any]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What one decoded file is.
+
+    Args:
+        size: rows and columns, or more for a volume; None if the file cannot be read, then ``problem`` says why.
+        channels: 1 or 3, or more for NIfTI.
+        mask_fault: why the file is no binary mask, if it is used as one.
+        empty: whether it is used as a mask and has no structure.
+        problem: why it cannot be read.
+        missing: whether there is no such file at all.
+        more: what the caller's ``look`` returned.
+        place: where the pixels lie in the patient; None for pictures.
+    """
+
+    size: tuple[int, ...] | None = None
+    channels: int = 1
+    mask_fault: str | None = None
+    empty: bool = False
+    problem: Problem | None = None
+    missing: bool = False
+    more: Any = None
+    place: Geometry | None = field(default=None, compare=False)
+
+
+class KnownFiles:
+    """The facts of files, made when they are first asked for and handed on from then on.
+
+    The check of all files, the search for what is absent and the probes ask for the same masks: given one object of
+    this class, they decode each of them once. A file that changes meanwhile is not noticed.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, FileFacts] = {}
+        self._roles: dict[str, set[str]] = {}
+
+    def facts(self, roles: Mapping[str, set[str]]) -> Mapping[str, FileFacts]:
+        """Facts of files in their roles (see `examine_files`), and of all files asked for before."""
+        unknown = {
+            file: wanted | self._roles.get(file, set())
+            for file, wanted in roles.items()
+            if not wanted <= self._roles.get(file, set())
+        }
+        self._facts |= examine_files(unknown)
+        self._roles |= unknown
+        return self._facts
+
+    def empty_masks(self, files: Iterable[str]) -> set[str]:
+        """Those of the files that are masks without any structure; files that cannot be read are not among them."""
+        wanted = {file: {"mask"} for file in files}
+        facts = self.facts(wanted)
+        return {file for file in wanted if facts[file].empty}
+
+
+def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> dict[str, FileFacts]:
+    """Decode each file once, in several threads; more than 200 files show a progress bar.
+
+    Args:
+        roles: path to what the file is used for, ``"image"`` and ``"mask"``.
+        look: called with the array, ``(rows, columns[, channels])``, and the roles of each readable file; what it
+            returns comes back in :attr:`FileFacts.more`. The array itself is not kept. Noise of an empty lossy mask is
+            taken away before, if the file is a mask only.
+    """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done = pool.map(lambda file: _examine(file, roles[file], look), roles)
+        bar = tqdm(done, "checking files", len(roles), unit="file", disable=len(roles) <= BAR_FROM)
+        return dict(zip(roles, bar, strict=True))
+
+
+def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
+    """Decode one file in all its roles; keep the facts and let the pixels go."""
+    if not Path(file).is_file():
+        found = "a folder" if Path(file).is_dir() else "nothing at this path"
+        return FileFacts(problem=Problem(file, "a file", found), missing=True)
+    path = Path(file)
+    try:
+        if roles == {"image"} and look is None and not _is_float_picture(path) and (seen := glance(path)):
+            return FileFacts(*seen)
+        reader = PictureReader("image" if "image" in roles else "colours")
+        array, meta = reader.get_data(reader.read(file))
+    except DatasetProblems as error:
+        return FileFacts(problem=error.problems[0])
+    if array.dtype.kind == "f" and not np.isfinite(array).any():
+        return FileFacts(problem=Problem(file, "values", "none: all are NaN (not a number) or infinite"))
+    return _facts(path, array, meta, roles, look)
+
+
+def _is_float_picture(path: Path) -> bool:
+    """Whether it is a TIFF of floats, of which a glance does not tell that all are NaN."""
+    try:
+        with Image.open(path, formats=("TIFF",)) as image:
+            return image.mode == "F"
+    except Exception:  # no TIFF; what is wrong with others, `glance` says
+        return False
+
+
+def _facts(path: Path, array: np.ndarray, meta: Mapping[str, Any], roles: set[str], look: Look | None) -> FileFacts:
+    place = geometry(array, meta)
+    grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
+    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if place and place.volume else None
+    array = array if picture is None else picture
+    size = array.shape if grey else array.shape[:-1]
+    mask = "mask" in roles and len(size) == 2 and bool(array.size)
+    lossy = roles != {"image"} and is_lossy(path)
+    fault = binary_fault(array, lossy) if mask else None
+    if lossy and "image" not in roles and array.size:
+        array = without_noise(array)
+    return FileFacts(
+        size,
+        1 if grey else array.shape[-1],
+        fault,
+        empty=mask and _is_empty(array, lossy),
+        more=look(array, roles) if look else None,
+        place=place,
+    )
+
+
+def _is_empty(array: np.ndarray, lossy: bool) -> bool:
+    """Whether the rule of :class:`monai_vlsm.transforms.BinarizeMask` finds no structure in a mask."""
+    try:
+        channel = mask_channel(array)
+    except ValueError:  # no mask at all; `mask_fault` says so
+        return False
+    return not foreground(without_noise(channel) if lossy else channel).any()
