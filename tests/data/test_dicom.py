@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,10 @@ import numpy as np
 import pydicom
 import pytest
 from monai.transforms import LoadImage
-from PIL import Image
 from pydicom import Dataset
-from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixel_data_handlers import util
 from pydicom.uid import (
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -30,73 +23,12 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
 )
 
 from monai_vlsm.data import DatasetProblems, PictureReader, check_records
 from monai_vlsm.transforms import BinarizeMask, ToRGB
-from tests.data.files import save_dicom, square, write_dicom
-
-ROWS, COLUMNS = 23, 41
-Y, X = np.mgrid[:ROWS, :COLUMNS]
-RGB = np.stack([X * 6, Y * 11, (X + Y) * 4], axis=-1).clip(0, 255).astype(np.uint8)
-NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
-
-
-def read(path: Path, mode: str = "image") -> tuple[np.ndarray, dict[str, Any]]:
-    reader = PictureReader(mode)
-    return reader.get_data(reader.read(path))
-
-
-def dataset(array: np.ndarray, photometric: str, bits: int = 0, **tags: Any) -> FileDataset:
-    """``(rows, columns[, 3])`` as stored."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.PhotometricInterpretation, data.SamplesPerPixel = photometric, array.shape[2] if array.ndim == 3 else 1
-    data.Rows, data.Columns = array.shape[:2]
-    data.BitsAllocated = 8 * array.itemsize
-    data.BitsStored = bits or data.BitsAllocated
-    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(array.dtype.kind == "i")
-    if array.ndim == 3:
-        data.PlanarConfiguration = 0
-    data.PixelData = array.tobytes()
-    for name, value in tags.items():
-        setattr(data, name, value)
-    return data
-
-
-def in_syntax(data: FileDataset, array: np.ndarray, syntax: str, path: Path) -> Path:
-    """Write the file, compressed by pydicom, Pillow or ITK where the syntax asks for it."""
-    if syntax == RLELossless:
-        data.compress(RLELossless)
-    elif syntax in (JPEGBaseline8Bit, JPEG2000Lossless):
-        file = io.BytesIO()
-        kind, options = ("JPEG", {"quality": 95}) if syntax == JPEGBaseline8Bit else ("JPEG2000", {})
-        Image.fromarray(array).save(file, kind, **options)
-        data.PixelData = encapsulate([file.getvalue()])
-        data["PixelData"].is_undefined_length = True
-    elif syntax == ExplicitVRBigEndian:
-        data["PixelData"].VR = "OB" if array.itemsize == 1 else "OW"
-        data.PixelData = array.astype(array.dtype.newbyteorder(">")).tobytes()
-    data.file_meta.TransferSyntaxUID = syntax
-    return write_dicom(data, path)
-
-
-def as_pydicom_has_it(path: Path) -> np.ndarray:
-    """What pydicom's documentation says to do with pixels of each kind."""
-    data = pydicom.dcmread(path)
-    photometric = data.PhotometricInterpretation
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom 3 has the functions in another place, and here too
-        if photometric == "PALETTE COLOR":
-            return util.apply_color_lut(data.pixel_array, data)
-        if photometric.startswith("YBR_FULL") and pydicom.__version__.startswith("2."):
-            return util.convert_color_space(data.pixel_array, photometric, "RGB")
-        return util.apply_modality_lut(data.pixel_array, data)
+from tests.data.dicom_files import COLUMNS, NATIVE, RGB, ROWS, as_pydicom_has_it, dataset, grey, in_syntax, read
+from tests.data.files import square, write_dicom
 
 
 def stored_colour(photometric: str) -> np.ndarray:
@@ -147,19 +79,6 @@ def test_coded_colour(photometric: str, syntax: str, tolerance: int, tmp_path: P
 
 
 DEPTHS = [("u1", 8), ("u1", 6), ("i1", 8), ("u2", 16), ("u2", 12), ("i2", 16), ("i2", 12), ("u4", 32), ("i4", 32)]
-
-
-def grey(dtype: str, bits: int) -> np.ndarray:
-    """From the lowest to the highest value of the bits."""
-    ramp = (X + COLUMNS * Y) * (2**bits - 1) // (ROWS * COLUMNS - 1)
-    return (ramp - (2 ** (bits - 1) if dtype[0] == "i" else 0)).astype(dtype)
-
-
-RESCALED: list[dict[str, float]] = [
-    {},
-    {"RescaleSlope": 1, "RescaleIntercept": 0},
-    {"RescaleSlope": 2.5, "RescaleIntercept": -7},
-]
 
 
 @pytest.mark.parametrize(
@@ -299,117 +218,3 @@ def test_float_pixels(tmp_path: Path) -> None:
     values = (grey("i2", 16) / 7).astype("<f4")
     data.FloatPixelData = values.tobytes()
     np.testing.assert_array_equal(read(write_dicom(data, tmp_path / "a.dcm"))[0], values)
-
-
-def item(**tags: Any) -> Dataset:
-    data = Dataset()
-    for name, value in tags.items():
-        setattr(data, name, value)
-    return data
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_functional_groups(shared: bool, tmp_path: Path) -> None:
-    group = item(
-        PixelMeasuresSequence=[item(PixelSpacing=[0.5, 0.25], SliceThickness=3)],
-        PlanePositionSequence=[item(ImagePositionPatient=[10, 20, 30])],
-        PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
-        PixelValueTransformationSequence=[item(RescaleSlope=2, RescaleIntercept=-1000, RescaleType="HU")],
-        FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=401)],
-    )
-    where = "SharedFunctionalGroupsSequence" if shared else "PerFrameFunctionalGroupsSequence"
-    array = grey("u2", 12)
-    file = write_dicom(dataset(array, "MONOCHROME2", 12, NumberOfFrames=1, **{where: [group]}), tmp_path / "a.dcm")
-    found, meta = read(file)
-    np.testing.assert_array_equal(found, array * 2.0 - 1000)
-    np.testing.assert_array_equal(meta["pixel_spacing"], [0.5, 0.25])
-    np.testing.assert_array_equal(meta["window"], [-160.5, 239.5])
-    np.testing.assert_allclose(meta["affine"], [[0, -0.25, 0, -10], [-0.5, 0, 0, -20], [0, 0, 1, 30], [0, 0, 0, 1]])
-
-
-@pytest.mark.parametrize(
-    ("tags", "window"),
-    [
-        ({"WindowCenter": 40, "WindowWidth": 401}, (-160.5, 239.5)),
-        ({"WindowCenter": [40, 500], "WindowWidth": [401, 2000]}, (-160.5, 239.5)),
-        ({"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "LINEAR_EXACT"}, (-160, 240)),
-        ({"WindowCenter": 40}, None),
-        ({"WindowCenter": 9000, "WindowWidth": 100}, None),  # beside all values
-        ({"WindowCenter": -9000, "WindowWidth": 100}, None),
-        ({"WindowCenter": 40, "WindowWidth": 0}, None),
-        ({"WindowCenter": 40, "WindowWidth": 1}, None),
-        ({"WindowCenter": "", "WindowWidth": ""}, None),
-        ({}, None),
-    ],
-)
-def test_window(tags: dict[str, Any], window: tuple[float, float] | None, tmp_path: Path) -> None:
-    found, meta = read(write_dicom(dataset(grey("i2", 12), "MONOCHROME2", 12, **tags), tmp_path / "a.dcm"))
-    if window is None:
-        assert "window" not in meta
-        return
-    np.testing.assert_array_equal(meta["window"], window)
-    turned, turned_meta = read(write_dicom(dataset(grey("i2", 12), "MONOCHROME1", 12, **tags), tmp_path / "b.dcm"))
-    # what was in the window still is
-    np.testing.assert_array_equal(turned_meta["window"], [-1 - window[1], -1 - window[0]])
-    np.testing.assert_array_equal(turned, -1 - found.astype(int))
-
-
-CT = np.full((ROWS, COLUMNS), -1000, np.int16)
-CT[5:15, 10:30] = 0
-CT[8:12, 15:20] = 400
-OUTSIDE = X < 6
-
-
-def padded(values: np.ndarray, value: int, path: Path, photometric: str = "MONOCHROME2", **tags: Any) -> Path:
-    data = dataset(np.where(OUTSIDE, value, values).astype(values.dtype), photometric, **tags)
-    return write_dicom(data, path)
-
-
-@pytest.mark.parametrize("value", [-2000, -3024, -32768, 32767])
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_padding_has_the_lowest_value(value: int, photometric: str, tmp_path: Path) -> None:
-    found, _ = read(padded(CT, value, tmp_path / "a.dcm", photometric, PixelPaddingValue=value))
-    body = CT if photometric == "MONOCHROME2" else -1 - CT
-    np.testing.assert_array_equal(found, np.where(OUTSIDE, body.min(), body))
-
-
-def test_padding_range_and_sign(tmp_path: Path) -> None:
-    values = np.where(X < 3, 65000, CT.astype(int) + 1024).astype(np.uint16)
-    tags = {"PixelPaddingValue": 63536, "PixelPaddingRangeLimit": 65535, "RescaleIntercept": -1024, "RescaleSlope": 1}
-    found, _ = read(padded(values, 63536, tmp_path / "a.dcm", **tags))
-    np.testing.assert_array_equal(found, np.where(OUTSIDE, -1000, CT))
-    data = pydicom.dcmread(padded(CT, -2000, tmp_path / "b.dcm"))
-    data.add_new("PixelPaddingValue", "US", 63536)  # -2000 in 16 bits
-    write_dicom(data, tmp_path / "b.dcm")
-    np.testing.assert_array_equal(read(tmp_path / "b.dcm")[0], np.where(OUTSIDE, -1000, CT))
-
-
-@pytest.mark.parametrize("value", [7, 0])
-def test_padding_stays_where_the_rest_is_of_one_value(value: int, tmp_path: Path) -> None:
-    found, _ = read(padded(np.full_like(CT, 7), value, tmp_path / "a.dcm", PixelPaddingValue=value))
-    np.testing.assert_array_equal(found, np.where(OUTSIDE, value, 7))
-
-
-@pytest.mark.parametrize("tags", [{"RescaleSlope": None, "RescaleIntercept": None}, {"RescaleSlope": 2}])
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_rescaling_without_numbers_is_none(tags: dict[str, Any], photometric: str, tmp_path: Path) -> None:
-    array = grey("u1", 8)
-    found, _ = read(write_dicom(dataset(array, photometric, **tags), tmp_path / "a.dcm"))
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, array if photometric == "MONOCHROME2" else 255 - array)
-
-
-@pytest.mark.parametrize(("value", "limits"), [(-2000, (-1024, 400)), (30000, (-1000, 3071)), (-1000, ())])
-@pytest.mark.parametrize("tags", [{"Modality": "CT"}, {"SOPClassUID": CTImageStorage}])
-def test_what_no_tissue_has_does_not_set_the_range_of_ct(
-    tags: dict[str, Any], value: int, limits: tuple[float, ...], tmp_path: Path
-) -> None:
-    found, meta = read(padded(CT, value, tmp_path / "a.dcm", **tags))
-    assert found.min() == min(-1000, value)  # the values themselves stay
-    assert tuple(meta.get("range", ())) == limits
-    assert "window" not in meta
-
-
-def test_mask(tmp_path: Path) -> None:
-    found, _ = read(save_dicom(255 - square(), tmp_path / "a.dcm", "MONOCHROME1"), "mask")
-    np.testing.assert_array_equal(found > found.min(), square() > 0)
