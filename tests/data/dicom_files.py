@@ -95,10 +95,3 @@ def grey(dtype: str, bits: int) -> np.ndarray:
     """From the lowest to the highest value of the bits."""
     ramp = (X + COLUMNS * Y) * (2**bits - 1) // (ROWS * COLUMNS - 1)
     return (ramp - (2 ** (bits - 1) if dtype[0] == "i" else 0)).astype(dtype)
-
-
-RESCALED: list[dict[str, float]] = [
-    {},
-    {"RescaleSlope": 1, "RescaleIntercept": 0},
-    {"RescaleSlope": 2.5, "RescaleIntercept": -7},
-]

@@ -81,6 +81,13 @@ def test_coded_colour(photometric: str, syntax: str, tolerance: int, tmp_path: P
 DEPTHS = [("u1", 8), ("u1", 6), ("i1", 8), ("u2", 16), ("u2", 12), ("i2", 16), ("i2", 12), ("u4", 32), ("i4", 32)]
 
 
+RESCALED: list[dict[str, float]] = [
+    {},
+    {"RescaleSlope": 1, "RescaleIntercept": 0},
+    {"RescaleSlope": 2.5, "RescaleIntercept": -7},
+]
+
+
 @pytest.mark.parametrize(
     ("syntax", "rescale"),
     [*((syntax, {}) for syntax in (*NATIVE, RLELossless)), *((ExplicitVRLittleEndian, one) for one in RESCALED[1:])],
