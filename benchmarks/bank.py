@@ -34,8 +34,9 @@ from real_size import RESULTS, processor
 from tqdm import tqdm
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState, load_trained
+from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.backbones import load_config
+from monai_vlsm.checkpoints import TrainedState, load_trained
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.serving import AdapterBank
 

@@ -23,9 +23,10 @@ import torch
 from PIL import Image
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.apps.label import install_app
 from monai_vlsm.backbones import load_config
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import CLIPSegNet
 from tests.apps.server import running
 

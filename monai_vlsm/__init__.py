@@ -16,6 +16,7 @@ __all__ = [
     "adapters",
     "backbones",
     "caches",
+    "checkpoints",
     "data",
     "engines",
     "errors",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import ModelMismatchError, load_trained, read_settings
+from monai_vlsm.checkpoints import ModelMismatchError, load_trained, read_settings
 
 TEXT = (Path(__file__).parents[1] / "docs" / "own_trainer.md").read_text(encoding="utf-8")
 TRAIN, ASK = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -22,7 +22,7 @@ def test_the_code_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names: dict[str, Any] = {}
     exec(TRAIN, names)
     settings = read_settings("models/model.pt")
-    assert settings is not None and settings["default_prompt"] == "brain"
+    assert settings["default_prompt"] == "brain"
     exec(ASK, names)
     assert names["result"].masks.shape[0] == 2 and len(names["result"].existence) == 2
     network = names["network"]

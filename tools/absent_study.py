@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_vlsm.adapters import read_settings
+from monai_vlsm.checkpoints import read_settings
 from monai_vlsm.data import load_datalist
 from monai_vlsm.data.tables import markdown_table
 from monai_vlsm.io import read_rows
@@ -169,7 +169,7 @@ def study(arguments: argparse.Namespace) -> str:
         folder = arguments.output / f"negatives_{negatives:g}"
         train(folder, negatives, arguments)
         model = folder / "model.pt"
-        threshold = (read_settings(model) or {})["existence_threshold"]
+        threshold = read_settings(model)["existence_threshold"]
         plain = evaluate(model, folder / "without_threshold", arguments, existence_threshold=0.0)
         lines.append(table_row(f"{negatives:g}", "none", *plain, images))
         if threshold:

@@ -26,8 +26,9 @@ import torch
 import yaml
 
 import monai_vlsm
-from monai_vlsm.adapters import SETTINGS_KEY, find_trained, read_model, read_settings
+from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import known_backbones
+from monai_vlsm.checkpoints import SETTINGS_KEY, read, read_settings
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks import build_network
 
@@ -132,8 +133,6 @@ def model_problems(bundle: Path, model: Path) -> list[str]:
     """What is wrong with a ``model.pt``, in plain words."""
     try:
         settings = read_settings(model)
-        if settings is None:
-            return [f"{model}: no such file"]
         more = untrained_entries(model, settings)
     except UserError as error:
         return [str(error)]
@@ -153,7 +152,7 @@ def untrained_entries(model: Path, settings: Mapping[str, Any]) -> list[str]:
     """Tensors of a ``model.pt`` that were not trained; constants of one number, such as counters, do not count."""
     with torch.device("meta"):
         network = build_network({**settings, "base": "", "default_prompt": ""})
-    state = read_model(model)
+    state = read(model)
     extra = set(state) - {SETTINGS_KEY} - set(find_trained(network))
     return sorted(name for name in extra if state[name].numel() > 1)
 

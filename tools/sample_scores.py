@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_vlsm.adapters import TrainedState
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.data import load_datalist
 from monai_vlsm.io import read_rows
 from monai_vlsm.samples import sample_dir

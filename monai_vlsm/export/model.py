@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import TrainedState
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.export.check import check_file
 from monai_vlsm.export.files import FORMATS, require_packages, write_onnx, write_torchscript
 from monai_vlsm.export.problems import ExportError

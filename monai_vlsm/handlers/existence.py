@@ -67,7 +67,7 @@ class ThresholdSetter:
 
     Args:
         state: has ``state_dict``, ``load_state_dict`` and an attribute ``existence_threshold``
-            (``monai_vlsm.adapters.TrainedState``).
+            (``monai_vlsm.checkpoints.TrainedState``).
         path: the ``model.pt``.
         records: those that the evaluator is given: :func:`monai_vlsm.data.probe_records` with own and absent prompts.
     """

@@ -36,7 +36,7 @@ class ModelSaver:
     :class:`OverlayWriter` go by as well.
 
     Args:
-        state: an object with ``state_dict()``, for example ``monai_vlsm.adapters.TrainedState``.
+        state: an object with ``state_dict()``, for example ``monai_vlsm.checkpoints.TrainedState``.
         path: file to write, usually ``models/model.pt`` of the bundle.
         evaluator: the validating engine, with a key metric; None if there is none.
     """

@@ -51,7 +51,7 @@ class RunInfoWriter:
 
     Args:
         output_dir: folder of the file.
-        state: has a method ``settings()`` that returns plain values (``monai_vlsm.adapters.TrainedState``).
+        state: has a method ``settings()`` that returns plain values (``monai_vlsm.checkpoints.TrainedState``).
         facts: further plain values, for example bundle, dataset_dir, split, styles, seed.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from monai_vlsm.adapters import ModelMismatchError
+from monai_vlsm.checkpoints import ModelMismatchError
 from monai_vlsm.prompts import CLASS, TAGS
 from monai_vlsm.report import words
 from monai_vlsm.report.bootstrap import Estimate

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, read_model, seal
 from monai_vlsm.backbones import known_backbones
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal
 from monai_vlsm.io import save_atomically
 from monai_vlsm.networks import PromptedNet, empty_network, network_class
 
@@ -43,10 +43,10 @@ def read_adapters(path: str | Path) -> AdapterFile:
 
     Raises:
         ModelNotFoundError: when there is no such file.
-        ModelMismatchError: when `monai_vlsm.adapters.read_model` refuses it, or it has no base (a whole network), or
+        ModelMismatchError: when `monai_vlsm.checkpoints.read` refuses it, or it has no base (a whole network), or
             no tensor.
     """
-    tensors = read_model(path)
+    tensors = read(path)
     settings = tensors.pop(SETTINGS_KEY)
     if not re.fullmatch(r"[0-9a-f]{64}", settings["base"]):
         raise ModelMismatchError(

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from huggingface_hub import HfApi, snapshot_download
 
-from monai_vlsm.adapters import ModelMismatchError
+from monai_vlsm.checkpoints import ModelMismatchError
 from monai_vlsm.hub.faults import HubError, check_repo_id, check_revision, hub_errors
 from monai_vlsm.hub.files import check_architecture, is_shared_backbone, read_adapters
 from monai_vlsm.hub.pushing import CARD, MODEL

@@ -51,7 +51,7 @@ def empty_network(settings: Mapping[str, Any], backbone: str | Path) -> Prompted
     It takes next to no memory, reads no weight file, and leaves the state of torch's random numbers as it is.
 
     Args:
-        settings: what `monai_vlsm.adapters.read_settings` returned; its ``network`` and ``backbone`` are not looked at.
+        settings: what a ``model.pt`` says; its ``network`` and ``backbone`` are not looked at.
         backbone: a known name or a local folder.
 
     Returns:

@@ -13,8 +13,9 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from monai_vlsm.adapters import SETTINGS_KEY, TrainedState, find_trained
+from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
+from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks.prompt_rows import check_index, one_row_per_prompt, rows_of
 
@@ -223,11 +224,14 @@ class PromptedNet(nn.Module, ABC):
             strict: as in ``torch.nn.Module``; a ``model.pt`` must always be complete.
             assign: as in ``torch.nn.Module``.
 
+        Returns:
+            The keys that are missing and those that are unexpected, as torch tells them.
+
         Raises:
             ModelMismatchError: when a ``model.pt`` belongs to another network.
         """
         if SETTINGS_KEY in state_dict:
-            return TrainedState(self).load_state_dict(state_dict)
+            return TrainedState(self).load_state_dict(state_dict, strict, assign)
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def _check_size(self, size: int) -> None:

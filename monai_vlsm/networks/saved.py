@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, TrainedState, read_model
-from monai_vlsm.adapters.content import require_known_settings
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read
+from monai_vlsm.checkpoints.content import verify_settings
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks.assembly import network_arguments
 from monai_vlsm.networks.clipseg import CLIPSegNet
@@ -30,7 +30,7 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
     Weights of the frozen base are read where there is one; a network that was trained as a whole begins at random.
 
     Args:
-        settings: what `monai_vlsm.adapters.read_settings` returned.
+        settings: what `monai_vlsm.checkpoints.read_settings` returned.
         backbone: where the base is on this machine, if not where the settings say: a folder in Hugging Face layout.
 
     Raises:
@@ -42,7 +42,7 @@ def build_network(settings: Mapping[str, Any], backbone: str | Path | None = Non
             f"a model of another network: {settings['network']!r}, known are {', '.join(_KINDS)}. "
             "Get a newer monai_vlsm, or give another file"
         )
-    require_known_settings(settings)
+    verify_settings(settings)
     try:
         return _KINDS[settings["network"]](**_arguments(settings, backbone))
     except ImageSizeError as error:
@@ -78,7 +78,7 @@ def load_network(file: str | Path, backbone: str | Path | None = None) -> Prompt
         ModelMismatchError: when the file is none, is damaged, or was trained on another base.
         ModelNotFoundError: when there is no such file.
     """
-    state = read_model(file)
+    state = read(file)
     network = build_network(state[SETTINGS_KEY], backbone)
     TrainedState(network).load_state_dict(state)
     return network.eval()

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, TrainedState, base_fingerprint, read_model
+from monai_vlsm.adapters import base_fingerprint
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks import PromptedNet, empty_network, fill_network, frozen_tensors, network_class
 from monai_vlsm.networks.prompted import ImageSizeError
@@ -108,7 +109,7 @@ class AdapterBank:
         return self._find(name).network
 
     def settings(self, name: str) -> dict[str, Any]:
-        """A copy of what the file says about its network, see `monai_vlsm.adapters.read_settings`.
+        """A copy of what the file says about its network, see `monai_vlsm.checkpoints.read_settings`.
 
         Raises:
             AdapterNameError: when there is none of this name.
@@ -131,7 +132,7 @@ class AdapterBank:
             raise AdapterNameError(f"the name {name!r} is taken; unload that model first, or take another name")
 
     def _read(self, file: str | Path) -> _Loaded:
-        state = read_model(file)
+        state = read(file)
         settings = state[SETTINGS_KEY]
         try:
             network = self._empty(settings)

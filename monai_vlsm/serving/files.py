@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read_model
 from monai_vlsm.backbones import prompt_ids
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read
 from monai_vlsm.errors import UserError
 from monai_vlsm.serving.bank import AdapterBank
 
@@ -66,7 +66,7 @@ def model_facts(file: str | Path) -> ModelFacts:
         ModelNotFoundError: when there is no such file.
         ModelMismatchError: when it is no model file.
     """
-    state = read_model(file)
+    state = read(file)
     settings: Mapping[str, Any] = state.pop(SETTINGS_KEY)
     named = {name: settings[name] for name in ("network", "backbone", "base", "image_size", "default_prompt")}
     return ModelFacts(

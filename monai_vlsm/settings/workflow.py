@@ -19,7 +19,7 @@ from monai.bundle import ConfigWorkflow
 from monai.bundle import scripts as monai_scripts
 from monai.utils import ensure_tuple
 
-from monai_vlsm.adapters import ModelNotFoundError
+from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.interrupts import own_process
 
 __all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "root_is_known", "running_workflow"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.apps.label import install_app
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import CLIPSegNet
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, seal
 from monai_vlsm.apps.label import (
     AppFolderError,
     Target,
@@ -21,6 +20,7 @@ from monai_vlsm.apps.label import (
     read_targets,
     start_command,
 )
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelNotFoundError, seal
 from monai_vlsm.commands import main
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_used_is_left_out(
     torch.save(seal(state), app / "adapters" / "another.pt")
     assert [model.name for model in find_models(app)] == ["vlsm_dense", "second"]
     assert "broken.pt is not a model file" in caplog.text
-    assert "untrained has no trained model" in caplog.text
+    assert "no model file at " + str(app / "model" / "untrained" / "models" / "model.pt") in caplog.text
     assert "another.pt is of a SANNet, and no bundle here is" in caplog.text
 
 
@@ -114,7 +114,7 @@ def test_install_refuses(tmp_path: Path, bundle: Path, adapter: Path) -> None:
         install_app(tmp_path / "app", [adapter.parent])
     with pytest.raises(AppFolderError, match=r"must be named NAME\.pt"):
         install_app(tmp_path / "app", [bundle], [bundle / "LICENSE"])
-    with pytest.raises(ModelMismatchError, match="no such adapter file"):
+    with pytest.raises(ModelNotFoundError, match="no such file"):
         install_app(tmp_path / "app", [bundle], [tmp_path / "nothing.pt"])
     with pytest.raises(AppFolderError, match="there is a model 'second'"):
         install_app(tmp_path / "app", [bundle], [adapter, adapter])

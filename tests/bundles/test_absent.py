@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_vlsm.adapters import SETTINGS_KEY, read_settings, seal
+from monai_vlsm.checkpoints import SETTINGS_KEY, read_settings, seal
 from monai_vlsm.data import NothingAbsentError, facts
 from tests.bundles.dataset import LEFT, RIGHT, write_dataset
 
@@ -149,10 +149,9 @@ def test_seed_decides_and_files_are_looked_at_once(
 
 def test_threshold_is_in_model_pt(settings: dict[str, Any], trained: Path, complete: Path, tmp_path: Path) -> None:
     saved = read_settings(trained / "models" / "model.pt")
-    assert saved is not None
     assert 0 <= saved["existence_threshold"] <= 1
     everything = run([TRAIN], tmp_path, **{**settings, "dataset_dir": str(complete)})
-    assert (read_settings(everything / "models" / "model.pt") or {})["existence_threshold"] == 0.0
+    assert read_settings(everything / "models" / "model.pt")["existence_threshold"] == 0.0
 
 
 def test_training_sets_the_threshold_of_its_scores(
@@ -167,7 +166,7 @@ def test_training_sets_the_threshold_of_its_scores(
     monkeypatch.setattr("monai_vlsm.handlers.existence.best_threshold", choose)
     run([TRAIN], tmp_path, **settings, absent_prompts=["brain"])
     assert found == [(5, 3)]  # one absent thing for each record of an image, as far as there are more
-    assert (read_settings(tmp_path / "models" / "model.pt") or {})["existence_threshold"] == 0.375
+    assert read_settings(tmp_path / "models" / "model.pt")["existence_threshold"] == 0.375
 
 
 def with_threshold(trained: Path, folder: Path, threshold: float) -> Path:

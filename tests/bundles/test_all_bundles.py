@@ -13,7 +13,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, NothingTrainsError
+from monai_vlsm.adapters import NothingTrainsError
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError
 from tests.bundles.dataset import write_dataset
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

@@ -14,8 +14,8 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY
 from monai_vlsm.caches import describe_cache
+from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import cpu_has_bf16
 from monai_vlsm.networks import NotFrozenError

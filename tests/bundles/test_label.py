@@ -16,7 +16,8 @@ import torch
 from monai.bundle import run
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, TrainedState, read_model
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read
 from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 
@@ -71,7 +72,7 @@ def train(bundle: Path, training: list[dict[str, str]], validation: list[dict[st
 
 
 def saved(bundle: Path) -> dict[str, Any]:
-    return read_model(bundle / "models" / "model.pt")
+    return read(bundle / "models" / "model.pt")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".nii.gz"])

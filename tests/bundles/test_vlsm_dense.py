@@ -22,7 +22,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.handlers import NonFiniteError
 from tests import tiny

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.commands import main
 from monai_vlsm.networks import CLIPSegNet
 

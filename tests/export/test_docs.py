@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_vlsm.adapters import Adaptation, TrainedState
+from monai_vlsm.adapters import Adaptation
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.commands import main
 from monai_vlsm.export import export_network
 from monai_vlsm.networks import CLIPSegNet

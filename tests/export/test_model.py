@@ -17,8 +17,9 @@ from monai.data import load_net_with_metadata
 from PIL import Image
 from torch import Tensor
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.backbones import load_tokenizer
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.export import ExportedModel, export_network
 from monai_vlsm.export.check import LIMIT, open_file
 from monai_vlsm.networks import CLIPSegNet, PromptedNet

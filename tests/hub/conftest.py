@@ -11,7 +11,8 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import CLIPSegNet
 from tests.hub.standin import Hub, running_hub
 

@@ -17,7 +17,8 @@ from huggingface_hub import ModelCard
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, ModelMismatchError, read_model, seal
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal
 from monai_vlsm.commands import main
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
@@ -31,7 +32,7 @@ REPO = "anna/polyp-adapters"
 
 
 def settings_of(file: Path) -> dict[str, Any]:
-    return read_model(file)[SETTINGS_KEY]
+    return read(file)[SETTINGS_KEY]
 
 
 def facts(file: Path, **values: Any) -> dict[str, Any]:

@@ -13,16 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import (
-    SETTINGS_KEY,
-    FineTuning,
-    ModelMismatchError,
-    ModelNotFoundError,
-    TrainedState,
-    read_model,
-    seal,
-)
+from monai_vlsm.adapters import FineTuning
 from monai_vlsm.backbones import BackboneNotFoundError
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, TrainedState, read, seal
 from monai_vlsm.hub import HubError, push, read_adapters, write_upload
 from monai_vlsm.hub.files import check_architecture, write_adapters
 from monai_vlsm.networks import CLIPSegNet, SANNet, TargetUNet
@@ -179,7 +172,7 @@ def test_hidden_memory_and_paths_stay_here(tiny_file: Path, tmp_path: Path) -> N
     assert all(torch.equal(new[key], value) for key, value in adapters.tensors.items())
     backbone = state[SETTINGS_KEY]["backbone"]
     settings = {key: value for key, value in state[SETTINGS_KEY].items() if key != "checksums"}
-    assert read_model(tmp_path / "new.pt")[SETTINGS_KEY] == {**settings, "backbone": Path(backbone).name}
+    assert read(tmp_path / "new.pt")[SETTINGS_KEY] == {**settings, "backbone": Path(backbone).name}
     assert backbone.encode() not in (tmp_path / "new.pt").read_bytes()
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.bundle import push_to_hf_hub
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, load_trained, read_model
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, load_trained, read
 from monai_vlsm.commands import main
 from monai_vlsm.hub import FileExistsHereError, HubError, pull, push
 from monai_vlsm.networks import CLIPSegNet
@@ -48,7 +48,7 @@ def test_the_same_logits_after_a_round_trip(
 def test_what_goes_up_and_what_comes(hub: Hub, mini_file: Path, tmp_path: Path) -> None:
     run = full_run(tmp_path / "run")
     facts = json.loads((run / "run.json").read_text())
-    facts["settings"] = read_model(mini_file)[SETTINGS_KEY]
+    facts["settings"] = read(mini_file)[SETTINGS_KEY]
     (run / "run.json").write_text(json.dumps(facts))
     push(mini_file, REPO, run, token=TOKEN, endpoint=hub.url)
     repository = hub.repositories[REPO]

@@ -17,9 +17,10 @@ from monai.networks.utils import eval_mode
 from safetensors.torch import save_file
 from torch import Tensor
 
-from monai_vlsm.adapters import DenseAdaptation, ModelMismatchError, TrainedState, count_parameters
+from monai_vlsm.adapters import DenseAdaptation, count_parameters
 from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
 from monai_vlsm.backbones.weights import WeightsFileError
+from monai_vlsm.checkpoints import ModelMismatchError, TrainedState
 from monai_vlsm.networks import CRISNet, NoAdaptersError
 from tests.networks import tiny_cris
 from tests.networks.tiny_cris import SIZE, clip_state, official_state, save_archive

@@ -11,7 +11,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_vlsm.adapters import DenseAdaptation, TrainedState
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import CLIPSegNet
 from tests import tiny
 

@@ -15,8 +15,9 @@ import torch
 from monai.bundle import ConfigParser
 from monai.networks.utils import eval_mode
 
-from monai_vlsm.adapters import DenseAdaptation, ModelMismatchError, TrainedState, count_parameters
+from monai_vlsm.adapters import DenseAdaptation, count_parameters
 from monai_vlsm.backbones import default_image_size, known_backbones
+from monai_vlsm.checkpoints import ModelMismatchError, TrainedState
 from monai_vlsm.networks import NoAdaptersError, SANNet
 from monai_vlsm.networks.san import SANFeatures
 from tests import tiny

@@ -12,18 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import (
-    SETTINGS_KEY,
-    DenseAdaptation,
-    FineTuning,
-    ModelMismatchError,
-    ModelNotFoundError,
-    ShallowAdaptation,
-    TrainedState,
-    seal,
-)
-from monai_vlsm.adapters.content import require_known_settings
+from monai_vlsm.adapters import DenseAdaptation, FineTuning, ShallowAdaptation
 from monai_vlsm.backbones import BackboneNotFoundError
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, TrainedState, seal
+from monai_vlsm.checkpoints.content import verify_settings
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet, build_network, load_network
 
 NETWORKS: dict[str, Callable[[Path], PromptedNet]] = {
@@ -112,9 +104,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_settings_that_are_known_are_those_that_networks_record(kind: str, backbone: Path) -> None:
     settings = TrainedState(NETWORKS[kind](backbone)).settings()
-    require_known_settings(settings)
+    verify_settings(settings)
     with pytest.raises(ModelMismatchError, match="unknown setting colour"):
-        require_known_settings({**settings, "colour": 1})
+        verify_settings({**settings, "colour": 1})
 
 
 def test_a_network_that_trained_as_a_whole_needs_no_base(backbone: Path, tmp_path: Path) -> None:

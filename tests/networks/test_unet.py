@@ -9,8 +9,9 @@ import torch
 from monai.networks.utils import eval_mode
 from torch import Tensor
 
-from monai_vlsm.adapters import TrainedState, count_parameters
+from monai_vlsm.adapters import count_parameters
 from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import TargetUNet
 from monai_vlsm.networks.unet import UnknownTargetError
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_vlsm.adapters import TrainedState
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.samples import sample_dir
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, TrainedState
+from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
+from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.networks import CLIPSegNet, PromptedNet
 from tests import tiny
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from monai_vlsm.adapters import (
+from monai_vlsm.adapters import base_fingerprint
+from monai_vlsm.checkpoints import (
     SETTINGS_KEY,
     ModelMismatchError,
     ModelNotFoundError,
     TrainedState,
-    base_fingerprint,
     read_settings,
     seal,
 )

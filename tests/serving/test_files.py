@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_vlsm.adapters import ModelMismatchError, ModelNotFoundError, TrainedState, seal
+from monai_vlsm.checkpoints import ModelMismatchError, ModelNotFoundError, TrainedState, seal
 from monai_vlsm.networks import CLIPSegNet, TargetUNet
 from monai_vlsm.serving import AdapterBank, check_model, find_models, model_facts
 from tests import tiny

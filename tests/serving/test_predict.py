@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_vlsm.adapters import DenseAdaptation, ModelNotFoundError
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.data import DatasetProblems, ImagesNotFoundError, NoPromptError, load_images
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.outputs import NotOursError

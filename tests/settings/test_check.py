@@ -16,7 +16,7 @@ import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
-from monai_vlsm.adapters import ModelNotFoundError
+from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.errors import UserError
 from monai_vlsm.settings import SETTINGS, check_settings
 from monai_vlsm.settings.names import unread_names

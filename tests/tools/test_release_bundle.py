@@ -19,7 +19,8 @@ import torch
 import yaml
 from monai.bundle import download, load, run, verify_metadata, verify_net_in_out
 
-from monai_vlsm.adapters import SETTINGS_KEY, DenseAdaptation, FineTuning, ShallowAdaptation, TrainedState, seal
+from monai_vlsm.adapters import DenseAdaptation, FineTuning, ShallowAdaptation
+from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState, seal
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from tests.bundles.dataset import write_dataset
 from tools import release_bundle

@@ -14,11 +14,11 @@ from monai.transforms import Invertd, SaveImaged
 from monailabel.tasks.infer.bundle import BundleConstants, BundleInferTask
 from torch import nn
 
-from monai_vlsm.adapters import load_trained, read_settings
 from monai_vlsm.apps.label.banks import Banks
 from monai_vlsm.apps.label.errors import answered, refuse
 from monai_vlsm.apps.label.layout import Model, Target
 from monai_vlsm.apps.label.polygons import polygons
+from monai_vlsm.checkpoints import load_trained, read_settings
 from monai_vlsm.transforms import LabelResultd
 
 __all__ = ["PromptInferTask", "UncertainInferTask"]
@@ -133,8 +133,7 @@ class PromptInferTask(BundleInferTask):
         """Default prompt, image size and threshold follow a file that training has replaced."""
         if self._modified() != self._read_at:
             self._read_at = self._modified()
-            settings = read_settings(self.model.file)
-            self.model = self.model._replace(settings=settings or self.model.settings)
+            self.model = self.model._replace(settings=read_settings(self.model.file))
             self.bundle_config = self._load_bundle_config(self.bundle_path, self.bundle_config_path)
 
 

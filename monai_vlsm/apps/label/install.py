@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_vlsm.adapters import ModelMismatchError, read_settings
 from monai_vlsm.apps.label.layout import NAME, AppFolderError, read_targets
+from monai_vlsm.checkpoints import read_settings
 
 __all__ = ["install_app", "start_command"]
 
@@ -34,6 +34,7 @@ def install_app(output: str | Path, bundles: Sequence[str | Path] = (), adapters
     Raises:
         AppFolderError: a folder with other things in it, a bundle without trained model, a name that is there already.
         ModelMismatchError: an adapter file that is none.
+        ModelNotFoundError: an adapter file that is not there.
     """
     app = Path(output)
     if app.exists() and (not app.is_dir() or (any(app.iterdir()) and not (app / "prompts.json").is_file())):
@@ -66,7 +67,7 @@ def start_command(app: Path, studies: str = "/path/to/images") -> str:
 def _write_targets(app: Path, files: Sequence[Path]) -> None:
     """``prompts.json`` with the default prompts of the models; one that is there stays as it is."""
     if not (app / "prompts.json").is_file():
-        prompts = [(read_settings(file) or {}).get("default_prompt", "") for file in files]
+        prompts = [read_settings(file)["default_prompt"] for file in files]
         text = json.dumps({prompt: prompt for prompt in prompts if prompt}, indent=4, ensure_ascii=False)
         (app / "prompts.json").write_text(text + "\n", encoding="utf-8")
     read_targets(app)
@@ -82,8 +83,7 @@ def _bundle_copy(bundle: Path, app: Path) -> tuple[Path, Path]:
 def _adapter_copy(file: Path, app: Path) -> tuple[Path, Path]:
     if file.suffix != ".pt" or not NAME.fullmatch(file.stem):
         raise AppFolderError(f"{file} must be named NAME.pt with a name of letters, digits and . - _; rename the file")
-    if read_settings(file) is None:
-        raise ModelMismatchError(f"no such adapter file: {file}")
+    read_settings(file)
     return file, app / "adapters" / file.name
 
 

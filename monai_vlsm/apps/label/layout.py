@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai_vlsm.adapters import ModelMismatchError, read_settings
+from monai_vlsm.checkpoints import ModelMismatchError, ModelNotFoundError, read_settings
 from monai_vlsm.errors import UserError
 
 __all__ = ["AppFolderError", "Model", "Target", "find_models", "model_names", "read_targets"]
@@ -141,14 +141,10 @@ def _bundle_folders(app: Path, bundles: Sequence[str] | None) -> list[Path]:
 
 def _model(name: str, folder: Path, file: Path) -> Model | None:
     try:
-        settings = read_settings(file)
-    except ModelMismatchError as error:
+        return Model(name, folder, file, read_settings(file))
+    except (ModelMismatchError, ModelNotFoundError) as error:
         logger.error("left out: %s", error)
         return None
-    if settings is None:
-        logger.warning("left out: %s has no trained model, expected %s", name, file)
-        return None
-    return Model(name, folder, file, settings)
 
 
 def _adapter(path: Path, folders: Sequence[Path]) -> Model | None:

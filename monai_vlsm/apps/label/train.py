@@ -127,5 +127,5 @@ class PromptTrainTask(BundleTrainTask):
         file = str(self.model.file.resolve())
         overrides["ckpt_dir"] = overrides["output_dir"] = str(self.output)
         overrides["start_from"] = file if self._pretrained else ""  # MONAI ignores overrides of None
-        overrides["saved"] = {"_target_": "monai_vlsm.adapters.read_settings", "path": file}
+        overrides["saved"] = {"_target_": "monai_vlsm.checkpoints.read_settings", "path": file}
         return overrides

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, checked_content, read_model, seal
-from monai_vlsm.adapters.content import CHECKSUMS, FORMAT
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal, verify
+from monai_vlsm.checkpoints.content import CHECKSUMS, FORMAT
 
 State = dict[str, Any]
 SETTINGS = {
@@ -39,20 +39,20 @@ def with_settings(state: State, **changed: Any) -> State:
 
 
 def test_checksums_are_not_part_of_what_is_read() -> None:
-    state = checked_content(content(), sealed=True)
+    state = verify(content(), sealed=True)
     assert state == {**TENSORS, SETTINGS_KEY: SETTINGS}
 
 
 def test_a_file_of_before_has_no_checksums() -> None:
     old = {**TENSORS, SETTINGS_KEY: {**SETTINGS, "format": 1}}
-    assert checked_content(old, sealed=True) == old
+    assert verify(old, sealed=True) == old
 
 
 def test_a_file_of_today_must_have_checksums() -> None:
     state = {**TENSORS, SETTINGS_KEY: SETTINGS}
-    assert checked_content(state) == state
+    assert verify(state) == state
     with pytest.raises(ModelMismatchError, match="a damaged model file: its checksums"):
-        checked_content(state, sealed=True)
+        verify(state, sealed=True)
 
 
 WRONG: dict[str, tuple[Callable[[], State], str]] = {
@@ -98,23 +98,23 @@ def test_refused(kind: str, tmp_path: Path) -> None:
     make, message = WRONG[kind]
     torch.save(make(), tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=message):
-        checked_content(make(), sealed=True)
+        verify(make(), sealed=True)
     with pytest.raises(ModelMismatchError, match=rf"model\.pt is (a|not a) .*{message}"):
-        read_model(tmp_path / "model.pt")
+        read(tmp_path / "model.pt")
 
 
 def test_every_flipped_bit_is_seen_or_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
     torch.save(content(), file)
     whole, draw = file.read_bytes(), random.Random(0)
-    expected, refused = read_model(file), 0
+    expected, refused = read(file), 0
     for _ in range(300):
         position = draw.randrange(len(whole))
         flipped = bytearray(whole)
         flipped[position] ^= 1 << draw.randrange(8)
         file.write_bytes(flipped)
         try:
-            found = read_model(file)
+            found = read(file)
         except ModelMismatchError:
             refused += 1
         else:
@@ -127,4 +127,4 @@ def test_every_flipped_bit_is_seen_or_changes_nothing(tmp_path: Path) -> None:
 def test_a_network_of_others_may_record_what_it_likes() -> None:
     settings = {key: value for key, value in SETTINGS.items() if key != "adaptation"} | {"network": "Mine", "depth": 3}
     state = {**TENSORS, SETTINGS_KEY: settings}
-    assert checked_content(seal(state), sealed=True) == state
+    assert verify(seal(state), sealed=True) == state

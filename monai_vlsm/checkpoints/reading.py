@@ -1,26 +1,37 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a ``model.pt``: the one reader of all that use such a file. Nothing in a file is run."""
+"""The one reader of files of trained models. Nothing in a file is run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from monai_vlsm.adapters.content import SETTINGS_KEY, ModelMismatchError, checked_content, no_model
+from monai_vlsm.checkpoints.content import SETTINGS_KEY, ModelMismatchError, no_model, verify
 from monai_vlsm.errors import UserError
 
-__all__ = ["ModelNotFoundError", "read_model", "read_settings", "trained_settings"]
+__all__ = ["ModelNotFoundError", "naming", "read", "read_settings"]
 
 
 class ModelNotFoundError(UserError, FileNotFoundError):
     """There is no ``model.pt`` where one is expected."""
 
 
-def read_model(path: str | Path) -> dict[str, Any]:
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Puts the name of a file in front of a `ModelMismatchError`, whose message says what the file is."""
+    try:
+        yield
+    except ModelMismatchError as error:
+        raise ModelMismatchError(f"{path} is {error}") from error
+
+
+def read(path: str | Path) -> dict[str, Any]:
     """Read and verify a ``model.pt``. Nothing in it is run: a file with other Python objects is refused.
 
     Each tensor and the settings must fit their checksums; a file of format 1, from before there were any, is read
@@ -30,52 +41,36 @@ def read_model(path: str | Path) -> dict[str, Any]:
         path: a file that training wrote.
 
     Returns:
-        Names of the network's state to tensors on the CPU, and `SETTINGS_KEY` to the settings, without checksums.
+        Names of the network's state to tensors on the CPU, and `SETTINGS_KEY` to the settings (``network``,
+        ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold`` and those of the network's
+        own, such as ``adaptation``), without checksums.
 
     Raises:
         ModelNotFoundError: when there is no such file, or it is a folder.
-        ModelMismatchError: when the file cannot be read, is damaged, or is refused by
-            `monai_vlsm.adapters.checked_content`.
+        ModelMismatchError: when the file cannot be read, is damaged, or is refused by `monai_vlsm.checkpoints.verify`.
     """
     if not Path(path).is_file():
         state = "it is a folder" if Path(path).is_dir() else "there is no such file"
         raise ModelNotFoundError(f"no model file at {path}: {state}. Give the path of a model.pt that training wrote")
-    try:
-        return checked_content(_load(path), sealed=True)
-    except ModelMismatchError as error:
-        raise ModelMismatchError(f"{path} is {error}") from error
+    with naming(path):
+        return verify(_load(path), sealed=True)
 
 
-def read_settings(path: str | Path) -> dict[str, Any] | None:
-    """Read what a ``model.pt`` says about its network, without building it.
+def read_settings(path: str | Path | None, must_exist: bool = True) -> dict[str, Any]:
+    """What a ``model.pt`` says about its network; for bundles, whose settings follow the model that they begin from.
 
     Args:
-        path: a ``model.pt``.
-
-    Returns:
-        The settings (``network``, ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold``
-        and those of the network's own, such as ``adaptation``), or None when there is no such file.
-
-    Raises:
-        ModelMismatchError: when the file is not one that `TrainedState` wrote.
-    """
-    if not Path(path).is_file():
-        return None
-    settings: dict[str, Any] = read_model(path)[SETTINGS_KEY]
-    return settings
-
-
-def trained_settings(path: str | Path | None) -> dict[str, Any]:
-    """The settings of a model that training starts from, see `read_settings`; none without one.
-
-    Args:
-        path: a ``model.pt``, or None.
+        path: a ``model.pt``; None, or a text of nothing, for no model, which has no settings.
+        must_exist: False takes a file that is not there for no model.
 
     Raises:
         ModelNotFoundError: when there is no such file.
-        ModelMismatchError: when the file is not one that `TrainedState` wrote.
+        ModelMismatchError: as from `read`.
     """
-    return read_model(path)[SETTINGS_KEY] if path else {}
+    if not path or not (must_exist or Path(path).is_file()):
+        return {}
+    settings: dict[str, Any] = read(path)[SETTINGS_KEY]
+    return settings
 
 
 def _load(path: str | Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.adapters import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read_model, read_settings, seal
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read, read_settings, seal
 
 SETTINGS = {
     "format": 2,
@@ -76,9 +76,8 @@ BAD = {
 def test_bad_files(kind: str, tmp_path: Path) -> None:
     write, message = BAD[kind]
     write(tmp_path / "model.pt")
-    for read in (read_model, read_settings):
-        with pytest.raises(ModelMismatchError, match=rf"model\.pt is not a model file of monai_vlsm.*{message}.*Train"):
-            read(tmp_path / "model.pt")
+    with pytest.raises(ModelMismatchError, match=rf"model\.pt is not a model file of monai_vlsm.*{message}.*Train"):
+        read(tmp_path / "model.pt")
     assert not (tmp_path / "trap").exists()
 
 
@@ -87,12 +86,12 @@ def test_incomplete_settings(key: str, tmp_path: Path) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != key}
     torch.save({**MODEL, SETTINGS_KEY: settings}, tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=f"'{key}' in its entry 'monai_vlsm' must be of type .*, got None"):
-        read_model(tmp_path / "model.pt")
+        read(tmp_path / "model.pt")
 
 
 def test_round_trip(tmp_path: Path) -> None:
     torch.save(MODEL, tmp_path / "model.pt")
-    state = read_model(tmp_path / "model.pt")
+    state = read(tmp_path / "model.pt")
     assert state.keys() == MODEL.keys()
     assert torch.equal(state["weight"], torch.ones(40, 40))
     assert state[SETTINGS_KEY] == read_settings(tmp_path / "model.pt") == SETTINGS
@@ -100,9 +99,9 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"no model file at .*model\.pt: there is no such file"):
-        read_model(tmp_path / "model.pt")
+        read(tmp_path / "model.pt")
     with pytest.raises(ModelNotFoundError, match="it is a folder"):
-        read_model(tmp_path)
+        read(tmp_path)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,4 +112,4 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch, "load", refuse)
     with pytest.raises(ModelMismatchError, match=r"model\.pt.*it is damaged or cannot be read: Permission denied"):
-        read_model(tmp_path / "model.pt")
+        read(tmp_path / "model.pt")

@@ -12,20 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters.kinds import build_adaptation
+from monai_vlsm.adapters import build_adaptation
 from monai_vlsm.adapters.parameters import tensor_bytes
 from monai_vlsm.errors import UserError
 
-__all__ = [
-    "CHECKSUMS",
-    "FORMAT",
-    "SETTINGS_KEY",
-    "ModelMismatchError",
-    "checked_content",
-    "no_model",
-    "require_known_settings",
-    "seal",
-]
+__all__ = ["CHECKSUMS", "FORMAT", "SETTINGS_KEY", "ModelMismatchError", "seal", "tensors_of", "verify"]
 
 SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""
@@ -44,7 +35,6 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "TargetUNet": {"targets": list},
 }
 _RECORDED = {"format", CHECKSUMS, "existence_threshold", *_NEEDED}
-_HOW_TO_SAVE = "TrainedState(network).state_dict(): docs/own_trainer.md"
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
 
@@ -63,7 +53,12 @@ def seal(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**state, SETTINGS_KEY: {**settings, CHECKSUMS: _checksums({**state, SETTINGS_KEY: settings})}}
 
 
-def checked_content(content: Any, sealed: bool = False) -> dict[str, Any]:
+def tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The entries of a state beside its settings."""
+    return {name: value for name, value in state.items() if name != SETTINGS_KEY}
+
+
+def verify(content: Any, sealed: bool = False) -> dict[str, Any]:
     """Check what a ``model.pt`` holds, wherever it was read.
 
     Args:
@@ -77,19 +72,49 @@ def checked_content(content: Any, sealed: bool = False) -> dict[str, Any]:
         ModelMismatchError: no model file, one of a later format, with an unknown setting, with a value that does not
             fit its checksum or is no finite number, or with an existence threshold outside 0 to 1.
     """
-    settings = _settings(content)
-    _check_format(settings)
-    _check_types(settings)
-    require_known_settings(settings)
-    tensors = {name: value for name, value in content.items() if name != SETTINGS_KEY}
+    told = _settings(content)
+    verify_settings(told)
+    tensors = tensors_of(content)
     strange = [name for name, value in tensors.items() if not _is_plain(name, value)]
     if strange:
         raise no_model(f"its entry {strange[0]!r} is not a plain tensor")
-    checked = {**tensors, SETTINGS_KEY: {key: value for key, value in settings.items() if key != CHECKSUMS}}
-    _check_plain(checked[SETTINGS_KEY])
-    _check_sums(checked, settings.get(CHECKSUMS), sealed and settings["format"] > 1)
+    state = {**tensors, SETTINGS_KEY: {key: value for key, value in told.items() if key != CHECKSUMS}}
+    try:
+        sums = _checksums(state)
+    except (TypeError, ValueError) as error:
+        raise no_model(f"its settings are more than plain values: {error}") from error
+    if CHECKSUMS in told or (sealed and told["format"] > 1):
+        _compare_sums(sums, told.get(CHECKSUMS))
     _check_finite(tensors)
-    return checked
+    return state
+
+
+def verify_settings(settings: Mapping[str, Any]) -> None:
+    """Check the settings of a ``model.pt``; nothing in them is left out silently.
+
+    A network that is not of this package may record what it likes: loading compares it.
+
+    Raises:
+        ModelMismatchError: another format, a value of the wrong kind, or a setting that neither the network nor its
+            adaptation has. An adaptation whose module is not imported is told when the network is built.
+    """
+    number, network = settings.get("format"), settings.get("network")
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        raise ModelMismatchError(
+            f"a model file of format {number!r}, and this version of monai_vlsm reads 1 to {FORMAT}. Update "
+            "monai_vlsm, or give another file"
+        )
+    own = _OWN.get(str(network))
+    for key, kind in (_NEEDED | (own or {})).items():
+        _check_type(key, settings.get(key), kind, missing=key not in settings and key not in _NEEDED)
+    threshold = settings.get("existence_threshold", 0.0)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise _damaged(f"its existence_threshold must be from 0 to 1, got {threshold!r}")
+    unknown = [] if own is None else sorted(map(str, settings.keys() - _RECORDED - own.keys()))
+    if unknown:
+        raise ModelMismatchError(f"a model file with the unknown setting {', '.join(unknown)} of {network}. {_NEWER}")
+    if own is not None and "adaptation" in settings:
+        _check_adaptation(settings["adaptation"])
 
 
 def _settings(content: Any) -> Mapping[str, Any]:
@@ -97,67 +122,27 @@ def _settings(content: Any) -> Mapping[str, Any]:
         raise no_model(f"it holds a {type(content).__name__}")
     if SETTINGS_KEY not in content:
         held = ", ".join(map(repr, list(content)[:3])) or "nothing"
-        raise no_model(f"it holds {held}, and no such entry (a trainer of your own saves {_HOW_TO_SAVE})")
+        how = "a trainer of your own saves TrainedState(network).state_dict(): docs/own_trainer.md"
+        raise no_model(f"it holds {held}, and no such entry ({how})")
     settings = content[SETTINGS_KEY]
     if not isinstance(settings, Mapping):
         raise no_model(f"its entry {SETTINGS_KEY!r} is a {type(settings).__name__}")
     return settings
 
 
-def _check_format(settings: Mapping[str, Any]) -> None:
-    number = settings.get("format")
-    if type(number) is not int or not 1 <= number <= FORMAT:
-        raise ModelMismatchError(
-            f"a model file of format {number!r}, and this version of monai_vlsm reads 1 to {FORMAT}. Update "
-            "monai_vlsm, or give another file"
-        )
+def _check_type(key: str, value: Any, kind: type, missing: bool) -> None:
+    if not missing and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise no_model(f"{key!r} in its entry {SETTINGS_KEY!r} must be of type {kind.__name__}, got {value!r}")
 
 
-def _check_types(settings: Mapping[str, Any]) -> None:
-    for key, kind in (_NEEDED | _OWN.get(str(settings.get("network")), {})).items():
-        value = settings.get(key)
-        missing = key not in settings and key not in _NEEDED
-        if not missing and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise no_model(f"{key!r} in its entry {SETTINGS_KEY!r} must be of type {kind.__name__}, got {value!r}")
-    threshold = settings.get("existence_threshold", 0.0)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise ModelMismatchError(
-            f"a damaged model file: its existence_threshold must be from 0 to 1, got {threshold!r}. {_AGAIN}"
-        )
-
-
-def require_known_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that the network or its adaptation do not record; nothing is left out silently.
-
-    A network that is not of this package may record what it likes: loading compares it.
-
-    Raises:
-        ModelMismatchError: the message names them.
-    """
-    network = settings.get("network")
-    unknown = sorted(map(str, settings.keys() - _RECORDED - _OWN.get(str(network), settings).keys()))
-    if unknown:
-        raise ModelMismatchError(f"a model file with the unknown setting {', '.join(unknown)} of {network}. {_NEWER}")
-    if network == "CLIPSegNet" and "adaptation" in settings:
-        try:
-            build_adaptation(settings["adaptation"])
-        except ValueError as error:
-            raise ModelMismatchError(
-                f"a model file with settings that make no adaptation: {error}. {_NEWER}"
-            ) from error
-
-
-def _check_plain(settings: Mapping[str, Any]) -> None:
+def _check_adaptation(settings: Mapping[str, Any]) -> None:
     try:
-        _text(settings)
-    except (TypeError, ValueError) as error:
-        raise no_model(f"its settings are more than plain values: {error}") from error
+        build_adaptation(settings)
+    except ValueError as error:
+        raise ModelMismatchError(f"a model file with settings that make no adaptation: {error}. {_NEWER}") from error
 
 
-def _check_sums(state: Mapping[str, Any], told: Any, needed: bool) -> None:
-    if told is None and not needed:
-        return
-    found = _checksums(state)
+def _compare_sums(found: Mapping[str, str], told: Any) -> None:
     if not isinstance(told, Mapping) or found.keys() != told.keys():
         theirs = set(told) if isinstance(told, Mapping) else set()
         missing, unexpected = _some(theirs - found.keys()), _some(found.keys() - theirs)
@@ -181,12 +166,8 @@ def _checksums(state: Mapping[str, Any]) -> dict[str, str]:
 
 def _checksum(name: str, value: Any) -> int:
     if name == SETTINGS_KEY:
-        return zlib.crc32(_text(value).encode())
+        return zlib.crc32(json.dumps(dict(value), sort_keys=True, allow_nan=False).encode())
     return zlib.crc32(tensor_bytes(value), zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode()))
-
-
-def _text(settings: Mapping[str, Any]) -> str:
-    return json.dumps(dict(settings), sort_keys=True, allow_nan=False)
 
 
 def _is_plain(name: Any, value: Any) -> bool:

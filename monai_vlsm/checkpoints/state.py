@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of what was trained: what a ``model.pt`` says about its network, and the checks on loading it."""
+"""What was trained of a network as a state to save, and the checks on loading one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.module import _IncompatibleKeys
 
-from monai_vlsm.adapters.content import FORMAT, SETTINGS_KEY, ModelMismatchError, checked_content, seal
-from monai_vlsm.adapters.files import ModelNotFoundError, read_model
-from monai_vlsm.adapters.parameters import base_fingerprint
+from monai_vlsm.adapters import base_fingerprint
+from monai_vlsm.checkpoints.content import FORMAT, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
+from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read
 
 __all__ = ["TrainedState", "load_trained"]
 
@@ -64,19 +65,29 @@ class TrainedState:
         tensors: dict[str, Any] = {name: state[name].detach().cpu().clone() for name in self.network.trained_names}
         return seal({**tensors, SETTINGS_KEY: self.settings()})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy trained tensors into the network, after checking that they belong to it.
 
         The existence threshold of the file becomes that of the network, 0 if the file has none. To load a state whose
-        values were changed on purpose, give it new checksums (`monai_vlsm.adapters.seal`).
+        values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
+
+        Args:
+            state: what `state_dict` returned; it must always be complete.
+            strict: only says what is returned.
+            assign: as in ``torch.nn.Module``.
+
+        Returns:
+            As torch does, the keys that are missing and those that are unexpected: of all that was trained none; with
+            ``strict=False`` the base, which such a state does not hold, counts as missing.
 
         Raises:
             ModelMismatchError: when a value does not fit its checksum, or base, settings, keys or shapes differ. The
                 message says which.
         """
         self.check(state)
-        nn.Module.load_state_dict(self.network, _tensors(state), strict=False)
+        loaded = nn.Module.load_state_dict(self.network, tensors_of(state), strict=False, assign=assign)
         self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
+        return _IncompatibleKeys([], []) if strict else loaded
 
     def check(self, state: Mapping[str, Any]) -> None:
         """Check that trained tensors belong to the network; nothing is copied.
@@ -84,9 +95,35 @@ class TrainedState:
         Raises:
             ModelMismatchError: when base, settings, keys, shapes or kinds of numbers differ. The message says which.
         """
-        content = checked_content(state)
+        content = verify(state)
         self._check_settings(content[SETTINGS_KEY])
-        self._check_tensors(_tensors(content))
+        self.check_tensors(content)
+
+    def check_tensors(self, state: Mapping[str, Any]) -> None:
+        """The part of `check` that needs no values of the base: names, shapes and kinds of numbers.
+
+        Raises:
+            ModelMismatchError: when they differ from those that the network trains.
+        """
+        tensors, own, expected = tensors_of(state), self.network.state_dict(), set(self.network.trained_names)
+        frozen = set(tensors) & (set(own) - expected)
+        if frozen:
+            raise ModelMismatchError(
+                f"a model file that holds {len(frozen)} weights of the frozen base too, the first is {min(frozen)}; "
+                "give the model.pt that training wrote, with adapters only"
+            )
+        missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
+        if missing or unexpected:
+            raise ModelMismatchError(
+                f"a model file with {len(missing)} missing and {len(unexpected)} unexpected entries: "
+                f"missing {missing[:3]}, unexpected {unexpected[:3]}. The file is damaged or of another network"
+            )
+        for name, value in tensors.items():
+            if value.shape != own[name].shape or value.is_floating_point() != own[name].is_floating_point():
+                raise ModelMismatchError(
+                    f"a model file whose {name} must be {tuple(own[name].shape)} of {own[name].dtype}, and is "
+                    f"{tuple(value.shape)} of {value.dtype}. The file is damaged or of another network"
+                )
 
     def _check_settings(self, saved: Mapping[str, Any]) -> None:
         mine = self.network.settings()
@@ -106,27 +143,6 @@ class TrainedState:
                 f"{_short(saved['base'])}, this network is {mine['backbone']} with fingerprint "
                 f"{_short(self.fingerprint)}. Load it on the backbone that it was trained on"
             )
-
-    def _check_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        own = self.network.state_dict()
-        expected = set(self.network.trained_names)
-        missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
-        if missing or unexpected:
-            raise ModelMismatchError(
-                f"model file with {len(missing)} missing and {len(unexpected)} unexpected entries: "
-                f"missing {missing[:3]}, unexpected {unexpected[:3]}. The file is damaged or of another network"
-            )
-        for name, value in tensors.items():
-            if value.shape != own[name].shape:
-                raise ModelMismatchError(
-                    f"{name} must be {tuple(own[name].shape)}, the model file has {tuple(value.shape)}"
-                )
-            if value.is_floating_point() != own[name].is_floating_point():
-                raise ModelMismatchError(f"{name} must be of {own[name].dtype}, the model file has {value.dtype}")
-
-
-def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if name != SETTINGS_KEY}
 
 
 def _short(fingerprint: str) -> str:
@@ -151,4 +167,6 @@ def load_trained(network: nn.Module, path: str | Path, bundle: str = "bundles/vl
             f"python -m monai.bundle run --config_file {bundle}/configs/train.json, "
             "or say where it is (--model_file FILE, --bundle_root FOLDER), or go without training (--zero_shot True)"
         )
-    TrainedState(network).load_state_dict(read_model(path))
+    state = read(path)
+    with naming(path):
+        TrainedState(network).load_state_dict(state)
