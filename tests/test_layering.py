@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "monai_vlsm"
+EVERYWHERE = {"counts", "progress"}  # a few lines each, and nothing of the package in them
 ALLOWED: dict[str, set[str]] = {
     "interrupts": set(),
     "errors": {"interrupts"},
@@ -67,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         "transforms",
     },
 }
+ALLOWED = {part: allowed | EVERYWHERE for part, allowed in ALLOWED.items()} | {part: set() for part in EVERYWHERE}
 ALLOWED |= {"commands": set(ALLOWED), "__main__": {"commands"}}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -19,6 +19,7 @@ from monai_vlsm.caches.store import CacheDamagedError, CacheSettingError, Featur
 from monai_vlsm.caches.transforms import fixed_part
 from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.networks import PromptedNet
+from monai_vlsm.progress import progress_bar
 
 __all__ = ["FeatureDataset"]
 
@@ -136,7 +137,7 @@ class FeatureDataset(Dataset):
         order = _order(len(self.data))
         writer = _Writer(compute, self.store, len({str(r.get(IMAGE)) for r in self.data}))
         prepared: dict[int, tuple[dict[Hashable, Any], str]] = {}
-        progress = tqdm(_prepared(self, order, num_workers), total=len(order), desc="features", leave=False)
+        progress = progress_bar(_prepared(self, order, num_workers), "features", len(order))
         for index, (item, key, pixels) in zip(order, progress, strict=True):
             prepared[index] = (item, key)
             writer.add(key, pixels)

@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.caches.store import default_folder
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
+from monai_vlsm.progress import progress_bar
 from monai_vlsm.transforms import ResizePictured
 
 __all__ = ["MixedTransformsError", "PictureDataset", "picture_files"]
@@ -33,7 +35,6 @@ MODES = ("off", "memory", "disk")
 FORMAT = 3  # raised when a transform of this package gives other numbers, so that files of before are not read
 SUFFIX = ".picture"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
-BAR_FROM = 200  # pictures; fewer are done before anyone looks at a progress bar
 
 
 class MixedTransformsError(UserError, ValueError):
@@ -95,9 +96,8 @@ class PictureDataset(Dataset):
         items, self._places = files_of_records(data, keys)
         prepare = Compose([*lenient(self.transform.transforms[: self._start]), PackPictures()])
         if cache == "memory":
-            bar = len(items) * cache_rate > BAR_FROM
-            self.pictures = CacheDataset(
-                items, prepare, cache_rate=cache_rate, num_workers=num_workers, progress=bar, copy_cache=False
+            self.pictures = MemoryPictures(
+                items, prepare, cache_rate=cache_rate, num_workers=num_workers, copy_cache=False
             )
         else:
             key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
@@ -110,6 +110,16 @@ class PictureDataset(Dataset):
         for place in self._places[index]:
             record.update({key: unpack(packed) for key, packed in self.pictures[place].items()})
         return self.transform(record, start=self._start)
+
+
+class MemoryPictures(CacheDataset):
+    """MONAI's ``CacheDataset`` with a progress bar of this package."""
+
+    def _fill_cache(self, indices: Iterable[int] | None = None) -> list[Any]:
+        places = list(range(self.cache_num) if indices is None else indices)
+        with ThreadPool(self.num_workers) as pool:
+            made = pool.imap(self._load_cache_item, places)
+            return list(progress_bar(made, "loading pictures", len(places), "file"))
 
 
 class DiskPictures(Dataset):

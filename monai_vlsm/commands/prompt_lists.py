@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from tqdm import tqdm
 
 from monai_vlsm.data import (
     DatasetProblems,
@@ -31,6 +30,7 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import without_noise
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_text
+from monai_vlsm.progress import progress_bar
 from monai_vlsm.prompts import (
     TAGS,
     Recipe,
@@ -173,7 +173,7 @@ def _patient(recipe: Recipe, image: Path, metadata: Mapping[str, str]) -> str:
 def _describe_all(cases: Sequence[Case], recipe: Recipe, answerer: Answerer | None) -> list[Entry]:
     entries: list[Entry] = []
     problems: list[Problem] = []
-    for case in tqdm(cases, "making prompts", unit="image"):
+    for case in progress_bar(cases, "making prompts", unit="image"):
         try:
             entries.append(_entry(case, recipe, answerer))
         except DatasetProblems as error:

@@ -26,8 +26,7 @@ def check_records(records: Sequence[Mapping[str, Any]], files: KnownFiles | None
     of channels other than 1 or 3 after loading (pictures and DICOM always have 1 or 3, so this is about NIfTI); volumes
     where there is a mask, since training takes 2D pictures; masks that are not binary
     (:func:`monai_vlsm.data.binary_fault`); masks whose size is not that of their image, or that lie elsewhere by the
-    affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation. More than
-    200 files show a progress bar.
+    affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation.
 
     Args:
         records: with a path at ``image`` and, for training and evaluation, a path or a list of paths at ``label``.

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from monai.utils import MetaKeys
 from PIL import Image
-from tqdm import tqdm
 
 from monai_vlsm.data.foreground import foreground
 from monai_vlsm.data.geometry import Geometry, geometry
@@ -23,10 +22,10 @@ from monai_vlsm.data.masks import binary_fault, mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import PictureReader, glance
 from monai_vlsm.data.slices import flat_slice
+from monai_vlsm.progress import progress_bar
 
 __all__ = ["FileFacts", "KnownFiles", "examine_files"]
 
-BAR_FROM = 200  # files; fewer are done before anyone looks at a progress bar
 
 Look = Callable[[np.ndarray, set[str]], Any]
 
@@ -86,7 +85,7 @@ class KnownFiles:
 
 
 def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> dict[str, FileFacts]:
-    """Decode each file once, in several threads; more than 200 files show a progress bar.
+    """Decode each file once, in several threads, with a progress bar.
 
     Args:
         roles: path to what the file is used for, ``"image"`` and ``"mask"``.
@@ -96,8 +95,7 @@ def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> di
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(lambda file: _examine(file, roles[file], look), roles)
-        bar = tqdm(done, "checking files", len(roles), unit="file", disable=len(roles) <= BAR_FROM)
-        return dict(zip(roles, bar, strict=True))
+        return dict(zip(roles, progress_bar(done, "checking files", len(roles), "file"), strict=True))
 
 
 def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:

@@ -36,6 +36,7 @@ from monai_vlsm.handlers.probes import ProbeWriter, remove_probes
 from monai_vlsm.handlers.progress import ProgressBar
 from monai_vlsm.handlers.prompt_metric import PromptMetric
 from monai_vlsm.handlers.run_info import RunInfoWriter
+from monai_vlsm.handlers.run_summary import RunSummary
 from monai_vlsm.handlers.scores import ScoreWriter
 from monai_vlsm.handlers.training_state import NothingToResumeError, ResumeError, TrainingState, require_state
 
@@ -60,6 +61,7 @@ __all__ = [
     "PromptMetric",
     "ResumeError",
     "RunInfoWriter",
+    "RunSummary",
     "ScoreWriter",
     "ThresholdSetter",
     "TrainingState",

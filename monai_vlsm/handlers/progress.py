@@ -30,9 +30,10 @@ class ProgressBar:
     """Shows the iterations of all epochs with epoch, loss, learning rate and the time left for the whole run.
 
     After each epoch it prints one line with the mean loss (of all processes), the learning rate and the metrics of the
-    validation, if there was one. Where the stream is no terminal (a log file) there is no bar, only these lines, with
-    the time used and left. The time left counts validations in, as they happened so far. Attach to the trainer after
-    ``ValidationHandler``, on all processes (process 0 prints); it works on an evaluator of its own, too.
+    validation, if there was one; an evaluator without metrics has no line. Where the stream is no terminal (a log file)
+    there is no bar, only these lines, with the time used and left. The time left counts validations in, as they
+    happened so far. Attach to the trainer after ``ValidationHandler``, on all processes (process 0 prints); it works on
+    an evaluator of its own, too.
 
     Args:
         evaluator: the engine that validates during training; its progress is shown in the bar.
@@ -73,6 +74,7 @@ class ProgressBar:
             file=stream,
             smoothing=0,  # the mean speed of the run, so that validations count
             dynamic_ncols=True,
+            leave=False,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
         )
 
@@ -98,6 +100,8 @@ class ProgressBar:
         scored = engine if self.evaluator is None else self.evaluator
         if validated_in(scored, engine.state.epoch):
             values.update(scalar_metrics(scored))
+        if not values:
+            return
         line = epoch_line(engine.state.epoch, engine.state.max_epochs, values)
         if self._bar.disable:
             line += "  " + self._times(engine)

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import CLIPSegForImageSegmentation
+from transformers.utils.logging import set_tqdm_hook
 
 from monai_vlsm.backbones.catalogue import MINI, backbone_source, load_config, not_available
 from monai_vlsm.backbones.waiting import bound_waiting
 from monai_vlsm.errors import UserError
+from monai_vlsm.progress import BAR
 
 __all__ = ["BackboneWeightsError", "load_base", "load_pretrained"]
 
@@ -56,20 +60,31 @@ def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> A
     """
     bound_waiting()
     try:
-        loaded, report = model.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=Path(source).is_dir(),
-            ignore_mismatched_sizes=True,  # reported below, with the name of the folder
-            output_loading_info=True,
-        )
+        with _bars_that_vanish():
+            loaded, report = model.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=Path(source).is_dir(),
+                ignore_mismatched_sizes=True,  # reported below, with the name of the folder
+                output_loading_info=True,
+            )
     except SafetensorError as error:
         raise BackboneWeightsError(f"{source}: a weight file cannot be read: {error}. Copy the model again") from error
     except OSError as error:
         raise not_available("weights", source, mini) from error
     _check(report, source, model.config_class.model_type)
     return loaded.eval()
+
+
+@contextmanager
+def _bars_that_vanish() -> Iterator[None]:
+    """The bars of transformers as those of this package; what another program set for them holds again afterwards."""
+    before = set_tqdm_hook(lambda factory, args, kwargs: factory(*args, **{**kwargs, **BAR}))
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
 
 
 def _check(report: dict[str, Any], source: str, kind: str) -> None:

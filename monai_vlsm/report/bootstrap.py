@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
+from monai_vlsm.counts import FEWEST
+
 __all__ = [
-    "FEWEST",
     "LEVEL",
     "RESAMPLES",
     "SEED",
@@ -22,9 +23,6 @@ __all__ = [
 ]
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
-FEWEST = 10
-"""Images or patients below which there is no test and no verdict."""
-
 CHUNK = 500_000  # draws that are held at a time; what fits the cache is fastest
 
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from monai_vlsm.report.bootstrap import FEWEST, Estimate, estimates
+from monai_vlsm.counts import FEWEST
+from monai_vlsm.report.bootstrap import Estimate, estimates
 from monai_vlsm.report.columns import Columns, Group, groups, select
 from monai_vlsm.report.reading import Run
 from monai_vlsm.report.scores import by_tag

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from monai_vlsm.counts import FEWEST
 from monai_vlsm.report import probes, words
 from monai_vlsm.report.blocks import Block, Cell, Figure, Figures, Heading, Hint, Paragraph, Table
-from monai_vlsm.report.bootstrap import FEWEST
 from monai_vlsm.report.columns import ALL
 from monai_vlsm.report.existence import Existence
 from monai_vlsm.report.plots import reliability

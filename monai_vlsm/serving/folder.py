@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
+from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pictures import save_picture
 from monai_vlsm.serving.predict import Segmenter
 from monai_vlsm.serving.records import Worklist, say_what_stays
@@ -56,7 +55,7 @@ def predict_records(
     table, folder = GrowingTable(outputs, TABLE, COLUMNS), outputs.folder
     shown_by: Counter[str] = Counter()
     with telling(lambda: work.kept(folder / TABLE)):
-        for record in tqdm(work.records, "segmenting", unit="image"):
+        for record in progress_bar(work.records, "segmenting", unit="image"):
             try:
                 result = segment.segment(record)
             except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end

@@ -115,15 +115,6 @@ def test_each_file_is_decoded_once(files: dict[str, Path], monkeypatch: pytest.M
     assert sorted(decoded) == ["a.png", "m.png"]
 
 
-@pytest.mark.parametrize(("number", "shown"), [(200, False), (201, True)])
-def test_progress_bar_only_for_many(
-    number: int, shown: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    problems = check_records([{"image": str(tmp_path / f"{i}.png")} for i in range(number)])
-    assert len(problems) == number
-    assert ("checking files" in capsys.readouterr().err) is shown
-
-
 def test_problem_is_one_line_and_fixed() -> None:
     problem = Problem("a.png", "this", "that")
     assert str(problem) == "a.png: expected this, found that"

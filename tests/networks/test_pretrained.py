@@ -8,11 +8,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers.utils.logging import set_tqdm_hook
 
 from monai_vlsm.backbones import BackboneNotFoundError
 from monai_vlsm.networks import BackboneWeightsError, load_base
@@ -43,6 +45,16 @@ def test_shards(backbone: Path, tmp_path: Path) -> None:
     assert len(list(sharded.glob("model-*.safetensors"))) > 1
     expected = load_base(backbone).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in load_base(sharded).state_dict().items())
+
+
+def test_no_bar_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def mine(factory: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        return factory(*args, **kwargs)
+
+    set_tqdm_hook(mine)
+    load_base(folder)
+    assert capsys.readouterr().err == ""
+    assert set_tqdm_hook(None) is mine
 
 
 def test_half_precision_file_loads_as_float32(folder: Path) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.prepare.plan import Recipe
 from monai_vlsm.errors import UserError
+from monai_vlsm.progress import progress_bar
 
 __all__ = ["Layout", "Outcome", "OutputError"]
 
@@ -81,7 +81,7 @@ class Layout:
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
         try:
             made = pool.map(lambda name: self._make(name, recipes[name], archive), names)
-            for name, (outcome, reason) in zip(names, tqdm(made, "preparing", len(names), unit="file"), strict=True):
+            for name, (outcome, reason) in zip(names, progress_bar(made, "preparing", len(names), "file"), strict=True):
                 yield name, outcome, reason
         finally:
             pool.shutdown(cancel_futures=True)  # else Ctrl-C waits for everything that is still to be made

@@ -1,0 +1,38 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers in sentences, and the number of images below which a score says nothing."""
+
+from __future__ import annotations
+
+__all__ = ["FEWEST", "counted", "few_images"]
+
+FEWEST = 10
+"""Fewer images than this and their mean score says nothing about others: no test, no verdict, and a warning."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what is counted: ``1 image``, ``2 images``, ``0 batches``.
+
+    Args:
+        number: how many.
+        noun: of one of them, in words before it too: ``other image``.
+        plural: of several, where it is not the noun with an s (es behind s, x, ch, sh).
+    """
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {plural or noun + ('es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's')}"
+
+
+def few_images(split: str, number: int) -> str:
+    """A warning, in one line, that a list to take scores from is too small; empty where it is not.
+
+    Args:
+        split: what the list is called.
+        number: of its images.
+    """
+    if number >= FEWEST:
+        return ""
+    return (
+        f"warning: {split} has {counted(number, 'image')}; scores of fewer than {FEWEST} images say nothing about "
+        "other images"
+    )
