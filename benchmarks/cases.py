@@ -54,7 +54,7 @@ class Case:
         sides: builders by name, ``"ours"`` and usually ``"plain"``; each may be called in a process of its own.
         kind: last part of the name of its file, ``"train"``, ``"epoch"``, ``"inference"``, ``"memory"`` or ``"start"``.
         expected: seconds that the whole case takes at real size on two cores, to tell people before it starts.
-        settings: what differs from the command line's conditions, for example ``{"precision": "bf16"}``.
+        settings: what differs from the command line's conditions, for example ``{"batch": 8}``.
         counted: whether FLOPs are counted and memory is measured.
     """
 

@@ -91,7 +91,7 @@ CASES = (
         {"ours": validation},
         "validation",
         90,
-        {"batch": 1, "precision": "bf16"},
+        {"batch": 1},
         counted=False,
     ),
 )

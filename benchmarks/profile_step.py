@@ -39,8 +39,7 @@ KINDS = {  # the first pattern that an operator's name fits counts; times exclud
     "convolutions": r"conv",
     "layer norm": r"layer_norm",
     "copies and casts": r"copy_|_to_copy|clone|::cat|stack|repeat|fill_|zero_|index|gather|embedding|upsample",
-    "GELU (forward)": r"::silu$",
-    "element-wise": r"::(add|mul|sub|div|relu|threshold|silu_|sum|mean|pow|sqrt|rsub|neg|exp|clamp|where|eq|g|l|ne)",
+    "element-wise": r"::(add|mul|sub|div|relu|threshold|sigmoid|sum|mean|pow|sqrt|rsub|neg|exp|clamp|where|eq|g|l|ne)",
 }
 MODULES = {"loss (forward)": r"Loss$", "GELU (forward)": r"Activation$|GELU"}  # by class; backward is element-wise
 STEP = "one step"

@@ -85,8 +85,7 @@ def file_name(case: Case, conditions: Conditions) -> str:
     if where == "cuda":
         where = re.sub(r"[^a-z0-9]+", "_", torch.cuda.get_device_name().lower())
     version = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-    name = case.name.removesuffix(f"_{conditions.precision}")
-    parts = [name, case.kind, f"{where}-{conditions.precision}", f"b{conditions.batch}", f"torch{version}"]
+    parts = [case.name, case.kind, f"{where}-{conditions.precision}", f"b{conditions.batch}", f"torch{version}"]
     chosen = [f"compile_{conditions.compile.replace('-', '_')}"] if conditions.compile else []
     if conditions.attention != Conditions.attention:
         chosen.append(conditions.attention)

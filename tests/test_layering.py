@@ -32,8 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "settings": {"checkpoints", "errors", "interrupts"},
     "transforms": {"backbones", "data", "drawing", "errors", "io", "names", "outputs", "prompts"},
-    "kernels": set(),
-    "networks": {"adapters", "backbones", "checkpoints", "errors", "kernels"},
+    "networks": {"adapters", "backbones", "checkpoints", "errors"},
     "caches": {"errors", "inferers", "io", "networks", "transforms"},
     "serving": {
         "adapters",

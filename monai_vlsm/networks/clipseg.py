@@ -15,7 +15,6 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPS
 
 from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
-from monai_vlsm.networks.clipseg_layers import exchange_layers
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompt_rows import without_padding
@@ -65,7 +64,6 @@ class CLIPSegNet(PromptedNet):
         self.config = config
         self.adaptation = adaptation or Adaptation()
         self.base = load_base(backbone, load_weights).requires_grad_(False)
-        exchange_layers(self.base)
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing

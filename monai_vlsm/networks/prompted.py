@@ -113,7 +113,7 @@ class PromptedNet(nn.Module, ABC):
             ValueError: when a shape does not fit, or not exactly one of ``image`` and ``frozen_image`` is given.
             NotFrozenError: when frozen results are given to a network that cannot go on from them.
         """
-        if isinstance(image, MetaTensor):  # its bookkeeping costs time in each operation, and kernels write in place
+        if isinstance(image, MetaTensor):  # its bookkeeping costs time in each operation
             texts = (input_ids, attention_mask, prompt_index)
             logits = self.forward(image.as_tensor(), *texts, frozen_image, frozen_text, image_index)
             return logits if image_index is not None else MetaTensor(logits).copy_meta_from(image)

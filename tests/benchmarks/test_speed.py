@@ -166,7 +166,6 @@ def test_lower_bounds(value: float, held: bool) -> None:
     ("arguments", "name"),
     [
         (["dense_vl"], "dense_vl--train--cpu-fp32--b2"),
-        (["dense_vl_bf16"], "dense_vl--train--cpu-bf16--b2"),
         (["checkpointing"], "checkpointing--memory--cpu-fp32--b8"),
         (["dense_vl", "--batch", "4", "--precision", "bf16"], "dense_vl--train--cpu-bf16--b4"),
         (["dense_vl", "--quick", "--compile", "reduce-overhead"], "quick--dense_vl--train--cpu-fp32--b2"),
