@@ -25,7 +25,7 @@ class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
 class LeftOut(NamedTuple):
     """Something in a folder that is no image.
 
-    Args:
+    Attributes:
         path: the file or sub-folder.
         reason: why, in words that fit behind its name: "DICOM without pixels (Basic Text SR Storage)".
     """
@@ -37,7 +37,7 @@ class LeftOut(NamedTuple):
 class Listing(NamedTuple):
     """All that is in a folder: each entry is either an image or left out.
 
-    Args:
+    Attributes:
         images: sorted by path.
         left_out: sorted by path.
     """
