@@ -19,6 +19,7 @@ TRAIN, ASK = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 def test_the_code_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    assert len([line for line in TRAIN.splitlines() if line]) < 40
     names: dict[str, Any] = {}
     exec(TRAIN, names)
     settings = read_settings("models/model.pt")

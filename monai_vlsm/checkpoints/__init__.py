@@ -3,7 +3,7 @@
 """The file of a trained model, ``model.pt``: read it, verify it, describe it, load it into its network."""
 
 from monai_vlsm.checkpoints.content import SETTINGS_KEY, ModelMismatchError, seal, verify
-from monai_vlsm.checkpoints.reading import ModelNotFoundError, read, read_settings
+from monai_vlsm.checkpoints.reading import ModelNotFoundError, read, read_settings, run_settings
 from monai_vlsm.checkpoints.state import TrainedState, load_trained
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "load_trained",
     "read",
     "read_settings",
+    "run_settings",
     "seal",
     "verify",
 ]

@@ -122,8 +122,13 @@ def _settings(content: Any) -> Mapping[str, Any]:
         raise no_model(f"it holds a {type(content).__name__}")
     if SETTINGS_KEY not in content:
         held = ", ".join(map(repr, list(content)[:3])) or "nothing"
-        how = "a trainer of your own saves TrainedState(network).state_dict(): docs/own_trainer.md"
-        raise no_model(f"it holds {held}, and no such entry ({how})")
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            raise ModelMismatchError(
+                f"not a model file of monai_vlsm but a plain state_dict: it holds {held}, and no entry "
+                f"{SETTINGS_KEY!r} that says what they belong to. Load it into its network, with "
+                "network.load_state_dict(...), and save TrainedState(network).state_dict(): docs/own_trainer.md"
+            )
+        raise no_model(f"it holds {held}, and no such entry")
     settings = content[SETTINGS_KEY]
     if not isinstance(settings, Mapping):
         raise no_model(f"its entry {SETTINGS_KEY!r} is a {type(settings).__name__}")

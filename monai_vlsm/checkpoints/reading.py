@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from monai_vlsm.checkpoints.content import SETTINGS_KEY, ModelMismatchError, no_model, verify
+from monai_vlsm.checkpoints.content import CHECKSUMS, SETTINGS_KEY, ModelMismatchError, no_model, verify
 from monai_vlsm.errors import UserError
 
-__all__ = ["ModelNotFoundError", "naming", "read", "read_settings"]
+__all__ = ["ModelNotFoundError", "naming", "read", "read_settings", "run_settings"]
 
 
 class ModelNotFoundError(UserError, FileNotFoundError):
@@ -71,6 +71,37 @@ def read_settings(path: str | Path | None, must_exist: bool = True) -> dict[str,
         return {}
     settings: dict[str, Any] = read(path)[SETTINGS_KEY]
     return settings
+
+
+def run_settings(state: str | Path | None, model: str | Path | None = None) -> dict[str, Any]:
+    """What the file that a training goes on from says about its network, so that it need not be told again.
+
+    Args:
+        state: the ``last.pt`` of a run that is resumed, as `monai_vlsm.handlers.TrainingState` writes it, or None. One
+            that is not there, or says nothing of a network, has no settings: the handler tells what is wrong with it.
+        model: without ``state``, a ``model.pt`` to start from, or None.
+
+    Raises:
+        ModelNotFoundError: when there is no such ``model``.
+        ModelMismatchError: when a file cannot be read.
+    """
+    if not state:
+        return read_settings(model)
+    return _settings_in(state) if Path(state).is_file() else {}
+
+
+def _settings_in(path: str | Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many kinds; each means that nobody can go on from this file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelMismatchError(
+            f"{path} is damaged or not a training state ({reason}); start afresh without --resume True"
+        ) from error
+    found: Any = content
+    for key in ("objects", "model", SETTINGS_KEY):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return {key: value for key, value in found.items() if key != CHECKSUMS} if isinstance(found, Mapping) else {}
 
 
 def _load(path: str | Path) -> Any:

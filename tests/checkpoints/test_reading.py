@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, read, read_settings, seal
+from monai_vlsm.checkpoints import (
+    SETTINGS_KEY,
+    ModelMismatchError,
+    ModelNotFoundError,
+    read,
+    read_settings,
+    run_settings,
+    seal,
+)
 
 SETTINGS = {
     "format": 2,
@@ -62,7 +70,7 @@ BAD = {
     "empty": (Path.touch, "it is damaged or of another kind: EOFError"),
     "TorchScript": (write_torchscript, "it is damaged or of another kind"),
     "a training state": (saver({"epoch": 3, "rng": torch.ones(3)}), "it holds 'epoch', 'rng', and no such entry"),
-    "weights": (saver({"weight": torch.ones(2)}), "it holds 'weight', and no such entry"),
+    "weights": (saver({"weight": torch.ones(2)}), "a plain state_dict: it holds 'weight', and no entry"),
     "an empty dict": (saver({}), "it holds nothing, and no such entry"),
     "a tensor": (saver(torch.ones(2)), "it holds a Tensor"),
     "a list": (saver([1, 2]), "it holds a list"),
@@ -113,3 +121,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch, "load", refuse)
     with pytest.raises(ModelMismatchError, match=r"model\.pt.*it is damaged or cannot be read: Permission denied"):
         read(tmp_path / "model.pt")
+
+
+def test_a_resumed_run_says_what_its_network_is(tmp_path: Path) -> None:
+    torch.save({"epoch": 1, "objects": {"model": MODEL}}, tmp_path / "last.pt")
+    torch.save(seal({SETTINGS_KEY: {**SETTINGS, "backbone": "c"}}), tmp_path / "model.pt")
+    assert run_settings(tmp_path / "last.pt", tmp_path / "model.pt") == SETTINGS
+    assert run_settings(None, tmp_path / "model.pt")["backbone"] == "c"
+    assert run_settings(None, None) == run_settings(tmp_path / "no.pt", tmp_path / "model.pt") == {}
+    torch.save({"epoch": 1, "objects": {"model": torch.nn.Linear(2, 2).state_dict()}}, tmp_path / "toy.pt")
+    assert run_settings(tmp_path / "toy.pt") == {}
+    (tmp_path / "last.pt").write_bytes(b"no state")
+    with pytest.raises(ModelMismatchError, match=r"last\.pt is damaged or not a training state .*without --resume"):
+        run_settings(tmp_path / "last.pt")
