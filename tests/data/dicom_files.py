@@ -64,7 +64,7 @@ def dataset(array: np.ndarray, photometric: str, bits: int = 0, **tags: Any) -> 
 def in_syntax(data: FileDataset, array: np.ndarray, syntax: str, path: Path) -> Path:
     """Write the file, compressed by pydicom, Pillow or ITK where the syntax asks for it."""
     if syntax == RLELossless:
-        data.compress(RLELossless, encoding_plugin="pydicom")  # GDCM, where it is installed, ends Python on some of them
+        data.compress(RLELossless, encoding_plugin="pydicom")  # GDCM, where it is installed, ends Python on some
     elif syntax in (JPEGBaseline8Bit, JPEG2000Lossless):
         file = io.BytesIO()
         kind, options = ("JPEG", {"quality": 95}) if syntax == JPEGBaseline8Bit else ("JPEG2000", {})
