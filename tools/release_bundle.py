@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 import monai_vlsm
@@ -150,8 +149,7 @@ def model_problems(bundle: Path, model: Path) -> list[str]:
 
 def untrained_entries(model: Path, settings: Mapping[str, Any]) -> list[str]:
     """Tensors of a ``model.pt`` that were not trained; constants of one number, such as counters, do not count."""
-    with torch.device("meta"):
-        network = build_network({**settings, "base": "", "default_prompt": ""})
+    network = build_network({**settings, "default_prompt": ""}, empty=True)
     state = read(model)
     extra = set(state) - {SETTINGS_KEY} - set(find_trained(network))
     return sorted(name for name in extra if state[name].numel() > 1)

@@ -16,7 +16,16 @@ from monai_vlsm.adapters import build_adaptation
 from monai_vlsm.adapters.parameters import tensor_bytes
 from monai_vlsm.errors import UserError
 
-__all__ = ["CHECKSUMS", "FORMAT", "SETTINGS_KEY", "ModelMismatchError", "seal", "tensors_of", "verify"]
+__all__ = [
+    "CHECKSUMS",
+    "FORMAT",
+    "SETTINGS_KEY",
+    "ModelMismatchError",
+    "seal",
+    "tensors_of",
+    "verify",
+    "verify_settings",
+]
 
 SETTINGS_KEY = "monai_vlsm"
 """Key of the settings in a ``model.pt``; every other key is an entry of the network's state."""

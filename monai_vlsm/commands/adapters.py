@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monai_vlsm.serving import ModelFacts
+    from monai_vlsm.checkpoints import ModelFacts
 
 __all__ = ["add", "facts_text", "models_text"]
 
@@ -71,17 +70,17 @@ def models_text(models: list[ModelFacts], folder: Path) -> str:
 
 
 def _row(facts: ModelFacts, folder: Path) -> tuple[str, ...]:
-    file = Path(facts.file)
+    file, told = Path(facts.file), facts.settings
     return (
         str(file.relative_to(folder)) if file != folder else str(file),
-        facts.network,
-        facts.backbone,
+        told["network"],
+        told["backbone"],
         facts.adaptation_text,
         f"{facts.parameters:,}",
         f"{facts.size / 1e6:,.1f} MB",
-        facts.base[:12] or "all trained",
-        _short(facts.default_prompt),
-        f"{facts.existence_threshold:g}",
+        told["base"][:12] or "all trained",
+        _short(told["default_prompt"]),
+        f"{told.get('existence_threshold', 0):g}",
     )
 
 
@@ -92,23 +91,24 @@ def _short(prompt: str) -> str:
 
 def facts_text(facts: ModelFacts) -> str:
     """All facts of a model, one line each."""
+    told = dict(facts.settings)
     lines = {
         "file": f"{facts.file} ({facts.size:,} bytes)",
-        "network": facts.network,
-        "backbone": facts.backbone,
-        "base": facts.base or "none: everything was trained",
+        "network": told.pop("network"),
+        "backbone": told.pop("backbone"),
+        "base": told.pop("base") or "none: everything was trained",
         "adaptation": facts.adaptation_text,
         "parameters": f"{facts.parameters:,}",
-        "image size": f"{facts.image_size} px",
-        "default prompt": repr(facts.default_prompt),
-        "threshold": f"{facts.existence_threshold:g}",
-        **{name.replace("_", " "): repr(value) for name, value in facts.other.items()},
+        "image size": f"{told.pop('image_size')} px",
+        "default prompt": repr(told.pop("default_prompt")),
+        "threshold": f"{told.pop('existence_threshold', 0):g}",
+        **{name.replace("_", " "): repr(told[name]) for name in told if name not in ("adaptation", "format")},
     }
     return "\n".join(f"{name + ':':<16}{value}" for name, value in lines.items())
 
 
 def _list(args: argparse.Namespace) -> int:
-    from monai_vlsm.serving import find_models
+    from monai_vlsm.checkpoints import find_models
 
     models, others = find_models(args.folder)
     print(models_text(models, args.folder) if models else f"no model files in {args.folder}")
@@ -118,17 +118,16 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from monai_vlsm.serving import model_facts
+    from monai_vlsm.checkpoints import describe
 
-    facts = model_facts(args.file)
-    print(json.dumps(dataclasses.asdict(facts), indent=1, ensure_ascii=False) if args.json else facts_text(facts))
+    facts = describe(args.file)
+    told = {"file": facts.file, **facts.settings, "parameters": facts.parameters, "size": facts.size}
+    print(json.dumps(told, indent=1, ensure_ascii=False) if args.json else facts_text(facts))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
-    from monai_vlsm.serving import AdapterBank, check_model, model_facts
+    from monai_vlsm.serving import check_model
 
-    backbone = args.backbone or model_facts(args.file).backbone
-    check_model(args.file, AdapterBank(backbone))
-    print(f"{args.file} fits {backbone}")
+    print(f"{args.file} fits {check_model(args.file, args.backbone).backbone}")
     return 0

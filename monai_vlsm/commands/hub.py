@@ -84,10 +84,11 @@ def _push(args: argparse.Namespace) -> int:
 
 
 def _pull(args: argparse.Namespace) -> int:
-    from monai_vlsm.hub import pull, read_adapters
+    from monai_vlsm.checkpoints import read_settings
+    from monai_vlsm.hub import pull
 
     path = pull(args.repo_id, args.output, args.revision, overwrite=args.overwrite)
-    settings = read_adapters(path).settings
+    settings = read_settings(path)
     print(path)
     print(f"needs the base {settings['backbone']}, fingerprint {settings['base']}")
     return 0

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from monai_vlsm.hub.faults import HubError
-from monai_vlsm.hub.files import AdapterFile, read_adapters
+from monai_vlsm.hub.files import read_adapters
 from monai_vlsm.hub.pulling import FileExistsHereError, pull
 from monai_vlsm.hub.pushing import push, write_upload
 
-__all__ = ["AdapterFile", "FileExistsHereError", "HubError", "pull", "push", "read_adapters", "write_upload"]
+__all__ = ["FileExistsHereError", "HubError", "pull", "push", "read_adapters", "write_upload"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from monai_vlsm.checkpoints import tensors_of
 from monai_vlsm.data.catalogue import known_datasets
 from monai_vlsm.hub import card_texts
 from monai_vlsm.hub.evaluation import model_index
@@ -35,14 +36,14 @@ def make_card(facts: CardFacts) -> str:
 
 
 def _about_adapters(facts: CardFacts) -> dict[str, Any]:
-    size = sum(tensor.numel() * tensor.element_size() for tensor in facts.adapters.tensors.values())
+    tensors = tensors_of(facts.adapters).values()
     return {
         "title": escaped(facts.name),
         "repo_id": facts.repo_id,
         "folder": facts.name,
         "base_phrase": _base_phrase(facts),
-        "parameters": f"{facts.adapters.parameters:,}",
-        "size": f"{size / 1e6:,.1f} MB",
+        "parameters": f"{sum(tensor.numel() for tensor in tensors):,}",
+        "size": f"{sum(tensor.nbytes for tensor in tensors) / 1e6:,.1f} MB",
         "settings": _settings_table(facts.settings),
         "commands": _commands(facts),
         "base_note": _base_note(facts),

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from monai_vlsm.backbones import MINI, load_architecture
+from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
 from monai_vlsm.hub.evaluation import Evaluation
-from monai_vlsm.hub.files import AdapterFile, is_shared_backbone, public_settings
+from monai_vlsm.hub.files import is_shared_backbone, public_settings
 
 __all__ = ["CardFacts"]
 
@@ -22,7 +23,7 @@ class CardFacts:
 
     Args:
         repo_id: where the adapters will be.
-        adapters: what the file holds.
+        adapters: the state that the file holds.
         evaluation: what an evaluation of it found, if there is one.
         datasets: what it was trained on, names of the catalogue or others; empty if not known.
         license: of the adapters, as the Hub spells it; None if not stated.
@@ -31,7 +32,7 @@ class CardFacts:
     """
 
     repo_id: str
-    adapters: AdapterFile
+    adapters: Mapping[str, Any]
     evaluation: Evaluation | None = None
     datasets: Sequence[str] = ()
     license: str | None = None
@@ -46,12 +47,12 @@ class CardFacts:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the adapters, without what is only true on this machine."""
-        return public_settings(self.adapters.settings)
+        return public_settings(self.adapters[SETTINGS_KEY])
 
     @property
     def is_local(self) -> bool:
         """Whether the base is a folder, whose name tells others nothing."""
-        return not is_shared_backbone(self.adapters.settings["backbone"])
+        return not is_shared_backbone(self.adapters[SETTINGS_KEY]["backbone"])
 
     @property
     def base_id(self) -> str | None:

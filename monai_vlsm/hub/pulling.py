@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from huggingface_hub import HfApi, snapshot_download
 
-from monai_vlsm.checkpoints import ModelMismatchError
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError
 from monai_vlsm.hub.faults import HubError, check_repo_id, check_revision, hub_errors
 from monai_vlsm.hub.files import check_architecture, is_shared_backbone, read_adapters
 from monai_vlsm.hub.pushing import CARD, MODEL
@@ -104,7 +104,7 @@ def _some(names: list[str]) -> str:
 def _check(path: Path, repo_id: str) -> None:
     try:
         adapters = read_adapters(path)
-        if is_shared_backbone(adapters.settings["backbone"]):
+        if is_shared_backbone(adapters[SETTINGS_KEY]["backbone"]):
             check_architecture(path, adapters)
     except ModelMismatchError as error:
         raise ModelMismatchError(

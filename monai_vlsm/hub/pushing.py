@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import HfApi
 from PIL import Image
 
+from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.hub.card import make_card
 from monai_vlsm.hub.evaluation import read_evaluation
 from monai_vlsm.hub.facts import CardFacts
@@ -114,7 +115,7 @@ def write_upload(
     check_licence(license)
     adapters = read_adapters(file)
     check_architecture(file, adapters)
-    found = read_evaluation(Path(evaluation), adapters.settings) if evaluation is not None else None
+    found = read_evaluation(Path(evaluation), adapters[SETTINGS_KEY]) if evaluation is not None else None
     facts = CardFacts(repo_id, adapters, found, tuple(datasets), license, data_license)
     shown = found.case.picture if found and found.case and picture else None
     card = make_card(replace(facts, picture=shown is not None))

@@ -1,14 +1,13 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Networks."""
+"""Networks: one class for each system, and the network that a ``model.pt`` belongs to."""
 
-from monai_vlsm.networks.assembly import empty_network, fill_network, frozen_tensors, network_class
+from monai_vlsm.networks.build import build_network, fill_network, frozen_tensors, load_network, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
 from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
 from monai_vlsm.networks.san import SANNet
-from monai_vlsm.networks.saved import build_network, load_network
 from monai_vlsm.networks.unet import TargetUNet, UnknownTargetError
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "TargetUNet",
     "UnknownTargetError",
     "build_network",
-    "empty_network",
     "fill_network",
     "frozen_tensors",
     "load_base",

@@ -4,7 +4,7 @@
 
 from monai_vlsm.serving.bank import AdapterBank, AdapterNameError
 from monai_vlsm.serving.batches import PredictionLoader
-from monai_vlsm.serving.files import ModelFacts, check_model, find_models, model_facts
+from monai_vlsm.serving.check import check_model
 from monai_vlsm.serving.folder import distinct_names, predict_records
 from monai_vlsm.serving.pictures import draw_segmentation, save_picture
 from monai_vlsm.serving.predict import DeviceNotFoundError, Segmenter
@@ -15,7 +15,6 @@ __all__ = [
     "AdapterBank",
     "AdapterNameError",
     "DeviceNotFoundError",
-    "ModelFacts",
     "PredictionLoader",
     "Segmentation",
     "Segmenter",
@@ -24,9 +23,7 @@ __all__ = [
     "check_model",
     "distinct_names",
     "draw_segmentation",
-    "find_models",
     "find_records",
-    "model_facts",
     "predict_records",
     "save_picture",
 ]

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from monai_vlsm.adapters import base_fingerprint
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read
+from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState, naming, read
 from monai_vlsm.errors import UserError
-from monai_vlsm.networks import PromptedNet, empty_network, fill_network, frozen_tensors, network_class
-from monai_vlsm.networks.prompted import ImageSizeError
+from monai_vlsm.networks import PromptedNet, build_network, fill_network, frozen_tensors
 
 __all__ = ["AdapterBank", "AdapterNameError"]
 
@@ -54,7 +53,6 @@ class AdapterBank:
     def __init__(self, backbone: str | Path, device: torch.device | str = "cpu") -> None:
         self.backbone = str(backbone)
         self.device = torch.device(device)
-        self._kind = network_class(backbone)
         self._base = frozen_tensors(backbone, self.device)
         self._base_memory = _storages(self._base.values())
         self._fingerprints: dict[frozenset[str], str] = {}
@@ -109,7 +107,7 @@ class AdapterBank:
         return self._find(name).network
 
     def settings(self, name: str) -> dict[str, Any]:
-        """A copy of what the file says about its network, see `monai_vlsm.checkpoints.read_settings`.
+        """A copy of what the file says about its network, see `monai_vlsm.checkpoints.read`.
 
         Raises:
             AdapterNameError: when there is none of this name.
@@ -134,32 +132,13 @@ class AdapterBank:
     def _read(self, file: str | Path) -> _Loaded:
         state = read(file)
         settings = state[SETTINGS_KEY]
-        try:
-            network = self._empty(settings)
+        with naming(file):
+            network = build_network(settings, self.backbone, empty=True).requires_grad_(False)
             fill_network(network, self._base_of(network))
             TrainedState(network, self._fingerprint(network)).check(state)
-        except ModelMismatchError as error:
-            raise ModelMismatchError(f"{file}: {error}") from error
         fill_network(network, self._own_copies(network, state))
         network.default_input_ids = network.default_input_ids.to(self.device)
         return _Loaded(network, settings, self._own_size(network))
-
-    def _empty(self, settings: Mapping[str, Any]) -> PromptedNet:
-        if settings["network"] != self._kind.__name__:
-            raise ModelMismatchError(
-                f"a model of another network: the file was trained with {settings['network']} on "
-                f"{settings['backbone']} (base {settings['base'][:12]}), {self.backbone} is for {self._kind.__name__}. "
-                "Load it on the backbone that it was trained on"
-            )
-        try:
-            return empty_network(settings, self.backbone)
-        except Exception as error:  # the settings are those of a file, and can be anything
-            if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
-                raise
-            raise ModelMismatchError(
-                f"its settings do not make a {self._kind.__name__} on {self.backbone}: {error}. "
-                "The file is damaged, or was made by another version of monai_vlsm"
-            ) from error
 
     def _base_of(self, network: PromptedNet) -> dict[str, Tensor]:
         trained = set(network.trained_names)

@@ -14,10 +14,10 @@ import torch
 from monai_vlsm.apps.label import (
     AppFolderError,
     Target,
-    find_models,
     install_app,
     model_names,
     read_targets,
+    served_models,
     start_command,
 )
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelNotFoundError, seal
@@ -25,42 +25,42 @@ from monai_vlsm.commands import main
 
 
 def test_models_and_targets(app: Path) -> None:
-    assert [model.name for model in find_models(app)] == ["vlsm_dense", "second"]
+    assert [model.name for model in served_models(app)] == ["vlsm_dense", "second"]
     assert read_targets(app) == [Target("polyp", "polyp")]
-    names = model_names(find_models(app), [Target("white matter", "white matter of a brain")])
+    names = model_names(served_models(app), [Target("white matter", "white matter of a brain")])
     assert list(names) == ["vlsm_dense", "second", "vlsm_dense_white_matter", "second_white_matter"]
     assert names["second_white_matter"][0].file.name == "second.pt"
 
 
 def test_only_wanted_bundles(app: Path, bundle: Path) -> None:
     shutil.copytree(bundle, app / "model" / "other")
-    assert [model.name for model in find_models(app, ["other"])] == ["other", "second"]
+    assert [model.name for model in served_models(app, ["other"])] == ["other", "second"]
     with pytest.raises(AppFolderError, match=r"no bundle nothing .* there are: other, vlsm_dense"):
-        find_models(app, ["nothing"])
+        served_models(app, ["nothing"])
 
 
 def test_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(AppFolderError, match="there are: none"):
-        find_models(install_app(tmp_path / "app"))
+        served_models(install_app(tmp_path / "app"))
 
 
 def test_two_adapters_with_one_name(app: Path, adapter: Path) -> None:
     shutil.copy(adapter, app / "adapters" / "vlsm_dense.pt")
     with pytest.raises(AppFolderError, match="twice there is vlsm_dense"):
-        find_models(app)
+        served_models(app)
 
 
 def test_a_target_with_the_name_of_a_model(app: Path, adapter: Path) -> None:
     shutil.copy(adapter, app / "adapters" / "second_polyp.pt")
     with pytest.raises(AppFolderError, match="models and targets must differ, twice there is second_polyp"):
-        model_names(find_models(app), read_targets(app))
+        model_names(served_models(app), read_targets(app))
 
 
 @pytest.mark.parametrize("name", ["a b", "ä b", "-x", "..x", "$x"])
 def test_names_that_no_address_may_have(app: Path, adapter: Path, name: str) -> None:
     shutil.copy(adapter, app / "adapters" / f"{name}.pt")
     with pytest.raises(AppFolderError, match="model names must be of letters"):
-        find_models(app)
+        served_models(app)
 
 
 def test_what_cannot_be_used_is_left_out(
@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_left_out(
     state[SETTINGS_KEY]["network"] = "SANNet"
     state[SETTINGS_KEY]["fusion"] = state[SETTINGS_KEY].pop("adaptation")["type"]
     torch.save(seal(state), app / "adapters" / "another.pt")
-    assert [model.name for model in find_models(app)] == ["vlsm_dense", "second"]
+    assert [model.name for model in served_models(app)] == ["vlsm_dense", "second"]
     assert "broken.pt is not a model file" in caplog.text
     assert "no model file at " + str(app / "model" / "untrained" / "models" / "model.pt") in caplog.text
     assert "another.pt is of a SANNet, and no bundle here is" in caplog.text
@@ -99,7 +99,7 @@ def test_install_again_adds_and_keeps(app: Path, adapter: Path, tmp_path: Path) 
     (app / "prompts.json").write_text('{"x": "y"}')
     shutil.copy(adapter, tmp_path / "third.pt")
     install_app(app, adapters=[tmp_path / "third.pt"])
-    assert [model.name for model in find_models(app)] == ["vlsm_dense", "second", "third"]
+    assert [model.name for model in served_models(app)] == ["vlsm_dense", "second", "third"]
     assert read_targets(app) == [Target("x", "y")]
     with pytest.raises(AppFolderError, match="there is a model 'third'"):
         install_app(app, adapters=[tmp_path / "third.pt"])

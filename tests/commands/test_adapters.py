@@ -61,7 +61,7 @@ def test_check_on_another_base(file: Path, tmp_path: Path, capsys: pytest.Captur
     assert main(["adapters", "check", str(file), "--backbone", str(other)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert f"error: {file}: a model of another base" in printed.err
+    assert f"error: {file} is a model of another base" in printed.err
 
 
 @pytest.mark.parametrize("command", ["info", "check"])

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import collections
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,14 @@ import torch
 
 from monai_vlsm.adapters import FineTuning
 from monai_vlsm.backbones import BackboneNotFoundError
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, TrainedState, read, seal
+from monai_vlsm.checkpoints import (
+    SETTINGS_KEY,
+    ModelMismatchError,
+    TrainedState,
+    read,
+    seal,
+    tensors_of,
+)
 from monai_vlsm.hub import HubError, push, read_adapters, write_upload
 from monai_vlsm.hub.files import check_architecture, write_adapters
 from monai_vlsm.networks import CLIPSegNet, SANNet, TargetUNet
@@ -40,10 +46,6 @@ def settings(**values: Any) -> Callable[[State], Any]:
     return lambda state: {**state, SETTINGS_KEY: {**state[SETTINGS_KEY], **values}}
 
 
-def without(*keys: str) -> Callable[[State], Any]:
-    return lambda state: {key: value for key, value in state.items() if key not in keys}
-
-
 def without_first(state: State) -> State:
     return dict(list(state.items())[1:])
 
@@ -61,30 +63,19 @@ def sealed(content: Any) -> Any:
         return content
 
 
-BAD = {
+BAD = {  # more of what `read` refuses: tests/checkpoints
     "code": (changed("x", Evil()), "could run code; it was not opened"),
     "code in the settings": (settings(x=Evil()), "could run code; it was not opened"),
     "an object": (changed("x", Path("x")), "could run code; it was not opened"),
     "a class": (changed("x", torch.nn.Linear), "could run code; it was not opened"),
-    "no table": (lambda _: [1, 2], "is not a model file of monai_vlsm"),
-    "no settings": (without(SETTINGS_KEY), "is not a model file of monai_vlsm"),
-    "settings that are none": (changed(SETTINGS_KEY, 3), "is not a model file of monai_vlsm"),
-    "no fingerprint": (settings(base=None), "'base' in its entry 'monai_vlsm' must be of type str"),
     "half a fingerprint": (settings(base="abc"), "its fingerprint of the base is 'abc'"),
-    "no backbone": (settings(backbone=7), "'backbone' in its entry 'monai_vlsm' must be of type str"),
-    "another format": (settings(format=99), "format 99, and this version of monai_vlsm reads 1 to 2"),
     "settings with a tensor": (settings(x=torch.ones(1)), "the unknown setting x"),
-    "a number": (changed("x", 3), "its entry 'x' is not a plain tensor"),
-    "an optimizer": (changed("optimizer", collections.OrderedDict(a=1)), "its entry 'optimizer' is not a plain tensor"),
     "no tensor": (lambda state: {SETTINGS_KEY: state[SETTINGS_KEY]}, "holds no tensor"),
     "the base too": (with_the_base, r"holds \d+ weights of the frozen base"),
-    "an entry missing": (without_first, "1 entries missing"),
-    "an entry too much": (changed("x", torch.ones(1)), r"1 unexpected \['x'\]"),
-    "an unknown network": (settings(network="Transformer"), "make no network: Transformer does not run on"),
-    "an unknown adaptation": (settings(adaptation={"type": "Magic"}), "make no adaptation: unknown adaptation"),
-    "an odd adaptation": (settings(adaptation=3), "must be of type Mapping, got 3"),
-    "an unknown setting": (settings(colour="red"), "the unknown setting colour"),
-    "another width": (settings(adaptation={"type": "DenseAdaptation", "width": 5}), "must be .* the file has"),
+    "an entry missing": (without_first, "1 missing and 0 unexpected"),
+    "an entry too much": (changed("x", torch.ones(1)), r"unexpected \['x'\]"),
+    "an unknown network": (settings(network="Transformer"), "another network: .* Transformer"),
+    "another width": (settings(adaptation={"type": "DenseAdaptation", "width": 5}), "must be .*, and is "),
 }
 
 
@@ -99,32 +90,6 @@ def test_bad_files(
         write_upload("bad.pt", REPO, tmp_path / "out")
     assert not (tmp_path / "ran_the_code").exists()
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "damaged"),
-        (b"\x80\x02no", "could run code"),
-        (b"PK\x03\x04" + bytes(50), "damaged"),
-    ],
-    ids=["empty", "pickle", "zip"],
-)
-def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "model.pt").write_bytes(content)
-    with pytest.raises(ModelMismatchError, match=message):
-        read_adapters(tmp_path / "model.pt")
-
-
-def test_truncated(mini_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(mini_file.read_bytes()[:-1000])
-    with pytest.raises(ModelMismatchError, match=r"is not a model file .* it is damaged"):
-        read_adapters(tmp_path / "model.pt")
-
-
-def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no model file at .*Give the path of a model.pt"):
-        read_adapters(tmp_path / "model.pt")
 
 
 def save(network: torch.nn.Module, path: Path) -> Path:
@@ -169,7 +134,7 @@ def test_hidden_memory_and_paths_stay_here(tiny_file: Path, tmp_path: Path) -> N
     write_adapters(adapters, tmp_path / "new.pt")
     assert (tmp_path / "new.pt").stat().st_size < tiny_file.stat().st_size - 380_000
     new = torch.load(tmp_path / "new.pt", weights_only=True)
-    assert all(torch.equal(new[key], value) for key, value in adapters.tensors.items())
+    assert all(torch.equal(new[key], value) for key, value in tensors_of(adapters).items())
     backbone = state[SETTINGS_KEY]["backbone"]
     settings = {key: value for key, value in state[SETTINGS_KEY].items() if key != "checksums"}
     assert read(tmp_path / "new.pt")[SETTINGS_KEY] == {**settings, "backbone": Path(backbone).name}

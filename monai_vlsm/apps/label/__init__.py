@@ -5,7 +5,7 @@
 from monai_vlsm.apps.label.banks import Banks
 from monai_vlsm.apps.label.install import install_app, start_command
 from monai_vlsm.apps.label.labels import label_prompts, picture_records, read_records
-from monai_vlsm.apps.label.layout import AppFolderError, Model, Target, find_models, model_names, read_targets
+from monai_vlsm.apps.label.layout import AppFolderError, Model, Target, model_names, read_targets, served_models
 from monai_vlsm.apps.label.polygons import polygons
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Banks",
     "Model",
     "Target",
-    "find_models",
     "install_app",
     "label_prompts",
     "model_names",
@@ -21,5 +20,6 @@ __all__ = [
     "polygons",
     "read_records",
     "read_targets",
+    "served_models",
     "start_command",
 ]

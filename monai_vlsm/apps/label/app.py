@@ -26,7 +26,7 @@ from monai_vlsm.apps.label.datastore import GuardedDatastore
 from monai_vlsm.apps.label.errors import refuse
 from monai_vlsm.apps.label.infer import PromptInferTask, UncertainInferTask
 from monai_vlsm.apps.label.labels import label_prompts
-from monai_vlsm.apps.label.layout import AppFolderError, Model, find_models, model_names, read_targets
+from monai_vlsm.apps.label.layout import AppFolderError, Model, model_names, read_targets, served_models
 from monai_vlsm.apps.label.requests import BATCH, INFERENCE, SCORING, checked, checked_images, checked_name_of
 from monai_vlsm.apps.label.sessions import GuardedSessions
 from monai_vlsm.apps.label.tasks import check_tasks_with
@@ -55,7 +55,7 @@ class VLSMLabelApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
         wanted = [name.strip() for name in conf.get("models", "").split(",") if name.strip()]
-        self.found = find_models(app_dir, wanted or None)
+        self.found = served_models(app_dir, wanted or None)
         self.targets = read_targets(app_dir)
         self.served = model_names(self.found, self.targets)
         self.banks = Banks()

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from monai_vlsm.checkpoints import ModelMismatchError, ModelNotFoundError, read_settings
 from monai_vlsm.errors import UserError
 
-__all__ = ["AppFolderError", "Model", "Target", "find_models", "model_names", "read_targets"]
+__all__ = ["AppFolderError", "Model", "Target", "model_names", "read_targets", "served_models"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def read_targets(app_dir: str | Path) -> list[Target]:
     return targets
 
 
-def find_models(app_dir: str | Path, bundles: Sequence[str] | None = None) -> list[Model]:
+def served_models(app_dir: str | Path, bundles: Sequence[str] | None = None) -> list[Model]:
     """The bundles below ``model/`` and the files in ``adapters/``; what cannot be used is logged and left out.
 
     An adapter file uses the transforms of the first bundle that was made for its kind of network.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,22 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from monai_vlsm.adapters import DenseAdaptation, FineTuning, ShallowAdaptation
-from monai_vlsm.backbones import BackboneNotFoundError
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError, TrainedState, seal
-from monai_vlsm.checkpoints.content import verify_settings
-from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet, build_network, load_network
+from monai_vlsm.backbones import BackboneNotFoundError, backbone_type
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, seal, verify_settings
+from monai_vlsm.networks import (
+    CLIPSegNet,
+    CRISNet,
+    PromptedNet,
+    SANNet,
+    TargetUNet,
+    build_network,
+    fill_network,
+    load_network,
+    network_class,
+)
 
 NETWORKS: dict[str, Callable[[Path], PromptedNet]] = {
     "dense": lambda folder: CLIPSegNet(folder, DenseAdaptation("vl", width=4)),
@@ -74,31 +85,15 @@ def test_another_base(backbone: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"network": "drop"}, "'network' .* must be of type str, got None"),
-        ({"base": "drop"}, "'base' .* must be of type str, got None"),
-        ({"backbone": 3}, "'backbone' .* must be of type str, got 3"),
-        ({"network": "GPTNet"}, "another network: 'GPTNet', known are CLIPSegNet"),
-        ({"adaptation": {"type": "Magic"}}, "make no adaptation: unknown adaptation 'Magic'"),
-        ({"adaptation": {"type": "DenseAdaptation", "depth": 3}}, "make no adaptation: .*depth"),
-        ({"dropout": 0.5}, "unknown setting dropout of CLIPSegNet"),
-        ({"image_size": 17}, "fit no CLIPSegNet: image_size must be a multiple"),
+        ({"network": "GPTNet"}, r"model\.pt is a model of another network: .* GPTNet on .* for CLIPSegNet"),
+        ({"image_size": 17}, r"model\.pt is .* settings fit no CLIPSegNet on .*: image_size must be a multiple of 16"),
     ],
 )
 def test_settings_that_make_no_network(changed: dict[str, Any], message: str, backbone: Path, tmp_path: Path) -> None:
+    """What is wrong with the file itself: `tests/checkpoints`."""
     file = save(CLIPSegNet(backbone, DenseAdaptation("v", width=4)), tmp_path / "model.pt", **changed)
     with pytest.raises(ModelMismatchError, match=message):
         load_network(file)
-
-
-def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no model file at .*absent\.pt"):
-        load_network(tmp_path / "absent.pt")
-    torch.save({SETTINGS_KEY: "text"}, tmp_path / "text.pt")
-    with pytest.raises(ModelMismatchError, match="is not a model file of monai_vlsm"):
-        load_network(tmp_path / "text.pt")
-    (tmp_path / "noise.pt").write_bytes(b"noise")
-    with pytest.raises(ModelMismatchError, match="not a model file"):
-        load_network(tmp_path / "noise.pt")
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -115,3 +110,69 @@ def test_a_network_that_trained_as_a_whole_needs_no_base(backbone: Path, tmp_pat
     shutil.copytree(backbone, bare, ignore=shutil.ignore_patterns("*.safetensors"))
     assert settings["base"] == ""
     assert isinstance(build_network(settings, bare), CLIPSegNet)
+
+
+def test_a_setting_that_no_such_network_records(backbone: Path) -> None:
+    settings = TrainedState(CLIPSegNet(backbone)).settings()
+    for changed in ({"dropout": 0.5}, {"load_weights": True}, {"depth": 3}):
+        with pytest.raises(ModelMismatchError, match=f"unknown setting {next(iter(changed))} of CLIPSegNet"):
+            build_network({**settings, **changed}, empty=True)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [
+        ("clipseg-mini", CLIPSegNet),
+        ("CIDAS/clipseg-rd64-refined", CLIPSegNet),
+        ("san-mini", SANNet),
+        ("cris-rn50", CRISNet),
+        ("unet", TargetUNet),
+    ],
+)
+def test_class_of_a_known_backbone(backbone: str, kind: type) -> None:
+    assert network_class(backbone) is kind
+
+
+@pytest.mark.parametrize(("model_type", "kind"), [("clip", SANNet), ("clipseg", CLIPSegNet)])
+def test_class_of_a_folder(model_type: str, kind: type, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    assert backbone_type(tmp_path) == model_type
+    assert network_class(tmp_path) is kind
+
+
+def test_no_class(backbone: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ValueError, match="no network is made for a model of type 'bert'; known: clipseg"):
+        network_class(tmp_path)
+    with pytest.raises(ModelMismatchError, match=r"another backbone: .* type 'bert'"):
+        build_network(TrainedState(CLIPSegNet(backbone)).settings(), tmp_path)
+    with pytest.raises(BackboneNotFoundError, match="no such folder"):
+        network_class(tmp_path / "absent")
+
+
+def test_an_empty_network_takes_no_memory(backbone: Path) -> None:
+    built = CLIPSegNet(backbone, DenseAdaptation("v", width=4), default_prompt="one polyp")
+    built.existence_threshold = 0.3
+    network = build_network(TrainedState(built).settings(), empty=True)
+    assert all(parameter.is_meta for parameter in network.parameters())
+    assert network.trained_names == built.trained_names
+    assert network.settings() == built.settings()
+    assert torch.equal(network.default_input_ids, built.default_input_ids)
+
+
+def test_filling_shares_memory_and_keeps_what_is_there() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    network[0].bias = nn.Parameter(torch.full((3,), 5.0))
+    tensors = {
+        "0.weight": torch.ones(3, 2),
+        "0.bias": torch.ones(3),
+        "1.running_var": torch.ones(3),
+        "2.x": torch.ones(1),
+    }
+    fill_network(network, tensors)
+    assert network[0].weight.data_ptr() == tensors["0.weight"].data_ptr()
+    assert network[1].running_var.data_ptr() == tensors["1.running_var"].data_ptr()
+    assert "running_var" in dict(network[1].named_buffers())
+    assert network[0].bias.tolist() == [5.0, 5.0, 5.0]
+    assert network[1].weight.is_meta

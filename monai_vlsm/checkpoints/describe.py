@@ -1,0 +1,78 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the files of trained models say of themselves; no network is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_vlsm.checkpoints.content import SETTINGS_KEY, ModelMismatchError, tensors_of
+from monai_vlsm.checkpoints.reading import ModelNotFoundError, read
+
+__all__ = ["ModelFacts", "describe", "find_models"]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a ``model.pt`` says of itself.
+
+    Args:
+        file: its path.
+        settings: of its network, see `monai_vlsm.checkpoints.read`.
+        parameters: how many numbers it holds.
+        size: bytes of the file.
+    """
+
+    file: str
+    settings: Mapping[str, Any]
+    parameters: int
+    size: int
+
+    @property
+    def adaptation_text(self) -> str:
+        """The adaptation in one line, as one would write it in Python."""
+        values = dict(self.settings.get("adaptation") or {"type": "none"})
+        kind = values.pop("type")
+        told = ", ".join(f"{name}={value!r}" for name, value in values.items() if value is not None)
+        return f"{kind}({told})" if "adaptation" in self.settings else kind
+
+
+def describe(file: str | Path) -> ModelFacts:
+    """Read what a ``model.pt`` says of itself.
+
+    Raises:
+        ModelNotFoundError: when there is no such file.
+        ModelMismatchError: when it is no model file.
+    """
+    state = read(file)
+    parameters = sum(tensor.numel() for tensor in tensors_of(state).values())
+    return ModelFacts(str(file), state[SETTINGS_KEY], parameters, Path(file).stat().st_size)
+
+
+def find_models(folder: str | Path) -> tuple[list[ModelFacts], list[Path]]:
+    """Look for model files in a folder and all below it.
+
+    Args:
+        folder: a folder, or one file.
+
+    Returns:
+        What each model file says of itself, and the other files whose name ends with ``.pt``; both sorted by path.
+
+    Raises:
+        ModelNotFoundError: when there is no such folder.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise ModelNotFoundError(f"no folder {root}; give a folder with model files, such as bundles")
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*.pt") if path.is_file())
+    models: list[ModelFacts] = []
+    others: list[Path] = []
+    for file in files:
+        try:
+            models.append(describe(file))
+        except ModelMismatchError:
+            others.append(file)
+    return models, others

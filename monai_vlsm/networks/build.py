@@ -1,0 +1,165 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The network that a ``model.pt`` belongs to, built from what the file says; with weights or without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_vlsm.adapters import build_adaptation
+from monai_vlsm.backbones import backbone_type
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, naming, read, verify_settings
+from monai_vlsm.errors import UserError
+from monai_vlsm.networks.clipseg import CLIPSegNet
+from monai_vlsm.networks.cris import CRISNet
+from monai_vlsm.networks.prompted import ImageSizeError, PromptedNet
+from monai_vlsm.networks.san import SANNet
+from monai_vlsm.networks.unet import TargetUNet
+
+__all__ = ["build_network", "fill_network", "frozen_tensors", "load_network", "network_class"]
+
+_CLASSES: dict[str, type[PromptedNet]] = {
+    "clipseg": CLIPSegNet,
+    "clip": SANNet,
+    "san": SANNet,
+    "cris": CRISNet,
+    "unet": TargetUNet,
+}
+# settings that are no arguments of a constructor
+_RECORDED = {"format", "base", "network", "backbone", "existence_threshold"}
+
+
+def network_class(backbone: str | Path) -> type[PromptedNet]:
+    """The class of the networks that are trained on a backbone; a folder with a CLIPSeg counts for `CLIPSegNet`.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown.
+        ValueError: when a folder holds another kind of model.
+    """
+    kind = backbone_type(backbone)
+    if kind not in _CLASSES:
+        raise ValueError(f"{backbone}: no network is made for a model of type {kind!r}; known: {', '.join(_CLASSES)}")
+    return _CLASSES[kind]
+
+
+def build_network(
+    settings: Mapping[str, Any], backbone: str | Path | None = None, *, empty: bool = False
+) -> PromptedNet:
+    """Build the network that settings describe, in evaluation mode; what was trained is not loaded yet.
+
+    Args:
+        settings: what `monai_vlsm.checkpoints.read_settings` returned.
+        backbone: where the base is on this machine, if not where the settings say: a folder in Hugging Face layout.
+        empty: False reads the weights of the frozen base where there is one; a network that was trained as a whole
+            begins at random. True builds it on torch's ``meta`` device: it takes next to no memory, reads no weight
+            file, and only the tokens of the default prompt have values.
+
+    Raises:
+        BackboneNotFoundError: when the base cannot be had.
+        AdaptationNotImportedError: when the adaptation is of a module that is not imported.
+        ModelMismatchError: when the settings describe no network of this package, or none on this backbone.
+    """
+    verify_settings(settings)
+    place = settings["backbone"] if backbone is None else backbone
+    arguments = {name: value for name, value in settings.items() if name not in _RECORDED}
+    if arguments.get("adaptation") is not None:
+        arguments["adaptation"] = build_adaptation(arguments["adaptation"])
+    kind = _class_for(settings, place)
+    if kind is not TargetUNet:  # which has no weights to begin with
+        arguments["load_weights"] = bool(settings["base"]) and not empty
+    try:
+        with torch.device("meta") if empty else nullcontext():
+            network = kind(place, **arguments)
+    except Exception as error:  # the settings are those of a file, and can be anything
+        if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
+            raise
+        raise ModelMismatchError(
+            f"a model file whose settings fit no {kind.__name__} on {place}: {error}. The file is damaged, or was made "
+            "by another version of monai_vlsm"
+        ) from error
+    network.existence_threshold = float(settings.get("existence_threshold", 0.0))
+    return network.eval()
+
+
+def _class_for(settings: Mapping[str, Any], backbone: str | Path) -> type[PromptedNet]:
+    """The class that the settings name, if it runs on the backbone."""
+    try:
+        kind: Any = network_class(backbone)
+        suits = kind.__name__
+    except ValueError as error:
+        raise ModelMismatchError(f"a model of another backbone: {error}") from error
+    if settings["network"] != suits:
+        raise ModelMismatchError(
+            f"a model of another network: the file was trained with {settings['network']} on {settings['backbone']} "
+            f"(base {settings['base'][:12]}), {backbone} is for {suits}. Load it on the backbone that it was trained "
+            "on, with the version of monai_vlsm that made it"
+        )
+    return kind
+
+
+def load_network(file: str | Path, backbone: str | Path | None = None) -> PromptedNet:
+    """Build the network that a ``model.pt`` belongs to and load the file, in evaluation mode on the CPU.
+
+    Args:
+        file: a ``model.pt``.
+        backbone: where the base is on this machine, if not where the file says.
+
+    Raises:
+        BackboneNotFoundError: when the base cannot be had.
+        AdaptationNotImportedError: when the adaptation is of a module that is not imported.
+        ModelMismatchError: when the file is none, is damaged, or was trained on another base.
+        ModelNotFoundError: when there is no such file.
+    """
+    state = read(file)
+    with naming(file):
+        network = build_network(state[SETTINGS_KEY], backbone)
+        TrainedState(network).load_state_dict(state)
+    return network
+
+
+def fill_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give entries of a network that are on the ``meta`` device values. Memory is shared, nothing is copied.
+
+    Each parameter becomes an object of its own around the memory that it shares: moving one network to another device
+    or type leaves the others as they are.
+
+    Args:
+        network: what `build_network` returned, empty.
+        tensors: names of parameters and buffers to tensors; other names are left out.
+    """
+    for prefix, module in network.named_modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, value in own:
+            tensor = tensors.get(f"{prefix}.{name}".lstrip("."))
+            if value.is_meta and tensor is not None:
+                filled = tensor.detach()
+                is_parameter = isinstance(value, nn.Parameter)
+                setattr(module, name, nn.Parameter(filled, requires_grad=False) if is_parameter else filled)
+
+
+def frozen_tensors(backbone: str | Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """What networks on one backbone have in common: its pretrained weights, by their names in a network.
+
+    Returns:
+        For CLIPSeg all of it, for SAN its CLIP, for CRIS and U-Net, which train from end to end, a few constants.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown or its weights cannot be had.
+        BackboneWeightsError: when they are damaged or of another model.
+    """
+    kind = network_class(backbone)
+    arguments: dict[str, Any] = {}
+    if kind is SANNet:
+        arguments["fusion"] = "official"  # the variant in which no part of CLIP trains
+    if kind is CRISNet:
+        arguments["load_weights"] = False  # all of it trains, so a model file replaces all
+    network = kind(backbone, **arguments).to(device)
+    tensors = {**dict(network.named_buffers()), **network.state_dict()}
+    own = {*network.trained_names, "default_input_ids"}
+    return {name: tensor.detach() for name, tensor in tensors.items() if name not in own}
