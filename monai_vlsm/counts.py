@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["FEWEST", "counted", "few_images"]
 
 FEWEST = 10
@@ -23,16 +25,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {plural or noun + ('es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's')}"
 
 
-def few_images(split: str, number: int) -> str:
-    """A warning, in one line, that a list to take scores from is too small; empty where it is not.
+def few_images(lists: Mapping[str, int]) -> str:
+    """A warning, in one line, that lists to take scores from are too small; empty where none is.
 
     Args:
-        split: what the list is called.
-        number: of its images.
+        lists: what each is called, to the number of its images.
     """
-    if number >= FEWEST:
+    few = " and ".join(f"{name} has {counted(size, 'image')}" for name, size in lists.items() if size < FEWEST)
+    if not few:
         return ""
-    return (
-        f"warning: {split} has {counted(number, 'image')}; scores of fewer than {FEWEST} images say nothing about "
-        "other images"
-    )
+    return f"warning: {few}; scores of fewer than {FEWEST} images say nothing about other images"

@@ -27,5 +27,7 @@ def test_another_plural() -> None:
 
 
 def test_few_images() -> None:
-    assert few_images("val", FEWEST) == ""
-    assert few_images("val", 1).startswith("warning: val has 1 image; scores of fewer than 10 images")
+    assert few_images({"val": FEWEST, "test": 300}) == ""
+    assert few_images({"val": 1, "test": 9, "other": 10}).startswith(
+        "warning: val has 1 image and test has 9 images; scores of fewer than 10 images"
+    )

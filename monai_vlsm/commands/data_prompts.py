@@ -17,12 +17,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "prompts",
         help="make lists with prompts for your own images and masks",
-        description="Read images/ and masks/ of a folder, describe each mask in words, and write train.json, val.json "
+        description="Read images and masks of a folder, describe each mask in words, and write train.json, val.json "
         "and test.json beside them, with prompts in the styles p0 to p9 and a tag for what each style gives away.",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder with images/ and masks/")
+    parser.add_argument(
+        "folder",
+        metavar="DIR",
+        type=Path,
+        help="folder with images/ and masks/, or with images and NAME_mask beside each",
+    )
     names = ", ".join(shipped("prompts/recipes"))
-    parser.add_argument("--recipe", required=True, metavar="YAML", help=f"class words and settings; or one of {names}")
+    words = parser.add_mutually_exclusive_group(required=True)
+    words.add_argument("--class", dest="word", metavar="TEXT", help="what the masks show, such as polyp")
+    words.add_argument("--recipe", metavar="YAML", help=f"class words and settings; or one of {names}")
     parser.add_argument("--vqa", metavar="MODEL", help="ask this image-text-to-text model for shape and colour instead")
     parser.add_argument("--overwrite", action="store_true", help="replace lists that differ")
     parser.set_defaults(run=_run)
@@ -30,9 +37,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.commands.prompt_lists import make_prompts
-    from monai_vlsm.prompts import load_answerer, load_recipe
+    from monai_vlsm.prompts import class_recipe, load_answerer, load_recipe
 
-    recipe = load_recipe(args.recipe)
+    recipe = load_recipe(args.recipe) if args.recipe else class_recipe(args.word)
     answerer = load_answerer(args.vqa) if args.vqa else None
     for line in make_prompts(args.folder, recipe, answerer, args.overwrite):
         print(line)

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +14,27 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_vlsm.data import (
-    DatasetProblems,
-    PictureReader,
-    Problem,
-    binary_fault,
-    is_supported,
-    list_images,
-    mask_channel,
-)
+from monai_vlsm.commands.prompt_cases import Case, find_cases
+from monai_vlsm.counts import counted, few_images
+from monai_vlsm.data import DatasetProblems, PictureReader, Problem, mask_channel
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import without_noise
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_text
 from monai_vlsm.progress import progress_bar
-from monai_vlsm.prompts import (
-    TAGS,
-    Recipe,
-    RecipeError,
-    ask_about,
-    assign_splits,
-    compose,
-    describe_mask,
-    mask_words,
-    read_metadata,
-    table_tags,
-)
+from monai_vlsm.prompts import TAGS, Recipe, ask_about, assign_splits, compose, describe_mask, mask_words, table_tags
 from monai_vlsm.prompts.recipe import SPLITS
 from monai_vlsm.prompts.vqa import Answerer
 from monai_vlsm.transforms import BinarizeMask, ToRGB
 
 __all__ = ["make_prompts"]
 
-IMAGES, MASKS = "images", "masks"
 Entry = dict[str, Any]
 
 
 class ListExistsError(UserError, FileExistsError):
     """A list that would be replaced by a different one."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image with its masks, by the name of the structure (empty if there is only one), and its metadata."""
-
-    image: Path
-    masks: Mapping[str, Path]
-    metadata: Mapping[str, str]
-    patient: str
 
 
 def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None, overwrite: bool = False) -> list[str]:
@@ -80,7 +50,7 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
         lines that say what was written.
 
     Raises:
-        DatasetProblems: files that are missing, cannot be read, or do not fit; nothing is written.
+        DatasetProblems: all files that are missing, cannot be read, or do not fit; nothing is written.
         RecipeError: metadata or patients that do not fit the images.
         ListExistsError: a list that differs, without ``overwrite``, or lists in ``anns/``; nothing is written.
     """
@@ -88,7 +58,7 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
     if any((folder / "anns").glob("*.json")):
         raise ListExistsError(f"{folder / 'anns'} holds lists, which are read instead of those made here; move it away")
     cases = find_cases(folder, recipe)
-    entries = _describe_all(cases, recipe, answerer)
+    entries = _describe_all(folder, cases, recipe, answerer)
     lists = assign_splits([case.patient for case in cases], recipe.splits)
     texts = {}
     for split in recipe.splits:
@@ -96,86 +66,40 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
         if chosen:
             texts[folder / f"{split}.json"] = json.dumps(chosen, indent=2, ensure_ascii=False) + "\n"
     old = [path for path in (folder / f"{split}.json" for split in SPLITS) if path.exists() and path not in texts]
-    return _write(texts, overwrite) + [f"{path}: from before, left as it is" for path in old] + _summary(entries)
+    _require_apart(old, {entry["image"] for entry in entries})
+    lines = _write(texts, overwrite) + [f"{path}: from before, left as it is" for path in old] + _summary(entries)
+    names = [path.name for path in texts]
+    few = few_images({name: len(json.loads(texts[folder / name])) for name in names if name != "train.json"})
+    return [*lines, *([few] if few else []), f"done: {', '.join(names)} in {folder}; train with --dataset_dir {folder}"]
 
 
-def find_cases(folder: Path, recipe: Recipe) -> list[Case]:
-    """The images of a folder, with masks and metadata.
-
-    Raises:
-        DatasetProblems: no images, no masks, images without a mask, masks without an image, two files for one name.
-        RecipeError: metadata or patients that do not fit the images.
-    """
-    images, problems = _by_stem(folder / IMAGES)
-    masks = {}
-    for name in recipe.structures:
-        masks[name], faults = _by_stem(folder / MASKS / name)
-        problems += faults
-    problems = problems or _unpaired(images, masks, folder)
-    if problems:
-        raise DatasetProblems(problems)
-    metadata = _metadata(recipe, images)
-    return [
-        Case(image, _masks_of(stem, masks), metadata[stem], _patient(recipe, image, metadata[stem]))
-        for stem, image in images.items()
-    ]
+def _require_apart(lists: Sequence[Path], images: Set[str]) -> None:
+    """Refuse lists from before that share images with those to be written: no image may be in two splits."""
+    shared = {path: len(images & _images_of(path)) for path in lists}
+    for path, number in shared.items():
+        if number:
+            raise ListExistsError(
+                f"{path} is from before and has {counted(number, 'image')} that would be in another list too: move it "
+                "away, or make it anew with a recipe that has this split"
+            )
 
 
-def _masks_of(stem: str, masks: Mapping[str, Mapping[str, Path]]) -> dict[str, Path]:
-    return {name: found[stem] for name, found in masks.items() if stem in found}
+def _images_of(path: Path) -> set[str]:
+    """The images of a list; none of a file that is no list."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except ValueError:
+        return set()
+    rows = entries if isinstance(entries, list) else []
+    return {str(entry.get("image")) for entry in rows if isinstance(entry, Mapping)}
 
 
-def _unpaired(images: Mapping[str, Path], masks: Mapping[str, Mapping[str, Path]], folder: Path) -> list[Problem]:
-    """Masks without an image, and images without any mask."""
-    extra = [path for found in masks.values() for stem, path in found.items() if stem not in images]
-    alone = [path for stem, path in images.items() if not _masks_of(stem, masks)]
-    lacking = [Problem(str(path), f"an image {path.stem} in {folder / IMAGES}", "none") for path in extra]
-    return lacking + [Problem(str(path), f"a mask {path.stem} in {folder / MASKS}", "none") for path in alone]
-
-
-def _by_stem(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Pictures of a folder by their name without suffix."""
-    if not folder.is_dir():
-        return {}, [Problem(str(folder), "a folder", "a file" if folder.exists() else "nothing at this path")]
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    found: dict[str, Path] = {}
-    problems = []
-    for file in filter(is_supported, files):
-        first = found.setdefault(image_stem(file), file)
-        if first != file:
-            problems.append(Problem(str(file), "one file for each name", f"{first.name} as well"))
-    if not found:
-        problems.append(Problem(str(folder), "pictures", f"none among {len(files)} files"))
-    elif left_out := list_images(folder).report():
-        print(f"{folder}: {left_out}", file=sys.stderr, flush=True)
-    return found, problems
-
-
-def _metadata(recipe: Recipe, images: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    rows = read_metadata(recipe.metadata) if recipe.metadata else {}
-    found = {stem: rows.get(image.name, rows.get(stem, {})) for stem, image in images.items()}
-    if rows and not any(found.values()):
-        first = next(iter(rows))
-        raise RecipeError(f"{recipe.metadata}: no row is about an image of the folder; the first is about {first!r}")
-    return found
-
-
-def _patient(recipe: Recipe, image: Path, metadata: Mapping[str, str]) -> str:
-    """Who is in the image; the image itself where nothing is known of patients."""
-    if recipe.patient is None:
-        return metadata.get("patient") or image_stem(image)
-    match = recipe.patient.search(image.name)
-    if match is None:
-        raise RecipeError(f"{image}: the pattern of patient, {recipe.patient.pattern!r}, does not occur in this name")
-    return match[1] if match.re.groups and match[1] is not None else match[0]
-
-
-def _describe_all(cases: Sequence[Case], recipe: Recipe, answerer: Answerer | None) -> list[Entry]:
+def _describe_all(folder: Path, cases: Sequence[Case], recipe: Recipe, answerer: Answerer | None) -> list[Entry]:
     entries: list[Entry] = []
     problems: list[Problem] = []
     for case in progress_bar(cases, "making prompts", unit="image"):
         try:
-            entries.append(_entry(case, recipe, answerer))
+            entries.append(_entry(folder, case, recipe, answerer))
         except DatasetProblems as error:
             problems += error.problems
     if problems:
@@ -183,19 +107,26 @@ def _describe_all(cases: Sequence[Case], recipe: Recipe, answerer: Answerer | No
     return entries
 
 
-def _entry(case: Case, recipe: Recipe, answerer: Answerer | None) -> Entry:
+def _entry(folder: Path, case: Case, recipe: Recipe, answerer: Answerer | None) -> Entry:
     """One record of the list; paths are relative to it."""
     image = _shown(case.image)
-    entry: Entry = {"image": f"{IMAGES}/{case.image.name}"}
+    entry: Entry = {"image": case.image.relative_to(folder).as_posix()}
     if case.patient != image_stem(case.image):
         entry["patient"] = case.patient
     structures = []
+    problems: list[Problem] = []
     for name, path in case.masks.items():
-        words = _words(image, path, case, recipe, answerer, name)
+        try:
+            words = _words(image, path, case, recipe, answerer, name)
+        except DatasetProblems as error:
+            problems += error.problems
+            continue
         table = compose(recipe.template, words, recipe.parity)
-        mask = "/".join(part for part in (MASKS, name, path.name) if part)
+        mask = path.relative_to(folder).as_posix()
         structure = {"name": name, "mask": mask, "prompt": table, "tags": table_tags(recipe.template, table)}
         structures.append({**structure, "empty": True} if words["number"] == "zero" else structure)
+    if problems:
+        raise DatasetProblems(problems)
     if "" not in case.masks:
         return {**entry, "structures": structures}
     return {**entry, **{key: value for key, value in structures[0].items() if key != "name"}}
@@ -204,14 +135,7 @@ def _entry(case: Case, recipe: Recipe, answerer: Answerer | None) -> Entry:
 def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: Answerer | None, name: str) -> Entry:
     """All words for one structure."""
     picture, _ = _picture(path, "colours")
-    if picture.shape[:2] != image.shape[:2]:
-        found = f"{picture.shape[0]} rows x {picture.shape[1]} columns"
-        size = f"the size of {case.image.name}, {image.shape[0]} rows x {image.shape[1]} columns"
-        raise DatasetProblems([Problem(str(path), size, found)])
-    lossy = is_lossy(path)
-    if fault := binary_fault(picture, lossy):
-        raise DatasetProblems([Problem(str(path), "a binary mask (0 and 1, or 0 and 255)", fault)])
-    mask = without_noise(mask_channel(picture)) if lossy else mask_channel(picture)
+    mask = without_noise(mask_channel(picture)) if is_lossy(path) else mask_channel(picture)
     binary = np.asarray(BinarizeMask()(mask[None]))[0] > 0
     try:
         words = describe_mask(image, binary) | (mask_words(mask, parity=True) if recipe.parity else {})
@@ -253,7 +177,7 @@ def _write(texts: Mapping[Path, str], overwrite: bool) -> list[str]:
     for path, text in ((path, text) for path, text in texts.items() if text != old[path]):
         write_text(path, text)
     return [
-        f"{path}: {'unchanged' if old[path] == text else f'{len(json.loads(text))} images'}"
+        f"{path}: {'unchanged' if old[path] == text else counted(len(json.loads(text)), 'image')}"
         for path, text in texts.items()
     ]
 
@@ -266,7 +190,7 @@ def _summary(entries: Sequence[Entry]) -> list[str]:
         for style, tag in one["tags"].items():
             styles[tag][style] += 1
     empty = sum(one.get("empty", False) for one in structures)
-    lines = [f"{len(entries)} images, {len(structures)} masks, {empty} of them empty"]
+    lines = [f"{counted(len(entries), 'image')}, {counted(len(structures), 'mask')}, {empty} of them empty"]
     for tag, counts in styles.items():
         if counts:
             lines.append(

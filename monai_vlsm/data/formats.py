@@ -26,6 +26,8 @@ PICTURE_SUFFIXES = (
 )
 SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
 """Lower case. Files need none of them."""
+MASK_MARK = "_mask"
+"""End of the name of a mask that lies among images: ``case_mask.png`` is that of ``case.png``."""
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, DICOM and NIfTI"
 """The formats that are read, for messages."""
 
@@ -66,6 +68,11 @@ def image_stem(path: PathLike) -> str:
     name = Path(path).name
     suffix = next((one for one in sorted(SUPPORTED_SUFFIXES, key=len)[::-1] if name.lower().endswith(one)), "")
     return name[: len(name) - len(suffix)] or name
+
+
+def stem_of_image(stem: str) -> str:
+    """Whose mask a file is by its name: ``"case"`` for the stem ``"case_mask"``; empty where the name says nothing."""
+    return stem[: -len(MASK_MARK)] if stem.lower().endswith(MASK_MARK) else ""
 
 
 def _kind_of_suffix(path: Path) -> Kind | None:

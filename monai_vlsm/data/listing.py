@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
 from monai.config import PathLike
 
 from monai_vlsm.data.dicom import no_pixels
-from monai_vlsm.data.formats import FORMATS, file_kind
+from monai_vlsm.data.formats import FORMATS, file_kind, image_stem, stem_of_image
 from monai_vlsm.errors import UserError
 
 __all__ = ["ImagesNotFoundError", "LeftOut", "Listing", "list_images"]
 
 NOT_READ = "of no format that is read"
+MASK_BESIDE = "the mask of an image beside it, by its name"
 
 
 class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
@@ -59,7 +61,8 @@ def list_images(path: PathLike) -> Listing:
 
     An image is a picture, DICOM or NIfTI file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
     claims to be an image but cannot be read counts as an image: reading it says what is wrong. Left out are other
-    files, DICOM without pixels (DICOMDIR, reports), hidden files and sub-folders.
+    files, DICOM without pixels (DICOMDIR, reports), masks beside their image (``case_mask.png`` and ``case.png``),
+    hidden files and sub-folders.
 
     ``print(list_images(folder).report())`` tells the user what :func:`monai_vlsm.data.load_images` does not take.
 
@@ -75,7 +78,8 @@ def list_images(path: PathLike) -> Listing:
         raise ImagesNotFoundError(f"no such file or folder: {path}")
     if path.is_file():
         return Listing([path], [])
-    entries = [(entry, _reason(entry)) for entry in sorted(path.iterdir())]
+    stems = {image_stem(entry) for entry in path.iterdir()}
+    entries = [(entry, _reason(entry, stems)) for entry in sorted(path.iterdir())]
     listing = Listing(
         [entry for entry, reason in entries if reason is None],
         [LeftOut(entry, reason) for entry, reason in entries if reason is not None],
@@ -86,8 +90,8 @@ def list_images(path: PathLike) -> Listing:
     return listing
 
 
-def _reason(path: Path) -> str | None:
-    """Why an entry of a folder is left out; None for an image."""
+def _reason(path: Path, stems: Set[str]) -> str | None:
+    """Why an entry of a folder, with entries of these stems, is left out; None for an image."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
@@ -97,4 +101,6 @@ def _reason(path: Path) -> str | None:
     kind = file_kind(path)
     if kind is None:
         return NOT_READ
+    if stem_of_image(image_stem(path)) in stems:
+        return MASK_BESIDE
     return no_pixels(path) if kind == "dicom" else None

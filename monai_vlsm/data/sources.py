@@ -123,7 +123,8 @@ def _dataset_root(folder: Path, name: str | int | None) -> Path:
     hint = _resembles(folder)
     raise DatasetFolderError(
         f"{folder} holds no dataset: expected {ANNOTATIONS}/train.json with images/ and masks/, "
-        f"or train.json or train.csv (see docs/data.md){'; ' if hint else ''}{hint}"
+        "or train.json or train.csv (see docs/data.md); for a folder of images and masks, "
+        f"python -m monai_vlsm data prompts {folder} --class WORD makes lists{'; ' if hint else ''}{hint}"
     )
 
 

@@ -109,6 +109,19 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})
 
 
+def overlay_count(wanted: int | str) -> int | None:
+    """How many pictures a setting asks for: ``"all"``, which becomes None, ``"none"``, which becomes 0, or a number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if wanted in ("all", "none"):
+        return None if wanted == "all" else 0
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise ValueError(f"expected 'all', 'none' or a whole number of at least 0, got {wanted!r}")
+    return wanted
+
+
 def draw_overlay(overlay: Overlay) -> Image.Image:
     """Draw an image: one structure as image, truth and prediction side by side; several in columns, truth above.
 
@@ -171,8 +184,9 @@ class OverlayWriter:
 
     Args:
         output_dir: folder of the pictures, made if needed.
-        count: number of pictures, at least 1. None writes one for each image (of process 0), as soon as it is scored;
-            that takes a tenth of a second each, so it is meant for evaluations, not for training.
+        count: number of pictures. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
+            takes a tenth of a second each, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
+            none.
         pictures: gives the network input (3, S, S) of an item whose ``image`` holds cached features
             (`monai_vlsm.caches.FeatureDataset.picture`); not asked for other items.
         mean: what images were normalised with, undone in the picture; None takes that of the engine's network, and
@@ -181,21 +195,19 @@ class OverlayWriter:
 
     Raises:
         NotOursError: when it is attached: there are other pictures in the folder.
-        ValueError: when ``count`` is less than 1.
+        ValueError: another ``count``.
     """
 
     def __init__(
         self,
         output_dir: str | os.PathLike[str],
-        count: int | None = 6,
+        count: int | str = 6,
         pictures: Pictures | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        if count is not None and count < 1:
-            raise ValueError(f"count must be at least 1, got {count}; leave the handler out to get no pictures")
         self.outputs = Outputs(Path(output_dir), "overlays")
-        self.count = count
+        self.count = overlay_count(count)
         self.pictures = pictures
         self._given = None if mean is None or std is None else Normalisation(mean, std)
         self._overlays: list[Overlay] = []
@@ -205,7 +217,8 @@ class OverlayWriter:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
         if idist.get_rank() != 0:
             return
-        self.outputs.require_free(path.name for path in sorted(self.outputs.folder.glob("*.png")))
+        if self.count != 0:
+            self.outputs.require_free(path.name for path in sorted(self.outputs.folder.glob("*.png")))
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)

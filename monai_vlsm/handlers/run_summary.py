@@ -58,7 +58,7 @@ class RunSummary:
         logger.info("data: %s", ", ".join(f"{_amount(rows)} {what}" for what, rows in self.records.items()))
         logger.info("network: %s", _network(self.network) + (f", from {self.model_file}" if self.model_file else ""))
         logger.info("results: %s", self._places())
-        if self.scored is not None and (warning := few_images(self.split, _images(self.scored))):
+        if self.scored is not None and (warning := few_images({self.split: _images(self.scored)})):
             logger.warning(warning)
 
     def end(self) -> None:

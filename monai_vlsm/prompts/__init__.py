@@ -7,7 +7,7 @@ from __future__ import annotations
 from monai_vlsm.prompts.cohort import assign_splits, read_metadata
 from monai_vlsm.prompts.colour import colour_word
 from monai_vlsm.prompts.describe import describe_mask
-from monai_vlsm.prompts.recipe import Recipe, RecipeError, built_in_recipes, load_recipe
+from monai_vlsm.prompts.recipe import Recipe, RecipeError, built_in_recipes, class_recipe, load_recipe
 from monai_vlsm.prompts.rules import mask_words
 from monai_vlsm.prompts.shape import outline_word, shape_word
 from monai_vlsm.prompts.styles import compose, table_tags
@@ -39,6 +39,7 @@ __all__ = [
     "ask_about",
     "assign_splits",
     "built_in_recipes",
+    "class_recipe",
     "colour_word",
     "compose",
     "describe_mask",

@@ -16,7 +16,7 @@ from monai_vlsm.errors import UserError
 from monai_vlsm.prompts.templates import FIELDS, TEMPLATES, Template, fields_of
 from monai_vlsm.prompts.words import known_words
 
-__all__ = ["Recipe", "RecipeError", "built_in_recipes", "load_recipe"]
+__all__ = ["Recipe", "RecipeError", "built_in_recipes", "class_recipe", "load_recipe"]
 
 FOLDER = Path(__file__).with_name("recipes")
 STRUCTURE_KEYS = ("class", "plural", "descriptions")
@@ -75,6 +75,15 @@ def load_recipe(source: str | Path) -> Recipe:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: expected YAML in UTF-8, found {' '.join(str(error).split())}") from error
     return _Reader(str(path)).recipe(values, path.parent)
+
+
+def class_recipe(word: str) -> Recipe:
+    """The recipe for one class, with nothing else said: ``class_recipe("polyp")``.
+
+    Raises:
+        RecipeError: no text.
+    """
+    return _Reader("--class").recipe({"class": word}, Path())
 
 
 class _Reader:

@@ -35,7 +35,7 @@ __all__ = ["prompt_table", "run_blocks", "score_table"]
 SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
 NO_PICTURES = "There are no pictures. An evaluation writes them to the folder overlays:"
 SOME_PICTURES = "Not every mask has a picture, so there may be worse ones than those shown. For all of them:"
-ALL_PICTURES = f"{EVALUATE} --overlays '$None'"
+ALL_PICTURES = f"{EVALUATE} --overlays all"
 TOLD: tuple[dict[str, str], ...] = (  # sentences; what is not known is left out
     {"network": "network {}", "backbone": "backbone {}", "type": "{}", "towers": "towers {}"},
     {"zero_shot": "zero-shot: nothing was trained"},

@@ -72,7 +72,7 @@ SETTINGS: dict[str, Kind] = {
     "compile": switch(),
     "compile_kwargs": table(),
     # pictures
-    "overlays": number(0, whole=True, optional=True, words=("all",)),
+    "overlays": number(0, whole=True, words=("all", "none")),
     "window": pair(),
 }
 """Setting to its kind. A setting of a bundle that is not here has no rule of its own."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from monai_vlsm.data import DatasetProblems, load_datalist
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import RecipeError, load_recipe
 from tests.data.files import save, save_dicom
+from tests.folders import contents
 
 ALL = "class: polyp\ndescriptions: [a bump]\nsplits: {train: 1}\n"
 RED, BACK = (200, 20, 20), (90, 90, 90)
@@ -75,7 +77,8 @@ def test_one_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "train.json: 2 images" in out.out
     assert "2 images, 2 masks, 1 of them empty" in out.out
     assert "class: p0, p1, p7\nmask-derived: p2, p3, p4, p5, p6, p8, p9" in out.out
-    assert "making prompts: 100%" in out.err
+    assert out.err == ""  # no bar, since there is no terminal
+    assert out.out.endswith(f"done: train.json in {tmp_path}; train with --dataset_dir {tmp_path}\n")
 
 
 def test_several_structures(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_metadata(tmp_path: Path) -> None:
     place = "mass in the breast ultrasound image."
     assert a["prompt"]["p2"] == [f"Benign {place}", f"Regular-shaped {place}"]
     assert b["prompt"]["p2"] == c["prompt"]["p2"] == f"Regular-shaped {place}"
-    assert lines[-1] == "mask-derived: p2, p3, p4, p5, p6"
+    assert lines[-2] == "mask-derived: p2, p3, p4, p5, p6"
 
 
 def test_plural_only_of_several(tmp_path: Path) -> None:
@@ -215,6 +218,71 @@ def test_official_lists_would_be_read_instead(tmp_path: Path) -> None:
         make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
 
 
+def test_one_class_needs_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        picture(tmp_path, f"{number}.png")
+    assert run(tmp_path, "--class", "skin lesion") == 0
+    assert read(tmp_path)[0]["prompt"]["p1"] == "skin lesion"
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1
+    assert "val.json has 1 image and test.json has 1 image; scores of fewer than 10" in warnings[0]
+    for words in ([], ["--class", "a", "--recipe", "polyp"]):
+        with pytest.raises(SystemExit):
+            run(tmp_path, *words)
+    with pytest.raises(RecipeError, match="--class: class of the recipe must be a text"):
+        run(tmp_path, "--class", " ")
+
+
+@pytest.mark.parametrize("home", ["", "images"])
+def test_masks_beside_their_images(tmp_path: Path, home: str, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "made", "a.png")
+    (tmp_path / "data" / home).mkdir(parents=True)
+    for name in ("a", "b"):
+        shutil.copy(tmp_path / "made" / "images" / "a.png", tmp_path / "data" / home / f"{name}.png")
+        shutil.copy(tmp_path / "made" / "masks" / "a.png", tmp_path / "data" / home / f"{name}_Mask.png")
+    for _ in range(2):  # the second time there are lists
+        assert run(tmp_path / "data", "--recipe", recipe(tmp_path)) == 0
+    start = f"{home}/" if home else ""
+    pairs = [(entry["image"], entry["mask"]) for entry in read(tmp_path / "data")]
+    assert pairs == [(f"{start}a.png", f"{start}a_Mask.png"), (f"{start}b.png", f"{start}b_Mask.png")]
+    assert len(load_datalist(tmp_path / "data", "train")) == 2
+    assert capsys.readouterr().err == ""
+    (tmp_path / "data" / home / "b_Mask.png").unlink()
+    with pytest.raises(DatasetProblems, match=r"(?s)1 problem.*b\.png: expected a mask b_mask beside it, found none"):
+        run(tmp_path / "data", "--recipe", recipe(tmp_path), "--overwrite")
+
+
+def test_marked_masks_in_their_folder(tmp_path: Path) -> None:
+    picture(tmp_path, "a.png")
+    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
+    make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
+    assert read(tmp_path)[0]["mask"] == "masks/a_mask.png"
+
+
+def test_all_faulty_masks_are_listed(tmp_path: Path) -> None:
+    text = "structures: {x: {class: x}, y: {class: y}}\nsplits: {train: 1}"
+    for name in ("a.png", "b.png", "c.png"):
+        for structure in ("x", "y"):
+            picture(tmp_path, name, mask=structure)
+    save(np.zeros((30, 80), np.uint8), tmp_path / "masks" / "x" / "a.png")
+    save(np.arange(60 * 80, dtype=np.uint8).reshape(60, 80) % 4, tmp_path / "masks" / "y" / "a.png")
+    (tmp_path / "masks" / "y" / "b.png").write_bytes(b"")
+    save(np.zeros((60, 80), np.uint8), tmp_path / "masks" / "x" / "d.png")
+    with pytest.raises(DatasetProblems) as error:
+        make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
+    faulty = [Path(problem.file).relative_to(tmp_path).as_posix() for problem in error.value.problems]
+    assert faulty == ["masks/x/d.png", "masks/x/a.png", "masks/y/a.png", "masks/y/b.png"]
+
+
+def test_an_image_is_not_in_an_older_list_too(tmp_path: Path) -> None:
+    picture(tmp_path, "a.png")
+    assert run(tmp_path, "--recipe", recipe(tmp_path, ALL.replace("train", "test"))) == 0
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"test\.json is from before and has 1 image that would be in another list too"):
+        run(tmp_path, "--recipe", recipe(tmp_path), "--overwrite")
+    assert contents(tmp_path).keys() == before.keys()
+
+
 def _two_files(folder: Path) -> None:
     picture(folder, "a.bmp")
 
@@ -265,13 +333,13 @@ FAULTS = [
     (_two_files, r"1 problem.*images/a\.png: expected one file for each name, found a\.bmp as well"),
     (_no_mask, r"images/b\.png: expected a mask b in .*masks, found none"),
     (_no_image, r"masks/c\.png: expected an image c in .*images, found none"),
-    (_size, r"masks/a\.png: expected the size of a\.png, 60 rows x 80 columns, found 30 rows x 80 columns"),
+    (_size, r"masks/a\.png: expected the size of its image a\.png, 60 rows x 80 columns, found 30 rows x 80 columns"),
     (_label_map, r"masks/a\.png: expected a binary mask .*found a label map|more than two values"),
     (_two_colours, r"masks/a\.png: expected a binary mask .*found structures of several colours"),
     (_broken, r"images/a\.png: expected a readable image"),
     (_two_broken, r"(?s)2 problems.*images/a\.png.*masks/b\.png: expected a readable mask, found an empty file"),
-    (_no_masks_folder, r"masks: expected a folder, found nothing at this path"),
-    (_nothing, r"images: expected pictures, found none among 1 files"),
+    (_no_masks_folder, r"images: expected masks in masks/, or beside the images as NAME_mask, found neither"),
+    (_nothing, r"images: expected pictures, found none among 1 file$"),
 ]
 
 

@@ -56,6 +56,15 @@ IMAGES = {
 }
 
 
+def test_masks_beside_their_images_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.png", "a_mask.png", "b.jpg", "b_MASK.tif", "face_mask.png"):
+        save(ramp(), tmp_path / name)
+    listing = list_images(tmp_path)
+    assert [path.name for path in listing.images] == ["a.png", "b.jpg", "face_mask.png"]
+    assert listing.report() == "left out, the mask of an image beside it, by its name: a_mask.png, b_MASK.tif"
+    assert list_images(tmp_path / "a_mask.png").images == [tmp_path / "a_mask.png"]  # which was asked for
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_any_name_of_an_image(name: str, tmp_path: Path) -> None:
     IMAGES[name](ramp(), tmp_path / name)

@@ -190,7 +190,7 @@ def test_the_picture_is_the_image_as_read(
     if told == "by its wrapper":
         network.forward, network.module = Normalised(mean, std).forward, Normalised(mean, std)  # type: ignore[assignment]
     given = {"mean": mean, "std": std} if told == "by the config" else {}
-    toy.evaluator(network, data, [OverlayWriter(tmp_path, count=None, **given)]).run()
+    toy.evaluator(network, data, [OverlayWriter(tmp_path, count="all", **given)]).run()
     with Image.open(tmp_path / "a.png") as picture:
         drawn = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     wanted = np.round(colour.flatten().numpy() * 255)
@@ -237,24 +237,34 @@ def test_styles_of_one_image_have_names_of_their_own(tmp_path: Path) -> None:
 
 def test_all_images_of_the_last_evaluation(tmp_path: Path) -> None:
     network = torch.nn.Conv2d(3, 1, 1)
-    engine = toy.evaluator(network, toy.records(5), [OverlayWriter(tmp_path, count=None)])
+    engine = toy.evaluator(network, toy.records(5), [OverlayWriter(tmp_path, count="all")])
     engine.run(1)
     assert visible(tmp_path) == {f"case{index}.png" for index in range(5)}
     engine.state.epoch = 0
-    toy.evaluator(network, toy.records(2), [OverlayWriter(tmp_path, count=None)]).run(1)
+    toy.evaluator(network, toy.records(2), [OverlayWriter(tmp_path, count="all")]).run(1)
     assert visible(tmp_path) == {"case0.png", "case1.png"}
 
 
 def test_volumes_are_left_out(tmp_path: Path) -> None:
     data = [{"image": torch.zeros(3, 8, 8, 4), "label": torch.zeros(1, 8, 8, 4), "name": "volume"}]
-    for count in (6, None):
+    for count in (6, "all"):
         toy.evaluator(torch.nn.Conv3d(3, 1, 1), data, [OverlayWriter(tmp_path / "overlays", count)]).run()
     assert not (tmp_path / "overlays").exists()
 
 
-def test_count_must_be_positive(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
-        OverlayWriter(tmp_path, count=0)
+@pytest.mark.parametrize("count", [-1, None, True, "some", 1.5])
+def test_other_counts_are_refused(tmp_path: Path, count: Any) -> None:
+    with pytest.raises(ValueError, match="expected 'all', 'none' or a whole number"):
+        OverlayWriter(tmp_path, count=count)
+
+
+@pytest.mark.parametrize("count", [0, "none"])
+def test_no_pictures_at_all(tmp_path: Path, count: Any) -> None:
+    """Those of an earlier run go, since they show another model; what somebody else put there stays."""
+    toy.evaluator(torch.nn.Conv2d(3, 1, 1), toy.records(2), [OverlayWriter(tmp_path, count=2)]).run()
+    (tmp_path / "photo.png").write_bytes(b"of the user")
+    toy.evaluator(torch.nn.Conv2d(3, 1, 1), toy.records(2), [OverlayWriter(tmp_path, count=count)]).run()
+    assert visible(tmp_path) == {"photo.png"}
 
 
 def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:

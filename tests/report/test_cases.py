@@ -72,7 +72,7 @@ def test_pictures_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
     for index, (name, style, dataset) in enumerate(asked):
         (item,) = toy.records(1, size=(16 + 4 * index, 16))
         data.append(item | {"name": name, "dataset": dataset, "prompt_style": style, "prompt_tag": "class"})
-    handlers = [ScoreWriter(tmp_path, ["val_dice", "val_hd95"]), OverlayWriter(tmp_path / "overlays", count=None)]
+    handlers = [ScoreWriter(tmp_path, ["val_dice", "val_hd95"]), OverlayWriter(tmp_path / "overlays", count="all")]
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, handlers).run()
     with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = [{**row, "val_iou": row["val_dice"]} for row in csv.DictReader(file)]

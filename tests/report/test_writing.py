@@ -78,7 +78,7 @@ def test_only_scores_tells_what_to_run(tmp_path: Path) -> None:
             == 1
         )
     assert "run.json is missing" in section(text, "mine")
-    assert "--overlays '$None'" in section(text, "Cases")
+    assert "--overlays all" in section(text, "Cases")
     assert "not tested | not tested" in text
     assert data["comparisons"] == []
 
