@@ -22,6 +22,7 @@ __all__ = [
     "TableError",
     "WriteError",
     "append_text",
+    "json_text",
     "read_rows",
     "replacing",
     "require_writable",
@@ -153,15 +154,22 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
         raise _write_error(target, error) from error
 
 
-def write_json(path: str | os.PathLike[str], content: Any, indent: int = 2) -> None:
-    """Write plain values as JSON, all or nothing; other values as their text.
+def json_text(content: Any, indent: int = 2) -> str:
+    """Plain values as JSON with a line end; other values as their text.
 
     Raises:
         ValueError: infinite numbers and NaN, which JSON does not have.
+    """
+    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def write_json(path: str | os.PathLike[str], content: Any, indent: int = 2) -> None:
+    """Write `json_text`, all or nothing.
+
+    Raises:
         WriteError: when it cannot be done.
     """
-    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
-    write_text(path, text + "\n")
+    write_text(path, json_text(content, indent))
 
 
 def save_atomically(obj: Any, path: str | os.PathLike[str]) -> None:
@@ -225,11 +233,7 @@ def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str
     """Rows as CSV with a header.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front, which `table_lines` takes away;
-    numbers, negative ones too, stay as they are.
-
-    Args:
-        columns: the header.
-        rows: column to value; a column that is missing gives an empty cell.
+    numbers, negative ones too, stay as they are. A column that a row lacks gives an empty cell.
 
     Raises:
         ValueError: when a row has another column.

@@ -20,9 +20,8 @@ __all__ = [
     "PREDICTIONS",
     "GrowingTable",
     "NotOursError",
-    "OutputFolderError",
     "Outputs",
-    "require_elsewhere",
+    "file_digest",
 ]
 
 MANIFEST = ".monai_vlsm_files"
@@ -37,10 +36,6 @@ _GROWING = "growing"  # in place of the digest of a file that is being written t
 
 class NotOursError(UserError, FileExistsError):
     """A file that nothing of ours wrote, or that was changed since, has the name of one to be written."""
-
-
-class OutputFolderError(UserError, ValueError):
-    """A folder for results is a folder of images."""
 
 
 class _Entry(NamedTuple):
@@ -62,7 +57,8 @@ class Outputs:
 
     def __init__(self, folder: str | Path, kind: str) -> None:
         self.folder, self.kind = Path(folder), kind
-        self._written: set[str] = set()
+        self._own: set[str] = set()  # names that this object wrote, so that nobody else's file has them
+        self._since: dict[str, str] = {}  # digest of each that was written since `start`
         self._entries: dict[str, _Entry] | None = None  # read when first needed
 
     def require_free(self, names: Iterable[str]) -> None:
@@ -73,7 +69,7 @@ class Outputs:
 
         Raises:
             NotOursError: names these files.
-        WriteError: the folder cannot be looked at.
+            WriteError: the folder cannot be looked at.
         """
         with _plainly(self.folder):
             foreign = [name for name in names if self._is_foreign(name)]
@@ -84,11 +80,12 @@ class Outputs:
                 "changed since, and would replace: move it away, or give another folder"
             )
 
-    def clear(self, keep: Iterable[str] = ()) -> list[Path]:
+    def clear(self, keep: Iterable[str] = (), only: Iterable[str] | None = None) -> list[Path]:
         """Remove what earlier work of this kind left, so that it does not lie among what comes now.
 
         Args:
             keep: names of files that stay.
+            only: names of the files that go; None for all others.
 
         Returns:
             files that were changed since they were written: they stay, and from now on they are somebody else's.
@@ -96,10 +93,11 @@ class Outputs:
         Raises:
             WriteError: a file cannot be removed.
         """
-        kept = {file_key(name) for name in keep}
+        kept, named = ({file_key(name) for name in names} for names in (keep, only or ()))
         with _plainly(self.folder):
             known = self._read_again()
-            old = {key: entry for key, entry in known.items() if entry.kind == self.kind and key not in kept}
+            chosen = known.keys() & named if only is not None else known.keys() - kept
+            old = {key: entry for key, entry in known.items() if entry.kind == self.kind and key in chosen}
             there = [entry for entry in old.values() if self._path(entry.name).is_file()]
             changed = [entry for entry in there if not _is_ours(self._path(entry.name), entry)]
             for entry in there:
@@ -108,6 +106,19 @@ class Outputs:
             if old:
                 self._write_list({key: entry for key, entry in known.items() if key not in old})
         return [self._path(entry.name) for entry in changed]
+
+    def start(self) -> None:
+        """What is written from now on takes the place of what this kind of work left before."""
+        self._since = {}
+
+    def finish(self) -> dict[str, str]:
+        """Remove what was written before `start` and not since.
+
+        Returns:
+            name of each file that was written since, to its `file_digest`.
+        """
+        self.clear(keep=self._since)
+        return dict(self._since)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -120,11 +131,14 @@ class Outputs:
             NotOursError: a file that is somebody else's has the name.
             WriteError: it cannot be written.
         """
-        if file_key(name) not in self._written:
+        if name not in self._own:
             self.require_free([name])
         with replacing(self._path(name)) as temporary:
             yield temporary
-            self._record(_Entry(name, self.kind, frozenset({_digest(temporary)})))
+            digest = file_digest(temporary)
+            self._record(_Entry(name, self.kind, frozenset({digest})))
+        self._own.add(name)
+        self._since[name] = digest
 
     def begin(self, name: str, text: str) -> Path:
         """Write a file to which more will be added; whatever is in it counts as ours until `settle`.
@@ -139,7 +153,7 @@ class Outputs:
 
     def settle(self, name: str) -> None:
         """Nothing more will be added to a file: from now on it is known by its content."""
-        digest = frozenset({_digest(self._path(name))})
+        digest = frozenset({file_digest(self._path(name))})
         self._write_list({**self._read_again(), file_key(name): _Entry(name, self.kind, digest)})
 
     def _record(self, entry: _Entry) -> None:
@@ -148,7 +162,6 @@ class Outputs:
         with (self.folder / MANIFEST).open("a", encoding="utf-8") as file:
             file.writelines(_line(entry, digest) for digest in entry.digests)
         _add(known, entry)
-        self._written.add(file_key(entry.name))
 
     def _is_foreign(self, name: str) -> bool:
         path = self._path(name)
@@ -226,7 +239,7 @@ def _plainly(folder: Path) -> Iterator[None]:
 
 
 def _is_ours(path: Path, entry: _Entry) -> bool:
-    return _GROWING in entry.digests or _digest(path) in entry.digests
+    return _GROWING in entry.digests or file_digest(path) in entry.digests
 
 
 def _read(path: Path) -> dict[str, _Entry]:
@@ -256,36 +269,7 @@ def _line(entry: _Entry, digest: str) -> str:
     return json.dumps({"file": entry.name, "digest": digest, "kind": entry.kind}, ensure_ascii=False) + "\n"
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Of a file's content, 32 hexadecimal digits: the same for the same bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def require_elsewhere(folders: Iterable[str | Path], images: Iterable[str | Path], option: str = "output_dir") -> None:
-    """Check that results do not go where images are, by whatever name, link or ``..`` a folder is given.
-
-    Args:
-        folders: where files will be written.
-        images: paths of the images; where one is a link, the folder of the link and that of the image count.
-        option: what the user calls the folder, for the message.
-
-    Raises:
-        OutputFolderError: one of the folders has an image in it.
-    """
-    of_images = {parent for image in images for parent in (Path(image).absolute().parent, Path(image).resolve().parent)}
-    taken = {_identity(parent): parent for parent in of_images}
-    for folder in folders:
-        if _identity(Path(folder)) in taken:
-            raise OutputFolderError(
-                f"{option} must be another folder than that of the images, got {folder}: "
-                "results would lie among the images, and could take the place of one"
-            )
-
-
-def _identity(folder: Path) -> Any:
-    """The same for all paths of one folder, also of one that is mounted twice; a missing one is known by its path."""
-    try:
-        found = folder.stat()
-    except OSError:
-        return folder.resolve()
-    return (found.st_dev, found.st_ino) if found.st_ino else folder.resolve()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from monai_vlsm.io import WriteError
-from monai_vlsm.outputs import MANIFEST, GrowingTable, NotOursError, OutputFolderError, Outputs, require_elsewhere
+from monai_vlsm.outputs import MANIFEST, GrowingTable, NotOursError, Outputs
+from monai_vlsm.serving.records import OutputFolderError, require_elsewhere
 from tests.folders import contents, visible
 
 
@@ -160,7 +161,7 @@ def test_a_folder_that_cannot_be_used_is_told_plainly(
         raise PermissionError(13, "Permission denied")
 
     outputs = Outputs(tmp_path, "predictions")
-    monkeypatch.setattr("monai_vlsm.outputs._digest", denied)
+    monkeypatch.setattr("monai_vlsm.outputs.file_digest", denied)
     with pytest.raises(WriteError, match=r"cannot use the folder .*: Permission denied"):
         if work == "writing":
             with outputs.writing("a.png"):

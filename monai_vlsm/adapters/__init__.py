@@ -13,6 +13,7 @@ from monai_vlsm.adapters.parameters import (
     base_fingerprint,
     count_parameters,
     find_trained,
+    tensors_digest,
     trainable_parameters,
 )
 from monai_vlsm.adapters.shallow import ShallowAdaptation
@@ -32,5 +33,6 @@ __all__ = [
     "build_adaptation",
     "count_parameters",
     "find_trained",
+    "tensors_digest",
     "trainable_parameters",
 ]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from monai_vlsm.errors import UserError
 
-__all__ = ["NothingTrainsError", "base_fingerprint", "count_parameters", "find_trained", "trainable_parameters"]
+__all__ = [
+    "NothingTrainsError",
+    "base_fingerprint",
+    "count_parameters",
+    "find_trained",
+    "tensors_digest",
+    "trainable_parameters",
+]
 
 
 class NothingTrainsError(UserError, ValueError):
@@ -78,11 +85,21 @@ def base_fingerprint(network: nn.Module, trained: Collection[str]) -> str:
     Raises:
         ValueError: when the weights are on the ``meta`` device, where there is nothing to hash.
     """
-    digest, left_out = hashlib.sha256(), set(trained)
-    base = [(name, tensor) for name, tensor in sorted(network.state_dict().items()) if name not in left_out]
-    for name, tensor in base:
+    left_out = set(trained)
+    base = {name: tensor for name, tensor in network.state_dict().items() if name not in left_out}
+    return tensors_digest(base) if base else ""
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of tensors, in hexadecimal; their order does not count.
+
+    Raises:
+        ValueError: when one is on the ``meta`` device, where there is nothing to hash.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
         _update(digest, name, tensor)
-    return digest.hexdigest() if base else ""
+    return digest.hexdigest()
 
 
 def _update(digest: Any, name: str, tensor: Tensor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
-from monai_vlsm.adapters import base_fingerprint
+from monai_vlsm.adapters import base_fingerprint, tensors_digest
 from monai_vlsm.checkpoints.content import FORMAT, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
 from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read
 
@@ -58,6 +58,11 @@ class TrainedState:
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` says about the network, as plain values."""
         return {"format": FORMAT, "base": self.fingerprint, **self.network.settings()}
+
+    def digest(self) -> str:
+        """`tensors_digest` of what was trained: the same for the network and for any file that was saved from it."""
+        state = self.network.state_dict()
+        return tensors_digest({name: state[name] for name in self.network.trained_names})
 
     def state_dict(self) -> dict[str, Any]:
         """The trained tensors on the CPU, and the settings with checksums under `SETTINGS_KEY`."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.commands.old_lists import overlapping_lists, set_aside
 from monai_vlsm.commands.prompt_cases import Case, find_cases
 from monai_vlsm.counts import counted, few_images
 from monai_vlsm.data import DatasetProblems, PictureReader, Problem, mask_channel
@@ -44,7 +45,7 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
         folder: with ``images/`` and ``masks/``; a mask has the name of its image, apart from the suffix.
         recipe: how prompts are made.
         answerer: asked for shape and colour instead of the rules, if given.
-        overwrite: replace lists that differ.
+        overwrite: replace lists that differ, and rename those that would hold the same images beside the new ones.
 
     Returns:
         lines that say what was written.
@@ -52,7 +53,8 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
     Raises:
         DatasetProblems: all files that are missing, cannot be read, or do not fit; nothing is written.
         RecipeError: metadata or patients that do not fit the images.
-        ListExistsError: a list that differs, without ``overwrite``, or lists in ``anns/``; nothing is written.
+        ListExistsError: without ``overwrite`` a list that differs, or one of another split with the same images; or
+            lists in ``anns/``. Nothing is written.
     """
     folder = Path(folder).expanduser()
     if any((folder / "anns").glob("*.json")):
@@ -65,33 +67,19 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
         chosen = [entry for case, entry in zip(cases, entries, strict=True) if lists[case.patient] == split]
         if chosen:
             texts[folder / f"{split}.json"] = json.dumps(chosen, indent=2, ensure_ascii=False) + "\n"
+    stale = overlapping_lists(folder, texts, [case.image for case in cases])
+    if stale and not overwrite:
+        raise ListExistsError(
+            f"{', '.join(map(str, stale))} would stay beside the new lists and hold images that are in these: move it "
+            "away, or add --overwrite to have it renamed"
+        )
+    lines = _write(texts, overwrite)
+    lines += [f"{path}: from before, now {new.name}" for path, new in zip(stale, set_aside(stale), strict=True)]
     old = [path for path in (folder / f"{split}.json" for split in SPLITS) if path.exists() and path not in texts]
-    _require_apart(old, {entry["image"] for entry in entries})
-    lines = _write(texts, overwrite) + [f"{path}: from before, left as it is" for path in old] + _summary(entries)
+    lines += [*(f"{path}: from before, left as it is" for path in old), *_summary(entries)]
     names = [path.name for path in texts]
     few = few_images({name: len(json.loads(texts[folder / name])) for name in names if name != "train.json"})
     return [*lines, *([few] if few else []), f"done: {', '.join(names)} in {folder}; train with --dataset_dir {folder}"]
-
-
-def _require_apart(lists: Sequence[Path], images: Set[str]) -> None:
-    """Refuse lists from before that share images with those to be written: no image may be in two splits."""
-    shared = {path: len(images & _images_of(path)) for path in lists}
-    for path, number in shared.items():
-        if number:
-            raise ListExistsError(
-                f"{path} is from before and has {counted(number, 'image')} that would be in another list too: move it "
-                "away, or make it anew with a recipe that has this split"
-            )
-
-
-def _images_of(path: Path) -> set[str]:
-    """The images of a list; none of a file that is no list."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except ValueError:
-        return set()
-    rows = entries if isinstance(entries, list) else []
-    return {str(entry.get("image")) for entry in rows if isinstance(entry, Mapping)}
 
 
 def _describe_all(folder: Path, cases: Sequence[Case], recipe: Recipe, answerer: Answerer | None) -> list[Entry]:

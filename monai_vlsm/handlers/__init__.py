@@ -32,7 +32,7 @@ from monai_vlsm.handlers.model_saver import ModelSaver
 from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
 from monai_vlsm.handlers.overlays import OverlayWriter
 from monai_vlsm.handlers.plateau import PlateauSchedule
-from monai_vlsm.handlers.probes import ProbeWriter, remove_probes
+from monai_vlsm.handlers.probes import ProbeWriter
 from monai_vlsm.handlers.progress import ProgressBar
 from monai_vlsm.handlers.prompt_metric import PromptMetric
 from monai_vlsm.handlers.run_info import RunInfoWriter
@@ -69,7 +69,6 @@ __all__ = [
     "mean_loss",
     "per_structure",
     "release_folders",
-    "remove_probes",
     "require_free_folders",
     "require_state",
 ]

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -15,9 +13,11 @@ from ignite.engine import Events
 from monai.engines import Workflow
 from torch import Tensor
 
+from monai_vlsm.evaluations import EvaluationFiles
+from monai_vlsm.handlers.engine_state import is_best_epoch
 from monai_vlsm.handlers.rows import gather_rows
 from monai_vlsm.handlers.scores import texts_of
-from monai_vlsm.io import replacing
+from monai_vlsm.io import json_text
 from monai_vlsm.prompts import CLASS, TAGS
 
 __all__ = ["CalibrationWriter", "calibration_bins", "count_bins"]
@@ -66,20 +66,22 @@ class CalibrationWriter:
     """Writes ``calibration.json``: for each tag, how probabilities and truth agree over all pixels of all images.
 
     ``{"by_tag": {tag: ...}}`` with what :func:`calibration_bins` returns. Counted at the size of the network, on
-    ``logits`` and ``logits_target`` of the engine's output, so neither threshold changes it.
+    ``logits`` and ``logits_target`` of the engine's output, so neither threshold changes it. Of the best epoch, as
+    `ScoreWriter`.
 
     Attach to the *evaluator*, with decollation, on all processes.
 
     Args:
-        output_dir: folder of the file.
+        output_dir: folder of the file, or the files of an evaluation.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
-        self.path = Path(output_dir) / "calibration.json"
+    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles) -> None:
+        self.files = EvaluationFiles.of(output_dir)
         self._counts: dict[str, Tensor] = {}
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``."""
+        self.files.require_free("calibration.json")
         engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
@@ -96,11 +98,10 @@ class CalibrationWriter:
 
     def _write(self, engine: Workflow) -> None:
         parts = gather_rows([(tag, counts) for tag, counts in self._counts.items()])
-        if idist.get_rank() != 0:
+        if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
         totals: dict[str, Tensor] = {}
         for tag, counts in parts:
             totals[tag] = totals.get(tag, 0) + counts
         by_tag = {tag: calibration_bins(totals[tag]) for tag in TAGS if tag in totals}
-        with replacing(self.path) as path:
-            path.write_text(json.dumps({"by_tag": by_tag}, indent=2) + "\n", encoding="utf-8")
+        self.files.write("calibration.json", json_text({"by_tag": by_tag}))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ignite.distributed as idist
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from monai_vlsm import drawing
+from monai_vlsm.evaluations import OVERLAYS, EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.scores import prompts_of, texts_of
 from monai_vlsm.inferers import FEATURES_KEY
@@ -183,7 +183,8 @@ class OverlayWriter:
     not written by this are never replaced.
 
     Args:
-        output_dir: folder of the pictures, made if needed.
+        output_dir: folder of the pictures, made if needed; or the files of an evaluation, whose folder ``overlays``
+            gets them.
         count: number of pictures. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
             takes a tenth of a second each, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
             none.
@@ -200,18 +201,20 @@ class OverlayWriter:
 
     def __init__(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: str | os.PathLike[str] | EvaluationFiles,
         count: int | str = 6,
         pictures: Pictures | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        self.outputs = Outputs(Path(output_dir), "overlays")
+        self.files = output_dir if isinstance(output_dir, EvaluationFiles) else None
+        self.outputs = Outputs(output_dir, OVERLAYS) if self.files is None else self.files.overlays
         self.count = overlay_count(count)
         self.pictures = pictures
         self._given = None if mean is None or std is None else Normalisation(mean, std)
         self._overlays: list[Overlay] = []
         self._names = OverlayNames()
+        self._first = True  # nothing of this evaluation has been drawn
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
@@ -224,9 +227,8 @@ class OverlayWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Workflow) -> None:
-        self._overlays, self._names = [], OverlayNames()
-        if self.count is None:
-            self.outputs.clear()
+        self._overlays, self._names, self._first = [], OverlayNames(), True
+        self.outputs.start()
 
     def _overlay(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
         normalisation = self._given or Normalisation.of(getattr(engine, "network", None))
@@ -247,12 +249,16 @@ class OverlayWriter:
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
-        if self.count is not None and is_best_epoch(engine):
-            drawn = [self._draw(overlay) for overlay in overlays]
-            self.outputs.clear(keep=drawn)
+        if self.count is None or is_best_epoch(engine):
+            for overlay in overlays:
+                self._draw(overlay)
+            self.outputs.finish()
 
-    def _draw(self, overlay: Overlay) -> str:
-        name = f"{self._names.stem(overlay.name, overlay.style)}.png"
-        with self.outputs.writing(name) as path:
+    def _draw(self, overlay: Overlay) -> None:
+        if self._first:
+            self._first = False
+            if self.files is not None:
+                self.files.open()
+            self.outputs.clear()  # pictures of before do not lie among these, also when the run is interrupted
+        with self.outputs.writing(f"{self._names.stem(overlay.name, overlay.style)}.png") as path:
             drawing.save_png(draw_overlay(overlay), path)
-        return name

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -14,10 +13,11 @@ import torch
 from monai.engines import Workflow
 from torch import Tensor
 
+from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
-from monai_vlsm.io import write_rows
+from monai_vlsm.io import table_text
 
-__all__ = ["PROBE_COLUMNS", "ProbeWriter", "probe_rows", "remove_probes"]
+__all__ = ["PROBE_COLUMNS", "ProbeWriter", "probe_rows"]
 
 PROBE_COLUMNS = (
     "name",
@@ -77,12 +77,6 @@ def _dice(first: Tensor, second: Tensor) -> float:
     return 2 * int((first & second).sum()) / total if total else 1.0
 
 
-def remove_probes(output_dir: str | os.PathLike[str]) -> None:
-    """Remove the ``probes.csv`` of an earlier evaluation, where this one has nothing to ask."""
-    if idist.get_rank() == 0:
-        Path(output_dir, "probes.csv").unlink(missing_ok=True)
-
-
 class ProbeWriter(RowWriter):
     """Writes ``probes.csv``: a row for each question, see :data:`PROBE_COLUMNS`.
 
@@ -93,13 +87,20 @@ class ProbeWriter(RowWriter):
     Attach to an *evaluator* with decollation whose batches hold one record each, on all processes.
 
     Args:
-        output_dir: folder of the file.
+        output_dir: folder of the file, or the files of the evaluation that was before.
         records: those that the evaluator is given, from :func:`monai_vlsm.data.probe_records`.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], records: Sequence[Mapping[str, Any]]) -> None:
-        self.path = Path(output_dir) / "probes.csv"
+    def __init__(
+        self, output_dir: str | os.PathLike[str] | EvaluationFiles, records: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.files = EvaluationFiles.of(output_dir)
         self.records = {record["name"]: record for record in records}
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator``."""
+        self.files.require_free("probes.csv")
+        super().attach(engine)
 
     def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
         """One row for each question to the image."""
@@ -110,4 +111,4 @@ class ProbeWriter(RowWriter):
         if idist.get_rank() == 0:
             # a sampler of several processes repeats images so that all have as many
             unique = {(row["dataset"], row["name"], row["probe"], row["own_prompt"]): row for row in rows}
-            write_rows(self.path, PROBE_COLUMNS, list(unique.values()))
+            self.files.write("probes.csv", table_text(PROBE_COLUMNS, unique.values()))

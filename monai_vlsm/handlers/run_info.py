@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -20,7 +19,9 @@ from ignite.engine import Events
 from monai.engines import Workflow
 from monai.utils import ensure_tuple
 
-from monai_vlsm.io import replacing
+from monai_vlsm.evaluations import RECORD, EvaluationFiles
+from monai_vlsm.handlers.engine_state import is_best_epoch
+from monai_vlsm.handlers.run_facts import records_digest
 
 __all__ = ["RunInfoWriter", "package_versions"]
 
@@ -43,46 +44,66 @@ def _version(name: str) -> str:
 class RunInfoWriter:
     """Writes ``run.json`` when an evaluation has ended: plain values that say what its numbers belong to.
 
-    It has ``created`` (date and time), ``settings`` (what ``model.pt`` says about its network), ``versions``,
-    ``command``, ``shown_by`` (of how many images the window of the file, their own range or 8 bits said what is black
-    and what white; those of process 0), and all of ``facts``.
+    It has ``created`` (date and time), ``model`` (a digest of what was trained), ``data`` (one of the records),
+    ``settings`` (what ``model.pt`` says about its network), ``versions``, ``command``, ``shown_by`` (of how many images
+    the window of the file, their own range or 8 bits said what is black and what white; those of process 0), ``files``
+    (the digests of all that belongs to it, by which readers know a mix), and all of ``facts``. Of the best epoch, as
+    `ScoreWriter`.
 
     Attach to the *evaluator*, on all processes; process 0 writes.
 
     Args:
-        output_dir: folder of the file.
-        state: has a method ``settings()`` that returns plain values (``monai_vlsm.checkpoints.TrainedState``).
+        output_dir: folder of the file, or the files of the evaluation, which all of its handlers share.
+        state: has the methods ``settings()`` and ``digest()`` (``monai_vlsm.checkpoints.TrainedState``).
         facts: further plain values, for example bundle, dataset_dir, split, styles, seed.
+        records: what is evaluated.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], state: Any, facts: Mapping[str, Any]) -> None:
-        self.path = Path(output_dir) / "run.json"
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str] | EvaluationFiles,
+        state: Any,
+        facts: Mapping[str, Any],
+        records: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.files = EvaluationFiles.of(output_dir)
         self.state = state
         self.facts = dict(facts)
+        self.records = records
         self.shown_by: Counter[str] = Counter()
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.shown_by.clear())
+        self.files.require_free(RECORD)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)  # later the batch is taken apart
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self)  # when the other handlers have written
+
+    def _start(self, engine: Workflow) -> None:
+        self.shown_by.clear()
+        self.files.await_new()
 
     def _count(self, engine: Workflow) -> None:
         batch = engine.state.batch
         meta = getattr(batch.get("image"), "meta", {}) if isinstance(batch, Mapping) else {}
         self.shown_by.update(ensure_tuple(meta.get(SHOWN_BY, ())))
 
+    @cached_property
+    def _data(self) -> str:
+        return records_digest(self.records)
+
     def __call__(self, engine: Workflow) -> None:
         """Write the file."""
-        if idist.get_rank() != 0:
+        if idist.get_rank() != 0 or not is_best_epoch(engine):
             return
         content = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "model": self.state.digest(),
+            "data": self._data,
             **self.facts,
             "settings": self.state.settings(),
             "versions": package_versions(),
             SHOWN_BY: dict(self.shown_by),
             "command": shlex.join(sys.orig_argv),
         }
-        with replacing(self.path) as path:
-            path.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        self.files.seal(content)

@@ -7,16 +7,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from monai.engines import Workflow
 
+from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
-from monai_vlsm.io import write_json, write_rows
+from monai_vlsm.io import json_text, table_text
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of"]
@@ -129,17 +129,23 @@ class ScoreWriter(RowWriter):
     Attach to the *evaluator*, on all processes. Its metrics must keep details (``IgniteMetricHandler`` does).
 
     Args:
-        output_dir: folder of the two files.
+        output_dir: folder of the two files, or the files of an evaluation.
         metrics: names of per-mask metrics of the evaluator, for example ``["val_dice", "val_iou", "val_hd95"]``.
 
     Raises:
         KeyError: when the evaluator has no details for one of ``metrics``.
+        NotOursError: when it is attached: one of the files is somebody else's.
         ValueError: when the details of a metric do not number one per mask.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], metrics: Sequence[str]) -> None:
-        self.output_dir = Path(output_dir)
+    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles, metrics: Sequence[str]) -> None:
+        self.files = EvaluationFiles.of(output_dir)
         self.metrics = list(metrics)
+
+    def attach(self, engine: Workflow) -> None:
+        """Follow ``engine``, a ``SupervisedEvaluator``."""
+        self.files.require_free("metrics.csv", "metrics.json")
+        super().attach(engine)
 
     def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
         """One row for each structure of the image, see `image_rows`."""
@@ -156,8 +162,8 @@ class ScoreWriter(RowWriter):
         if len(summary["tags"]) == 1:
             means = scalar_metrics(engine).items()
             summary["mean"] = {name: value if math.isfinite(value) else None for name, value in means}
-        write_rows(self.output_dir / "metrics.csv", list(rows[0]), rows)
-        write_json(self.output_dir / "metrics.json", summary)
+        self.files.write("metrics.csv", table_text(list(rows[0]), rows))
+        self.files.write("metrics.json", json_text(summary))
 
 
 def _details(engine: Workflow, name: str, count: int) -> list[float]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from monai_vlsm.checkpoints import ModelMismatchError
+from monai_vlsm.adapters import tensors_digest
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, tensors_of
 from monai_vlsm.prompts import CLASS, TAGS
 from monai_vlsm.report import words
 from monai_vlsm.report.bootstrap import Estimate
@@ -75,20 +76,21 @@ class Evaluation:
     case: Case | None
 
 
-def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
+def read_evaluation(folder: Path, adapters: Mapping[str, Any]) -> Evaluation:
     """Read the folder of an evaluation, and check that it is one of these adapters.
 
     Args:
         folder: with ``metrics.csv``, ``run.json`` and, as far as there, ``probes.csv`` and ``overlays``.
-        settings: those of the adapters.
+        adapters: what the file holds, as `monai_vlsm.checkpoints.read` gives it.
 
     Raises:
+        MixedFilesError: when the folder holds files of several evaluations, or files that were changed since.
         ReportError: when no evaluation wrote the folder.
         ModelMismatchError: when it is the evaluation of another model, of one without anything trained, or does not say
             of which.
     """
     run = read_run(folder)
-    _check_model(folder, run.facts, settings)
+    _check_model(folder, run.facts, adapters)
     results = measure([run]).runs[0]
     threshold = run.facts.get("existence_threshold")
     return Evaluation(
@@ -104,7 +106,7 @@ def read_evaluation(folder: Path, settings: Mapping[str, Any]) -> Evaluation:
     )
 
 
-def _check_model(folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def _check_model(folder: Path, facts: Mapping[str, Any], adapters: Mapping[str, Any]) -> None:
     if facts.get("zero_shot"):
         raise ModelMismatchError(
             f"{folder} is an evaluation without adapters (zero-shot); give the one of this file, or none"
@@ -115,6 +117,7 @@ def _check_model(folder: Path, facts: Mapping[str, Any], settings: Mapping[str, 
             f"{folder} does not record which model its scores belong to: run.json or its settings are missing, as "
             f"after a training. Evaluate this file: {EVALUATE} --model_file FILE --output_dir FOLDER"
         )
+    settings = adapters[SETTINGS_KEY]
     for name in sorted((set(settings) | set(evaluated)) - _FREE):
         theirs, ours = ({"existence_threshold": 0.0, **found}.get(name) for found in (evaluated, settings))
         if theirs != ours:
@@ -122,6 +125,11 @@ def _check_model(folder: Path, facts: Mapping[str, Any], settings: Mapping[str, 
                 f"{folder} is the evaluation of another model: its {name} is {theirs}, that of the file {ours}. "
                 "Give the evaluation of this file, or none"
             )
+    if facts.get("model") != tensors_digest(tensors_of(adapters)):
+        raise ModelMismatchError(
+            f"{folder} is the evaluation of another model: what was trained is not what the file holds, as after "
+            f"another training. Evaluate this file: {EVALUATE} --model_file FILE --output_dir FOLDER"
+        )
 
 
 def _prompts(run: Run) -> dict[str, list[str]]:

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import HfApi
 from PIL import Image
 
-from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.hub.card import make_card
 from monai_vlsm.hub.evaluation import read_evaluation
 from monai_vlsm.hub.facts import CardFacts
@@ -64,6 +63,7 @@ def push(
         ModelNotFoundError: no such file.
         ModelMismatchError: a file with code or other objects in it, with weights of the base, or that is damaged; or
             the evaluation of another model.
+        MixedFilesError: a folder with files of several evaluations.
         ReportError: a folder that no evaluation wrote.
         HubError: the Hub cannot be reached, or does not let us; the repository is public and should be private; or the
             Hub does not know the licence.
@@ -115,7 +115,7 @@ def write_upload(
     check_licence(license)
     adapters = read_adapters(file)
     check_architecture(file, adapters)
-    found = read_evaluation(Path(evaluation), adapters[SETTINGS_KEY]) if evaluation is not None else None
+    found = read_evaluation(Path(evaluation), adapters) if evaluation is not None else None
     facts = CardFacts(repo_id, adapters, found, tuple(datasets), license, data_license)
     shown = found.case.picture if found and found.case and picture else None
     card = make_card(replace(facts, picture=shown is not None))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_vlsm.evaluations import OVERLAYS, RECORD, own_files
 from monai_vlsm.prompts import TAGS
 from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns, require_ranges
 
@@ -82,15 +83,17 @@ def read_run(folder: Path) -> Run:
     Its name is that of the folder; of ``evaluation`` and ``eval``, which every bundle has, that of the folder above.
 
     Raises:
+        MixedFilesError: files of several evaluations, or files that were changed since.
         ReportError: as in `read_runs`.
     """
     if not (folder / "metrics.csv").is_file():
         raise ReportError(_no_run(folder))
-    scores = read_columns(folder / "metrics.csv", SCORE_TEXTS, SCORE_NUMBERS, ("picture", "patient", "existence"))
+    files = own_files(folder)
+    scores = read_columns(files["metrics.csv"], SCORE_TEXTS, SCORE_NUMBERS, ("picture", "patient", "existence"))
     scores = {"picture": scores["name"], **scores}  # files of older versions lack it
     probes = None
-    if (folder / "probes.csv").is_file():
-        probes = read_columns(folder / "probes.csv", PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
+    if "probes.csv" in files:
+        probes = read_columns(files["probes.csv"], PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
     for columns, file in ((scores, "metrics.csv"), (probes or {}, "probes.csv")):
         _check_tags(folder / file, columns)
         require_ranges(folder / file, columns, RANGES)
@@ -101,8 +104,8 @@ def read_run(folder: Path) -> Run:
         scores={**scores, "unit": np.array([units[key] for key in _images(scores)], dtype=object)},
         probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
         calibration=_calibration(folder / "calibration.json"),
-        facts=_json(folder / "run.json") or {},
-        pictures={file.stem: file for file in sorted((folder / "overlays").glob("*.png"))},
+        facts={name: value for name, value in (_json(folder / RECORD) or {}).items() if name != "files"},
+        pictures={path.stem: path for name, path in files.items() if name.startswith(f"{OVERLAYS}/")},
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,23 @@ from monai.config import PathLike
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
-from monai_vlsm.outputs import Outputs, require_elsewhere
+from monai_vlsm.outputs import Outputs
 from monai_vlsm.transforms.save import distinct_names, mask_files
 
-__all__ = ["UnfinishedError", "Worklist", "find_records", "reason_of", "require_output", "say_what_stays"]
+__all__ = [
+    "OutputFolderError",
+    "UnfinishedError",
+    "Worklist",
+    "find_records",
+    "reason_of",
+    "require_elsewhere",
+    "require_output",
+    "say_what_stays",
+]
+
+
+class OutputFolderError(UserError, ValueError):
+    """A folder for results is a folder of images."""
 
 
 class UnfinishedError(UserError, RuntimeError):
@@ -128,6 +141,36 @@ def require_output(
     require_elsewhere(sorted(folders), [record["image"] for record in records], option)
     outputs.require_free(names)
     require_writable(outputs.folder)
+
+
+def require_elsewhere(folders: Iterable[str | Path], images: Iterable[str | Path], option: str = "output_dir") -> None:
+    """Check that results do not go where images are, by whatever name, link or ``..`` a folder is given.
+
+    Args:
+        folders: where files will be written.
+        images: paths of the images; where one is a link, the folder of the link and that of the image count.
+        option: what the user calls the folder, for the message.
+
+    Raises:
+        OutputFolderError: one of the folders has an image in it.
+    """
+    of_images = {parent for image in images for parent in (Path(image).absolute().parent, Path(image).resolve().parent)}
+    taken = {_identity(parent): parent for parent in of_images}
+    for folder in folders:
+        if _identity(Path(folder)) in taken:
+            raise OutputFolderError(
+                f"{option} must be another folder than that of the images, got {folder}: "
+                "results would lie among the images, and could take the place of one"
+            )
+
+
+def _identity(folder: Path) -> Any:
+    """The same for all paths of one folder, also of one that is mounted twice; a missing one is known by its path."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return folder.resolve()
+    return (found.st_dev, found.st_ino) if found.st_ino else folder.resolve()
 
 
 def say_what_stays(changed: Sequence[Path]) -> None:

@@ -16,10 +16,10 @@ import pytest
 from monai_vlsm.commands.data_prompts import add
 from monai_vlsm.commands.prompt_lists import make_prompts
 from monai_vlsm.data import DatasetProblems, load_datalist
+from monai_vlsm.data.sources import list_names
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import RecipeError, load_recipe
 from tests.data.files import save, save_dicom
-from tests.folders import contents
 
 ALL = "class: polyp\ndescriptions: [a bump]\nsplits: {train: 1}\n"
 RED, BACK = (200, 20, 20), (90, 90, 90)
@@ -210,6 +210,43 @@ def test_older_lists_are_named(tmp_path: Path) -> None:
     assert f"{tmp_path / 'test.json'}: from before, left as it is" in lines
 
 
+SPLIT = ALL.replace("splits: {train: 1}", "splits: {train: 1, test: 1}")
+
+
+@pytest.mark.parametrize("name", ["test.json", "Test.JSON", "test.csv"])
+def test_no_image_is_in_a_new_list_and_in_one_of_before(tmp_path: Path, name: str) -> None:
+    for index in range(6):
+        picture(tmp_path, f"{index}.png")
+    make_prompts(tmp_path, load_recipe(recipe(tmp_path, SPLIT)))
+    if name.endswith(".csv"):
+        rows = [f"{entry['image']},{entry['mask']},polyp" for entry in read(tmp_path, "test")]
+        (tmp_path / name).write_text("\n".join(["image,mask,prompt", *rows]))
+        (tmp_path / "test.json").unlink()
+    else:
+        (tmp_path / "test.json").rename(tmp_path / name)
+    (tmp_path / "test.json.old").write_text("of the user")
+    old, before = (tmp_path / name).read_bytes(), (tmp_path / "train.json").read_bytes()
+    recipe(tmp_path)
+    with pytest.raises(UserError, match=rf"{name} would stay beside the new lists .* add --overwrite"):
+        run(tmp_path, "--recipe", tmp_path / "recipe.yaml")
+    assert (tmp_path / "train.json").read_bytes() == before
+    assert run(tmp_path, "--recipe", tmp_path / "recipe.yaml", "--overwrite") == 0
+    assert list_names(tmp_path) == ["train"]
+    assert len(load_datalist(tmp_path, "train")) == 6
+    aside = next(path for path in tmp_path.glob(f"{name}.old*") if path.name.endswith("-2") or name != "test.json")
+    assert aside.read_bytes() == old
+    assert (tmp_path / "test.json.old").read_text() == "of the user"
+
+
+def test_lists_of_other_images_stay(tmp_path: Path) -> None:
+    picture(tmp_path, "a.png")
+    picture(tmp_path / "more", "b.png")
+    entry = {"image": "more/images/b.png", "mask": "more/masks/b.png", "prompt": "polyp"}
+    (tmp_path / "test.json").write_text(json.dumps([entry]))
+    assert run(tmp_path, "--recipe", recipe(tmp_path), "--overwrite") == 0
+    assert [record["name"] for record in load_datalist(tmp_path, "test")] == ["b"]
+
+
 def test_official_lists_would_be_read_instead(tmp_path: Path) -> None:
     picture(tmp_path, "a.png")
     (tmp_path / "anns").mkdir()
@@ -272,15 +309,6 @@ def test_all_faulty_masks_are_listed(tmp_path: Path) -> None:
         make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
     faulty = [Path(problem.file).relative_to(tmp_path).as_posix() for problem in error.value.problems]
     assert faulty == ["masks/x/d.png", "masks/x/a.png", "masks/y/a.png", "masks/y/b.png"]
-
-
-def test_an_image_is_not_in_an_older_list_too(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    assert run(tmp_path, "--recipe", recipe(tmp_path, ALL.replace("train", "test"))) == 0
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match=r"test\.json is from before and has 1 image that would be in another list too"):
-        run(tmp_path, "--recipe", recipe(tmp_path), "--overwrite")
-    assert contents(tmp_path).keys() == before.keys()
 
 
 def _two_files(folder: Path) -> None:

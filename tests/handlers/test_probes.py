@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, AsDiscreted, Compose, SelectItemsd
 
 from monai_vlsm.data import Probe
-from monai_vlsm.handlers import ProbeWriter, remove_probes
+from monai_vlsm.handlers import ProbeWriter
 from monai_vlsm.handlers.probes import PROBE_COLUMNS, probe_rows
 from monai_vlsm.transforms import ExistenceScored
 
@@ -114,10 +114,3 @@ def test_file_of_an_evaluation(tmp_path: Path) -> None:
 def test_an_image_that_comes_twice_counts_once(tmp_path: Path) -> None:
     data = items(2)
     assert len(run(tmp_path, [*data, data[0]])) == 4
-
-
-def test_a_stale_file_is_removed(tmp_path: Path) -> None:
-    run(tmp_path, items(1))
-    remove_probes(tmp_path)
-    assert not list(tmp_path.iterdir())
-    remove_probes(tmp_path / "nowhere")

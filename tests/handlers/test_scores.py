@@ -15,6 +15,7 @@ from monai.data import DataLoader, Dataset
 
 from monai_vlsm.handlers import ScoreWriter
 from monai_vlsm.handlers.scores import image_rows, prompts_of, score_summary
+from tests.folders import visible
 from tests.handlers import toy
 
 METRICS = ["val_dice", "val_hd95"]
@@ -126,7 +127,7 @@ def test_the_files_are_those_of_the_best_epoch(tmp_path: Path) -> None:
         epochs.append(_read(tmp_path)[1]["epoch"])
     assert epochs == [1, 2, 2, 2]
     assert len(_read(tmp_path)[0]) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", "metrics.json"]
+    assert visible(tmp_path) == {"metrics.csv", "metrics.json"}
 
 
 def test_nan_becomes_null(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from huggingface_hub import ModelCard
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from monai_vlsm.adapters import DenseAdaptation
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal
+from monai_vlsm.adapters import DenseAdaptation, tensors_digest
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal, tensors_of
 from monai_vlsm.commands import main
+from monai_vlsm.evaluations import MixedFilesError
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.report import ReportError
 from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
-from tests.report.runs import HOSTILE, full_run, make_run, score, scores
+from tests.report.runs import HOSTILE, full_run, make_run, score, scores, write_record
 
 ROOT = Path(__file__).parents[2]
 REPO = "anna/polyp-adapters"
@@ -43,6 +44,7 @@ def facts(file: Path, **values: Any) -> dict[str, Any]:
         "split": "test",
         "existence_threshold": 0.25,
         "settings": settings_of(file),
+        "model": tensors_digest(tensors_of(read(file))),
         "command": "python /home/anna/evaluate",
         **values,
     }
@@ -112,7 +114,7 @@ def test_a_local_base(tiny_file: Path, backbone: Path, tmp_path: Path) -> None:
 
 def test_scores_of_tags_are_apart(mini_file: Path, tmp_path: Path) -> None:
     run = full_run(tmp_path / "run")
-    (run / "run.json").write_text(json.dumps(facts(mini_file)))
+    write_record(run, facts(mini_file))
     card = card_of(mini_file, tmp_path, run, datasets=["busi"], license="mit")
     parts = re.split(r"^### ", card, flags=re.MULTILINE)
     sections = {part.partition("\n")[0]: part for part in parts}
@@ -202,6 +204,26 @@ def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change
     settings = {**settings_of(mini_file), **change}
     run = make_run(tmp_path / "run", info=facts(mini_file, settings=settings))
     with pytest.raises(ModelMismatchError, match=message):
+        card_of(mini_file, tmp_path, run)
+
+
+def test_the_evaluation_of_a_file_that_was_trained_again_since(mini_file: Path, tmp_path: Path) -> None:
+    """The settings are the same, the weights are not: nothing of the old scores goes into the new card."""
+    run, file = make_run(tmp_path / "run", info=facts(mini_file)), tmp_path / "model.pt"
+    content = torch.load(mini_file, weights_only=True)
+    name = next(name for name in content if name != SETTINGS_KEY)
+    content[name] = content[name] + 1e-3
+    torch.save(seal(content), file)
+    with pytest.raises(ModelMismatchError, match="is the evaluation of another model: what was trained is not what"):
+        card_of(file, tmp_path, run)
+    assert not (tmp_path / "upload").exists()
+
+
+def test_a_mix_of_evaluations_makes_no_card(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", info=facts(mini_file))
+    make_run(tmp_path / "val", scores(seed=5))
+    shutil.copy(tmp_path / "val" / "metrics.csv", run)  # as a training into the folder of the evaluation once left it
+    with pytest.raises(MixedFilesError, match=r"metrics\.csv was changed since the evaluation that run\.json tells of"):
         card_of(mini_file, tmp_path, run)
 
 

@@ -14,13 +14,14 @@ import pytest
 import torch
 from monai.bundle import push_to_hf_hub
 
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, load_trained, read
+from monai_vlsm.adapters import tensors_digest
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, load_trained, read, tensors_of
 from monai_vlsm.commands import main
 from monai_vlsm.hub import FileExistsHereError, HubError, pull, push
 from monai_vlsm.networks import CLIPSegNet
 from tests.hub.conftest import make_network
 from tests.hub.standin import READ_ONLY, TOKEN, Hub
-from tests.report.runs import full_run
+from tests.report.runs import full_run, write_record
 
 ROOT = Path(__file__).parents[2]
 REPO = "anna/polyp-adapters"
@@ -49,7 +50,8 @@ def test_what_goes_up_and_what_comes(hub: Hub, mini_file: Path, tmp_path: Path) 
     run = full_run(tmp_path / "run")
     facts = json.loads((run / "run.json").read_text())
     facts["settings"] = read(mini_file)[SETTINGS_KEY]
-    (run / "run.json").write_text(json.dumps(facts))
+    facts["model"] = tensors_digest(tensors_of(read(mini_file)))
+    write_record(run, facts)
     push(mini_file, REPO, run, token=TOKEN, endpoint=hub.url)
     repository = hub.repositories[REPO]
     assert set(repository.head) == {".gitattributes", "README.md", "model.pt", "overlay.png"}

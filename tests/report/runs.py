@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from monai_vlsm.outputs import file_digest
+
 Rows = list[dict[str, Any]]
 HOSTILE = "<script>alert(1)</script> | `x` **b** [a](javascript:b) $m$ & \"q\" 'r' _i_ \x07"
 
@@ -93,13 +95,21 @@ def make_run(
     write_csv(folder / "metrics.csv", scores() if rows is None else rows)
     if probed is not None:
         write_csv(folder / "probes.csv", probed)
-    for name, content in (("calibration.json", calibrated), ("run.json", info)):
-        if content is not None:
-            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    if calibrated is not None:
+        (folder / "calibration.json").write_text(json.dumps(calibrated), encoding="utf-8")
     for name in pictures:
         (folder / "overlays").mkdir(exist_ok=True)
         Image.new("RGB", (60, 20), "navy").save(folder / "overlays" / f"{name}.png")
+    if info is not None or probed is not None or calibrated is not None or pictures:
+        write_record(folder, info or {})
     return folder
+
+
+def write_record(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write the record of all that is in the folder, as an evaluation does at its end."""
+    paths = [*folder.glob("*.csv"), *folder.glob("[cm]*.json"), *folder.glob("overlays/*.png")]
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+    (folder / "run.json").write_text(json.dumps({**info, "files": files}), encoding="utf-8")
 
 
 def full_run(folder: Path, seed: int = 0, **other: Any) -> Path:

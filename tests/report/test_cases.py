@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers import OverlayWriter, ScoreWriter
 from monai_vlsm.report.cases import Cases, cases_by_tag, picture_files
 from monai_vlsm.report.reading import read_run
 from tests.handlers import toy
-from tests.report.runs import make_run, score, scores, write_csv
+from tests.report.runs import make_run, score, scores, write_csv, write_record
 
 
 def names(cases: Cases, kind: str) -> list[str]:
@@ -72,11 +73,13 @@ def test_pictures_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
     for index, (name, style, dataset) in enumerate(asked):
         (item,) = toy.records(1, size=(16 + 4 * index, 16))
         data.append(item | {"name": name, "dataset": dataset, "prompt_style": style, "prompt_tag": "class"})
-    handlers = [ScoreWriter(tmp_path, ["val_dice", "val_hd95"]), OverlayWriter(tmp_path / "overlays", count="all")]
+    files = EvaluationFiles(tmp_path)
+    handlers = [ScoreWriter(files, ["val_dice", "val_hd95"]), OverlayWriter(files, count="all")]
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, handlers).run()
     with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = [{**row, "val_iou": row["val_dice"]} for row in csv.DictReader(file)]
     write_csv(tmp_path / "metrics.csv", rows)
+    write_record(tmp_path, {})
     run = read_run(tmp_path)
     widths = []
     for picture in picture_files(run.scores, run.pictures):

@@ -10,7 +10,7 @@ import pytest
 
 from monai_vlsm.report.columns import ReportError
 from monai_vlsm.report.reading import read_run, read_runs
-from tests.report.runs import calibration, full_run, make_run, probes, score, scores
+from tests.report.runs import calibration, full_run, make_run, probes, score, scores, write_record
 
 
 def test_everything(tmp_path: Path) -> None:
@@ -154,6 +154,7 @@ def test_unknown_tag(file: str, tmp_path: Path) -> None:
 def test_broken_calibration(content: str, message: str, tmp_path: Path) -> None:
     make_run(tmp_path)
     (tmp_path / "calibration.json").write_text(content)
+    write_record(tmp_path, {})
     with pytest.raises(ReportError, match=message):
         read_run(tmp_path)
 

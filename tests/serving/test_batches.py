@@ -21,8 +21,9 @@ from PIL import Image
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.outputs import NotOursError, OutputFolderError
+from monai_vlsm.outputs import NotOursError
 from monai_vlsm.serving import PredictionLoader, UnfinishedError, find_records
+from monai_vlsm.serving.records import OutputFolderError
 from tests.folders import contents, visible
 from tests.serving.images import write_images, write_model, write_singular
 
