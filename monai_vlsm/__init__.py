@@ -18,7 +18,6 @@ __all__ = [
     "caches",
     "checkpoints",
     "data",
-    "engines",
     "errors",
     "export",
     "handlers",

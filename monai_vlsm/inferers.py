@@ -13,13 +13,17 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["FEATURES_KEY", "PromptInferer", "autocast_dtype"]
+__all__ = ["FEATURES_KEY", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
 
 FEATURES_KEY = "features"
 """Entry of an image's meta which says that the tensor holds what a frozen encoder made of the image."""
+TOKENS_KEY = "tokens"
+"""Entry of an image's meta with the tokens of a request (`monai_vlsm.transforms.RequestTokensd`)."""
 
-Prompts = Callable[[dict[str, Tensor], int], dict[str, Any]]
+Tokens = dict[str, Tensor]
+Prompts = Callable[[Tokens, int], dict[str, Any]]
 
 # names in torch.cpu.get_capabilities(); without one of them bfloat16 is emulated and slower than float32
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
@@ -49,20 +53,30 @@ def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str 
     return getattr(torch, amp_dtype) if amp else None
 
 
-def tokens_in_meta(inputs: Tensor) -> dict[str, Tensor]:
-    """``input_ids`` and ``attention_mask`` that ``TokenizePromptd`` left in the meta of a batch, ``(B, [K,] L)``.
+def call_rows(network: Any, image: Tensor, **rows: Any) -> Tensor:
+    """Call ``network.forward_rows`` so that what ``network(...)`` does beside ``forward`` is done too.
 
-    MONAI Label makes its batch by adding an axis to one image, which leaves the meta unbatched; ``is_batch`` tells.
+    DistributedDataParallel shares the gradients of what its call runs, and ``network.compile()`` compiles that: with
+    these, `forward_rows` takes the place of ``forward`` for one call. Both are for training, which has one thread.
+
+    Args:
+        network: a `monai_vlsm.networks.PromptedNet`, or its DistributedDataParallel wrapper.
+        image: see `monai_vlsm.networks.PromptedNet.forward_rows`.
+        rows: its further arguments.
     """
-    meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
-    tokens = {key: meta[key] for key in ("input_ids", "attention_mask") if isinstance(meta.get(key), Tensor)}
-    if "input_ids" not in tokens:
-        return {}
-    batched = isinstance(inputs, MetaTensor) and inputs.is_batch
-    return tokens if batched else {key: value[None] for key, value in tokens.items()}
+    inner = network.module if isinstance(network, DistributedDataParallel) else network
+    if inner is network and getattr(network, "_compiled_call_impl", None) is None:
+        logits: Tensor = inner.forward_rows(image, **rows)
+        return logits
+    inner.forward = inner.forward_rows
+    try:
+        logits = network(image, **rows)
+    finally:
+        del inner.forward
+    return logits
 
 
-def own_tokens(tokens: dict[str, Tensor], index: int, batch: int) -> dict[str, Tensor]:
+def own_tokens(tokens: Tokens, index: int, batch: int) -> Tokens:
     """The tokens of image ``index`` in a batch, as ``(1, [K,] L)``; tokens for one image serve all.
 
     Raises:
@@ -74,7 +88,7 @@ def own_tokens(tokens: dict[str, Tensor], index: int, batch: int) -> dict[str, T
     return {key: value if value.shape[0] == 1 else value[index : index + 1] for key, value in tokens.items()}
 
 
-def for_slices(tokens: dict[str, Tensor], slices: int) -> dict[str, Tensor]:
+def for_slices(tokens: Tokens, slices: int) -> Tokens:
     """``(1, [K,] L)`` repeated for a number of slices, without copying."""
     return {key: value.expand(slices, *value.shape[1:]) for key, value in tokens.items()}
 
@@ -104,8 +118,8 @@ class PromptInferer(Inferer):
     """Call ``network(image, input_ids=..., attention_mask=...)`` on pictures, and on volumes slice by slice.
 
     MONAI's ``SlidingWindowInferer`` mixes the prompts of a batch and its ``SliceInferer`` drops them; this one binds
-    each image to its own tokens. Tokens that are not given are taken from the image's meta (MONAI Label passes nothing
-    but the image); with none there either, the network is called with the image only and uses its default prompt.
+    each image to its own tokens. Without tokens the network uses its default prompt. Those of a request of MONAI Label,
+    which passes nothing but the image, come in the image's meta (`monai_vlsm.transforms.RequestTokensd`).
 
     MONAI's engines run mixed precision on CUDA only (``amp=True`` is float32 on a CPU), so the bfloat16 autocast for
     CPUs is done here. Gradients flow.
@@ -113,7 +127,7 @@ class PromptInferer(Inferer):
     Args:
         cpu_autocast: bfloat16 on a CPU: ``"auto"`` where the CPU has the instructions, True always, False never.
         slice_batch: how many slices of a volume go through the network at a time.
-        prompts: makes the network's keyword arguments from tokens and the number of images, such as
+        prompts: makes the arguments of ``forward_rows`` from tokens and the number of images, such as
             `monai_vlsm.caches.DistinctPrompts`; None passes the tokens as they are.
         by_image: True encodes an image once that comes several times in a row in a batch, as
             `monai_vlsm.data.ImageSampler` lets it. The numbers are the same but for rounding, and for what a network
@@ -147,7 +161,6 @@ class PromptInferer(Inferer):
         network: Callable[..., Tensor],
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        **kwargs: Any,
     ) -> Tensor:
         """Predict.
 
@@ -157,7 +170,6 @@ class PromptInferer(Inferer):
             network: called with plain tensors.
             input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
             attention_mask: the same shape.
-            kwargs: further keyword arguments of the network.
 
         Returns:
             logits ``(B, K, S, S)`` or ``(B, K, S, S, D)``, float32; with the meta of ``inputs`` if it has any.
@@ -168,43 +180,35 @@ class PromptInferer(Inferer):
         if inputs.ndim not in (4, 5):
             raise ValueError(f"inputs must be (B, 3, S, S) or (B, 3, S, S, D), got shape {tuple(inputs.shape)}")
         image = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
-        found = given if input_ids is not None else tokens_in_meta(inputs)
+        found = meta.get(TOKENS_KEY, {}) if input_ids is None else given
         tokens = {key: value.to(image.device) for key, value in found.items() if value is not None}
-        predict = self._pictures if image.ndim == 4 else self._volumes
-        if FEATURES_KEY in getattr(inputs, "meta", {}):
-            predict = self._features
         bf16 = self.cpu_autocast and image.device.type == "cpu"
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            logits = predict(image, network, tokens, kwargs)
+            if image.ndim == 5:
+                logits = self._volumes(image, network, tokens)
+            else:
+                logits = self._images(image, network, tokens, frozen=FEATURES_KEY in meta)
         return with_meta_of(inputs, logits.float())
 
-    def _pictures(
-        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
-    ) -> Tensor:
-        """One call for the whole batch ``(B, 3, S, S)``."""
-        arguments = self._arguments(tokens, image.shape[0])
-        if self.by_image and image.shape[0] > 1:
-            image, arguments["image_index"] = distinct_neighbours(image)
-        return network(image, **arguments, **kwargs)
+    def _images(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens, frozen: bool = False) -> Tensor:
+        """One call for the whole batch, ``(B, 3, S, S)``, or ``(B, F, N, C)`` where ``frozen``."""
+        rows: dict[str, Any] = {"frozen_image": True} if frozen else {}
+        count = image.shape[0]
+        if self.by_image and count > 1 and not frozen:
+            image, rows["image_index"] = distinct_neighbours(image)
+        texts = self.prompts(tokens, count) if self.prompts is not None and tokens else tokens
+        if not rows and texts is tokens:
+            return network(image, **tokens)
+        return call_rows(network, image, **texts, **rows)
 
-    def _features(
-        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
-    ) -> Tensor:
-        """One call for the features ``(B, F, N, C)`` of a batch."""
-        return network(None, frozen_image=image, **self._arguments(tokens, image.shape[0]), **kwargs)
-
-    def _arguments(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
-        return self.prompts(tokens, images) if self.prompts is not None and tokens else dict(tokens)
-
-    def _volumes(
-        self, image: Tensor, network: Callable[..., Tensor], tokens: dict[str, Tensor], kwargs: dict[str, Any]
-    ) -> Tensor:
+    def _volumes(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens) -> Tensor:
         """Calls for a few slices at a time of each volume in ``(B, 3, S, S, D)``."""
         volumes = []
         for index, volume in enumerate(image):
             own = own_tokens(tokens, index, image.shape[0])
             chunks = volume.movedim(-1, 0).split(self.slice_batch)
-            logits = [self._pictures(part, network, for_slices(own, part.shape[0]), kwargs) for part in chunks]
+            logits = [self._images(part, network, for_slices(own, part.shape[0])) for part in chunks]
             volumes.append(torch.cat(logits).movedim(0, -1))
         return torch.stack(volumes)

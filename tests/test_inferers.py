@@ -13,11 +13,12 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator, SupervisedTrainer
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm import inferers
-from monai_vlsm.inferers import PromptInferer, cpu_has_bf16
+from monai_vlsm.inferers import PromptInferer, call_rows, cpu_has_bf16
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.transforms import TokenizePromptd
+from monai_vlsm.transforms import RequestTokensd, TokenizePromptd
 from tests import tiny
 
 L = 6
@@ -73,17 +74,15 @@ PICTURES = [  # batch, shape of ids, structures
 ]
 
 
-@pytest.mark.parametrize("extra", [{}, {"more": 1}])
 @pytest.mark.parametrize(("batch", "shape", "structures"), PICTURES)
-def test_pictures_are_one_call(batch: int, shape: tuple[int, ...], structures: int, extra: dict[str, Any]) -> None:
+def test_pictures_are_one_call(batch: int, shape: tuple[int, ...], structures: int) -> None:
     network, image, tokens = Recorder(), torch.rand(batch, 3, 4, 4), ids(*shape)
     mask = torch.ones_like(tokens)
-    out = PromptInferer(False)(image, network, input_ids=tokens, attention_mask=mask, **extra)
+    out = PromptInferer(False)(image, network, input_ids=tokens, attention_mask=mask)
     (call,) = network.calls
     assert call["image"] is image
     assert torch.equal(call["input_ids"], tokens)
     assert torch.equal(call["attention_mask"], mask)
-    assert extra.items() <= call.items()
     assert out.shape == (batch, structures, 4, 4)
     assert torch.equal(out, Recorder()(image, tokens))
 
@@ -137,12 +136,13 @@ def test_wrong_settings(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("depth", [(), (5,)])
 @pytest.mark.parametrize("shape", [(L,), (2, L)])
-def test_tokens_of_one_image_in_meta(shape: tuple[int, ...], depth: tuple[int, ...]) -> None:
+def test_tokens_of_a_request(shape: tuple[int, ...], depth: tuple[int, ...]) -> None:
     """MONAI Label: the transforms' image, an axis added, nothing else."""
     tokens = ids(*shape) if len(shape) == 2 else ids(1, L)[0] + 4
-    image = meta_image(3, 4, 4, *depth, input_ids=tokens, attention_mask=torch.ones_like(tokens))
+    request = {"device": "cpu", "image": meta_image(3, 4, 4, *depth)}
+    data = RequestTokensd()({**request, "input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
     network = Recorder()
-    out = PromptInferer(False)(image[None], network)
+    out = PromptInferer(False)(data["image"][None], network)
     structures = 1 if len(shape) == 1 else 2
     assert out.shape == (1, structures, 4, 4, *depth)
     assert network.calls[0]["input_ids"].shape[1:] == shape
@@ -151,19 +151,8 @@ def test_tokens_of_one_image_in_meta(shape: tuple[int, ...], depth: tuple[int, .
     assert out[0].meta["filename_or_obj"] == "a.nii"
 
 
-@pytest.mark.parametrize("depth", [(), (5,)])
-@pytest.mark.parametrize("shape", [(2, L), (2, 3, L)])
-def test_tokens_of_a_batch_in_meta(shape: tuple[int, ...], depth: tuple[int, ...]) -> None:
-    tokens = ids(*shape)
-    records = [{"image": meta_image(3, 4, 4, *depth, input_ids=tokens[index])} for index in range(2)]
-    (batch,) = list(DataLoader(Dataset(records), batch_size=2))
-    from_meta = PromptInferer(False)(batch["image"], Recorder())
-    given = PromptInferer(False)(batch["image"].as_tensor(), Recorder(), input_ids=tokens)
-    assert torch.equal(from_meta.as_tensor(), given)
-
-
 def test_given_tokens_win_over_meta() -> None:
-    network, image = Recorder(), meta_image(3, 4, 4, input_ids=ids(1, L)[0])
+    network, image = Recorder(), meta_image(3, 4, 4, tokens={"input_ids": ids(1, L)})
     PromptInferer(False)(image[None], network, input_ids=ids(1, L) + 9)
     assert network.calls[0]["input_ids"][0, 0] == 9
 
@@ -292,13 +281,14 @@ def test_in_an_evaluator(backbone: Path, depth: tuple[int, ...]) -> None:
     )
     evaluator.run()
     output = evaluator.state.output
-    assert len({tuple(item["image"].meta["input_ids"].tolist()) for item in output}) == 3
-    for item in output:
+    (batch,) = list(loader)
+    assert len(batch["input_ids"].unique(dim=0)) == len(output) == 3
+    for index, item in enumerate(output):
         assert item["pred"].shape == (1, tiny.SIZE, tiny.SIZE, *depth)
         image = item["image"].as_tensor()[None]
         first = image if not depth else image[..., 0]
         with torch.no_grad():
-            alone = network(first, *(item["image"].meta[key][None] for key in ("input_ids", "attention_mask")))[0]
+            alone = network(first, *(batch[key][index : index + 1] for key in ("input_ids", "attention_mask")))[0]
             other = network(first)[0]  # the default prompt
         pred = item["pred"].as_tensor() if not depth else item["pred"].as_tensor()[..., 0]
         assert torch.allclose(pred, alone, atol=1e-6)
@@ -322,28 +312,44 @@ def test_in_a_trainer() -> None:
     assert network.gain < 1
 
 
+class RowRecorder(Recorder):
+    """Keeps what caches call too."""
+
+    def forward_rows(self, image: Tensor, **more: Any) -> Tensor:
+        self.calls.append({"image": image, **more})
+        return torch.zeros(len(more["image_index"]), 1, 8, 8)
+
+
 def test_by_image_encodes_neighbours_once() -> None:
-    calls: list[dict[str, Any]] = []
-
-    def network(image: Tensor, **more: Any) -> Tensor:
-        calls.append({"image": image, **more})
-        return torch.zeros(6, 1, 8, 8)
-
-    images = torch.rand(3, 3, 8, 8)
-    tokens = torch.arange(6)[:, None]
+    network, images, tokens = RowRecorder(), torch.rand(3, 3, 8, 8), torch.arange(6)[:, None]
     PromptInferer(cpu_autocast=False, by_image=True)(images[[0, 0, 1, 2, 2, 0]], network, tokens)
-    (call,) = calls
+    (call,) = network.calls
     torch.testing.assert_close(call["image"], images[[0, 1, 2, 0]], rtol=0, atol=0)
     assert call["image_index"].tolist() == [0, 0, 1, 2, 2, 3]
     assert call["input_ids"].tolist() == tokens.tolist()
 
 
 def test_by_image_leaves_one_image_alone() -> None:
-    network = Recorder()
+    network = RowRecorder()
     PromptInferer(cpu_autocast=False, by_image=True)(
         torch.rand(1, 3, 8, 8), network, torch.zeros(1, 1, dtype=torch.long)
     )
-    assert "image_index" not in network.calls[0]
+    assert network.calls[0].keys() == {"image", "input_ids"}
+
+
+def test_compiled_networks_compile_what_caches_call_too(backbone: Path) -> None:
+    net, image = CLIPSegNet(backbone).eval(), torch.rand(1, 3, tiny.SIZE, tiny.SIZE)
+    index: dict[str, Any] = {"image_index": torch.tensor([0, 0]), "prompt_index": torch.tensor([[0], [0]])}
+    with torch.no_grad():
+        expected = net.forward_rows(image, **index)
+        counter = CompileCounter()
+        torch._dynamo.reset()
+        net.compile(backend=counter)
+        torch.testing.assert_close(call_rows(net, image, **index), expected, atol=1e-5, rtol=1e-5)
+        frames = counter.frame_count
+        net(image)
+    assert (frames, counter.frame_count) == (1, 2)
+    assert "forward" not in vars(net)
 
 
 def test_by_image_changes_no_logits(backbone: Path) -> None:

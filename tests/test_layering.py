@@ -24,7 +24,6 @@ ALLOWED: dict[str, set[str]] = {
     "backbones": {"errors"},
     "prompts": {"errors", "io"},
     "data": {"errors", "io", "prompts"},
-    "engines": set(),
     "handlers": {"drawing", "errors", "evaluations", "inferers", "interrupts", "io", "names", "outputs", "prompts"},
     "inferers": set(),
     "losses": set(),
@@ -32,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"errors", "evaluations", "io", "names", "outputs", "prompts"},
     "samples": set(),
     "settings": {"checkpoints", "errors", "interrupts"},
-    "transforms": {"backbones", "data", "drawing", "errors", "io", "names", "outputs", "prompts"},
+    "transforms": {"backbones", "data", "drawing", "errors", "inferers", "io", "names", "outputs", "prompts"},
     "networks": {"adapters", "backbones", "checkpoints", "errors"},
     "caches": {"errors", "inferers", "io", "networks", "transforms"},
     "serving": {

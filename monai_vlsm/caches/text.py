@@ -44,7 +44,7 @@ class DistinctPrompts:
     """
 
     def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
-        """Keyword arguments of a `PromptedNet` for the tokens of a batch of ``images`` images."""
+        """Arguments of `PromptedNet.forward_rows` for the tokens of a batch of ``images`` images."""
         kept, index = distinct(tokens, images)
         return {**kept, "prompt_index": index}
 
@@ -74,7 +74,7 @@ class PromptCache:
         return len(self._rows)
 
     def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
-        """Keyword arguments of the network for the tokens of a batch of ``images`` images."""
+        """Arguments of `PromptedNet.forward_rows` for the tokens of a batch of ``images`` images."""
         kept, index = distinct(tokens, images)
         device = kept["input_ids"].device
         lengths = kept["attention_mask"].sum(-1).tolist() if "attention_mask" in kept else None

@@ -17,7 +17,6 @@ from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
-from monai_vlsm.networks.prompt_rows import without_padding
 from monai_vlsm.networks.prompted import PromptedNet
 
 __all__ = ["CLIPSegNet"]
@@ -110,33 +109,29 @@ class CLIPSegNet(PromptedNet):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.
 
-        Padding beyond the longest prompt is cut off before the encoder. The mask is used for nothing else: the encoder
-        is causal and reads its result at the end-of-text token, so what follows has no influence.
-
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
-            attention_mask: ``(B*K, L)`` or None.
+            attention_mask: not needed: the encoder is causal and reads its result at the end-of-text token, so what
+                follows has no influence.
 
         Returns:
             Embeddings ``(B*K, D)``.
         """
-        return self.finish_text(self.encode_frozen_text(input_ids, attention_mask))
+        return self.finish_text(self.encode_frozen_text(input_ids))
 
     def finish_text(self, frozen: list[Tensor]) -> Tensor:
         """The second stage from the seams on: embeddings from what `encode_frozen_text` returned."""
         return self.seams.condition(frozen[0], frozen[1:])
 
-    def encode_frozen_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+    def encode_frozen_text(self, input_ids: Tensor) -> list[Tensor]:
         """The second stage up to the seams.
 
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
-            attention_mask: ``(B*K, L)`` or None.
 
         Returns:
             Embeddings ``(B*K, D)``, then the states that the seams want to see, ``(B*K, C)`` each.
         """
-        input_ids = without_padding(input_ids, attention_mask)
         tower: CLIPSegTextModel = self.base.clip.text_model
         ends = self._end_positions(input_ids)
         rows = torch.arange(ends.shape[0], device=ends.device)

@@ -19,7 +19,6 @@ from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
-from monai_vlsm.networks.prompt_rows import without_padding
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 
 __all__ = ["CRISNet", "CRISText"]
@@ -57,8 +56,7 @@ class CRISNet(PromptedNet):
         default_prompt: the text used when ``forward`` gets no tokens.
         dropout: probability of dropping an activation of the decoder, in training mode.
         mask_padding: True hides the padding of a text from the decoder. False lets it look at all columns of
-            ``input_ids``, as the authors of VLSM-Adapter trained CRIS; texts must then be padded to one length, and
-            batches prepared by ``PreparePromptBatch(cut_padding=False)``.
+            ``input_ids``, as the authors of VLSM-Adapter trained CRIS; texts must then be padded to one length.
         load_weights: False builds the network with random weights, whatever ``weights`` says.
 
     Raises:
@@ -91,7 +89,7 @@ class CRISNet(PromptedNet):
         if load_weights and weights is None and architecture["pretrained"]:
             raise missing_cris_weights(backbone)
         super().__init__(backbone, image_size, default_prompt, stride=_STRIDE)
-        self.mask_padding = mask_padding
+        self.mask_padding = self.cuts_padding = mask_padding
         self._build(architecture, dropout)
         if load_weights and weights is not None:
             load_cris_weights(self, weights)
@@ -112,8 +110,6 @@ class CRISNet(PromptedNet):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> CRISText:
         """Second stage: words and sentence.
 
-        Where padding is hidden, columns beyond the longest prompt are cut off first.
-
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
             attention_mask: ``(B*K, L)``, 0 for padding. None takes what follows the first end-of-text token.
@@ -125,8 +121,6 @@ class CRISNet(PromptedNet):
         padding = None
         if self.mask_padding:
             padding = self._after_end(input_ids) if attention_mask is None else attention_mask == 0
-            input_ids = without_padding(input_ids, attention_mask)
-            padding = padding[:, : input_ids.shape[1]]
         output = self.text(input_ids=input_ids)
         return CRISText(output.last_hidden_state, output.text_embeds, padding)
 

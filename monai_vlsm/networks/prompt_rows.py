@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of prompts: from the shapes that `PromptedNet.forward` takes to one row for each, and back."""
+"""Rows of prompts: from the shapes that `PromptedNet.forward` takes to one row for each, as long as they must be."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["check_index", "one_row_per_prompt", "rows_of", "without_padding"]
+__all__ = ["check_prompts", "one_row_per_prompt", "rows_of", "without_padding"]
 
 
-def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Columns up to the longest text, if the mask is on the CPU and no graph is recorded; else all columns.
+def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Columns up to the longest text; all columns without a mask, and while a graph is recorded.
 
-    A GPU would have to be waited for to learn the length; `monai_vlsm.engines.PreparePromptBatch` cuts before.
+    A mask on a GPU is waited for. The loss of the step before has been waited for too, so nothing else is going on.
 
     Args:
         input_ids: ``(B*K, L)``.
         attention_mask: ``(B*K, L)`` or None.
     """
-    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if attention_mask is None or recorded or attention_mask.device.type != "cpu":
-        return input_ids
-    return input_ids[:, : int(attention_mask.sum(-1).max())]
+    if attention_mask is None or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return input_ids, attention_mask
+    longest = int(attention_mask.sum(-1).max())
+    return input_ids[:, :longest], attention_mask[:, :longest]
 
 
 def one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:
@@ -34,20 +34,29 @@ def one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:
     return tokens.expand(images, -1, -1).flatten(0, 1)
 
 
-def check_index(index: Tensor, images: int, rows: int) -> None:
-    """Check which rows of U prompts are meant.
+def check_prompts(
+    input_ids: Tensor, images: int, prompt_index: Tensor | None, frozen_text: list[Tensor] | None
+) -> None:
+    """Check the shapes of what says which prompts B images have.
 
     Args:
-        index: must be ``(B, K)``.
+        input_ids: must be ``(B, L)``, ``(B, K, L)`` or ``(1, [K,] L)`` without ``prompt_index``.
         images: B.
-        rows: U, for the message.
+        prompt_index: must be ``(B, K)``.
+        frozen_text: needs ``prompt_index``.
 
     Raises:
         ValueError: another shape.
     """
-    if index.ndim != 2 or index.shape[0] != images:
+    if prompt_index is not None:
+        if prompt_index.ndim != 2 or prompt_index.shape[0] != images:
+            found = tuple(prompt_index.shape)
+            raise ValueError(f"prompt_index must be (B, K) for B = {images} images, got {found}")
+    elif frozen_text is not None:
+        raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
+    elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, images):
         raise ValueError(
-            f"prompt_index must be (B, K) for B = {images} images and {rows} prompts, got {tuple(index.shape)}"
+            f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {images} images, got {tuple(input_ids.shape)}"
         )
 
 

@@ -17,7 +17,7 @@ from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState
 from monai_vlsm.errors import UserError
-from monai_vlsm.networks.prompt_rows import check_index, one_row_per_prompt, rows_of
+from monai_vlsm.networks.prompt_rows import check_prompts, one_row_per_prompt, rows_of, without_padding
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet"]
 
@@ -78,62 +78,71 @@ class PromptedNet(nn.Module, ABC):
         ids = torch.tensor([prompt_ids(backbone, default_prompt)], device="cpu")
         self.register_buffer("default_input_ids", ids, persistent=False)
         self.trained_names: tuple[str, ...] = ()
+        self.cuts_padding = True  # False for a network that looks at it
         self.existence_threshold = 0.0  # recorded only: the postprocessing uses it
 
-    def forward(
-        self,
-        image: Tensor | None,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        prompt_index: Tensor | None = None,
-        frozen_image: Tensor | None = None,
-        frozen_text: list[Tensor] | None = None,
-        image_index: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
 
         Args:
-            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it; ``(V, 3, H, W)`` with
-                ``image_index``.
+            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it.
             input_ids: tokens ``(B, L)``, ``(B, K, L)`` for K prompts per image, or ``(1, L)`` for one prompt on all
                 images. None uses the default prompt.
             attention_mask: 1 for tokens and 0 for padding, of the same shape.
-            prompt_index: when images share prompts: which of the U rows of ``input_ids`` ``(U, L)`` the K prompts of
-                each image are, ``(B, K)``. Each row is encoded once.
-            frozen_image: what `encode_frozen_image` returned for the images; ``image`` is None then.
-            frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
-            image_index: when the same image is asked several times: which of the V images the prompts of each of the B
-                rows of tokens are about, ``(B,)``. Each image is encoded once.
 
         Returns:
-            Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor and there is no
-            ``image_index``, for ``Invertd``.
+            Logits ``(B, K, H, W)``, float32; with the meta of the images if they are a MetaTensor, for ``Invertd``.
 
         Raises:
-            ValueError: when a shape does not fit, or not exactly one of ``image`` and ``frozen_image`` is given.
+            ValueError: when a shape does not fit.
+        """
+        logits = self.forward_rows(image, input_ids, attention_mask)
+        return MetaTensor(logits).copy_meta_from(image) if isinstance(image, MetaTensor) else logits
+
+    def forward_rows(
+        self,
+        image: Tensor,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        image_index: Tensor | None = None,
+        prompt_index: Tensor | None = None,
+        frozen_image: bool = False,
+        frozen_text: list[Tensor] | None = None,
+    ) -> Tensor:
+        """`forward` for B rows that share V images or U prompts, or whose frozen encoders have run: what caches call.
+
+        `monai_vlsm.inferers.call_rows` calls it, through DistributedDataParallel and compiled too.
+
+        Args:
+            image: ``(V, 3, H, W)``, or what `encode_frozen_image` returned for V images.
+            input_ids: as in `forward` for B images; ``(U, L)`` with ``prompt_index``.
+            attention_mask: of the same shape.
+            image_index: which of the V images each row is about, ``(B,)``; None where B = V.
+            prompt_index: which of the U prompts the K prompts of each row are, ``(B, K)``.
+            frozen_image: whether ``image`` comes from `encode_frozen_image`.
+            frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
+
+        Returns:
+            Logits ``(B, K, H, W)``, float32, without meta.
+
+        Raises:
+            ValueError: when a shape does not fit.
             NotFrozenError: when frozen results are given to a network that cannot go on from them.
         """
-        if isinstance(image, MetaTensor):  # its bookkeeping costs time in each operation
-            texts = (input_ids, attention_mask, prompt_index)
-            logits = self.forward(image.as_tensor(), *texts, frozen_image, frozen_text, image_index)
-            return logits if image_index is not None else MetaTensor(logits).copy_meta_from(image)
-        if input_ids is None:
-            input_ids, attention_mask = self.default_input_ids, None
-        given = frozen_image if image is None else image
-        if given is None or (image is not None and frozen_image is not None):
-            raise ValueError("give an image or what encode_frozen_image made of it, one of the two")
-        rows = given.shape[0] if image_index is None else image_index.shape[0]
+        image = image.as_tensor() if isinstance(image, MetaTensor) else image  # meta costs time in each operation
+        ids, mask = (self.default_input_ids, None) if input_ids is None else (input_ids, attention_mask)
+        rows = image.shape[0] if image_index is None else image_index.shape[0]
         if not torch.jit.is_tracing():
-            self._check_inputs(given, input_ids, image is None, prompt_index, frozen_text, rows)
-        encoded = self.encode_image(given) if frozen_image is None else self.finish_image(given)
-        if image_index is not None:
-            encoded = rows_of(encoded, image_index)
-        if prompt_index is None:
-            ids = one_row_per_prompt(input_ids, rows)
-            mask = None if attention_mask is None else one_row_per_prompt(attention_mask, rows)
-            return self.decode(encoded, self.encode_text(ids, mask))
-        text = self.encode_text(input_ids, attention_mask) if frozen_text is None else self.finish_text(frozen_text)
-        return self.decode(encoded, rows_of(text, prompt_index.flatten()))
+            if not frozen_image:
+                self._check_image(image)
+            check_prompts(ids, rows, prompt_index, frozen_text)
+        # before the image encoder: a GPU has little to do yet when it is asked how long the texts are
+        tokens = self._one_row_per_prompt(ids, mask, rows if prompt_index is None else ids.shape[0])
+        encoded = self.finish_image(image) if frozen_image else self.encode_image(image)
+        encoded = encoded if image_index is None else rows_of(encoded, image_index)
+        text = self.encode_text(*tokens) if frozen_text is None else self.finish_text(frozen_text)
+        return self.decode(encoded, text if prompt_index is None else rows_of(text, prompt_index.flatten()))
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
@@ -185,7 +194,7 @@ class PromptedNet(nn.Module, ABC):
         """The rest of `encode_image`, from what `encode_frozen_image` returned, in any floating-point type."""
         raise NotFrozenError(f"{type(self).__name__} does not go on from a frozen vision encoder")
 
-    def encode_frozen_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+    def encode_frozen_text(self, input_ids: Tensor) -> list[Tensor]:
         """The part of `encode_text` before all that trains: tensors with one row for each prompt.
 
         Raises:
@@ -242,25 +251,10 @@ class PromptedNet(nn.Module, ABC):
                 f"got {size}; the nearest are {lower} and {lower + self.stride}"
             )
 
-    def _check_inputs(
-        self,
-        image: Tensor,
-        input_ids: Tensor,
-        frozen: bool,
-        index: Tensor | None,
-        frozen_text: list[Tensor] | None,
-        rows: int,
-    ) -> None:
-        if not frozen:
-            self._check_image(image)
-        if index is not None:
-            check_index(index, rows, len(input_ids if frozen_text is None else frozen_text[0]))
-        elif frozen_text is not None:
-            raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
-        elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, rows):
-            raise ValueError(
-                f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {rows} images, got {tuple(input_ids.shape)}"
-            )
+    def _one_row_per_prompt(self, ids: Tensor, mask: Tensor | None, images: int) -> tuple[Tensor, Tensor | None]:
+        """Tokens and mask as ``(B*K, L)``, L being the length of the longest prompt."""
+        ids, mask = one_row_per_prompt(ids, images), None if mask is None else one_row_per_prompt(mask, images)
+        return without_padding(ids, mask) if self.cuts_padding else (ids, mask)
 
     def _check_image(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3] or image.shape[0] == 0:

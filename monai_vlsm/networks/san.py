@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
 from monai_vlsm.networks.precision import at_least_float32
-from monai_vlsm.networks.prompt_rows import without_padding
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
@@ -128,11 +127,9 @@ class SANNet(PromptedNet):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.
 
-        Padding beyond the longest prompt is cut off first; the mask is used for nothing else, as in `CLIPSegNet`.
-
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
-            attention_mask: ``(B*K, L)`` or None.
+            attention_mask: not needed, as in `CLIPSegNet`.
 
         Returns:
             Embeddings ``(B*K, D)``.
@@ -140,7 +137,6 @@ class SANNet(PromptedNet):
         Raises:
             ValueError: when a text is longer than CLIP's context.
         """
-        input_ids = without_padding(input_ids, attention_mask)
         self._check_length(input_ids.shape[1])
         embeddings: Tensor = self.clip.text_projection(self.clip.text_model(input_ids=input_ids).pooler_output)
         return embeddings

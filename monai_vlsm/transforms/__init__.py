@@ -21,6 +21,9 @@ from monai_vlsm.transforms.label import (
     RequestPromptD,
     RequestPromptd,
     RequestPromptDict,
+    RequestTokensD,
+    RequestTokensd,
+    RequestTokensDict,
 )
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
@@ -66,6 +69,9 @@ __all__ = [
     "RequestPromptD",
     "RequestPromptDict",
     "RequestPromptd",
+    "RequestTokensD",
+    "RequestTokensDict",
+    "RequestTokensd",
     "ResizePicture",
     "ResizePictureD",
     "ResizePictureDict",

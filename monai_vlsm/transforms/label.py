@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Requests of MONAI Label: a prompt that anybody may have typed, and a mask as its writer wants it."""
+"""Requests of MONAI Label: a prompt that anybody may have typed, its tokens, and a mask as its writer wants it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 from torch import Tensor
 
+from monai_vlsm.inferers import TOKENS_KEY
 from monai_vlsm.transforms.naming import is_nifti
 from monai_vlsm.transforms.save import label_map
 
@@ -25,6 +26,9 @@ __all__ = [
     "RequestPromptD",
     "RequestPromptDict",
     "RequestPromptd",
+    "RequestTokensD",
+    "RequestTokensDict",
+    "RequestTokensd",
 ]
 
 logger = logging.getLogger(__name__)
@@ -73,6 +77,34 @@ class RequestPromptd(MapTransform):
                 d[key] = [prompt_text(one) for one in d[key][:MOST_PROMPTS]]
             else:
                 d[key] = prompt_text(d[key])
+        return d
+
+
+class RequestTokensd(MapTransform):
+    """Move the tokens of a MONAI Label request into the meta of its image; other records pass untouched.
+
+    MONAI Label hands its inferer nothing but the image; :class:`monai_vlsm.inferers.PromptInferer` finds them there.
+
+    Args:
+        keys: keys of the tokens, ``(L,)`` or ``(K, L)``.
+        image_key: key of the image, a MetaTensor.
+        allow_missing_keys: a request without tokens stays as it is.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = ("input_ids", "attention_mask"),
+        image_key: Hashable = "image",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Move the tokens, as those of a batch of one image."""
+        d = dict(data)
+        if is_request(d):
+            d[self.image_key].meta[TOKENS_KEY] = {key: d.pop(key)[None] for key in self.key_iterator(d)}
         return d
 
 
@@ -151,4 +183,5 @@ def _restored(image: MetaTensor, affine: Any) -> MetaTensor:
 
 
 RequestPromptD = RequestPromptDict = RequestPromptd
+RequestTokensD = RequestTokensDict = RequestTokensd
 LabelResultD = LabelResultDict = LabelResultd

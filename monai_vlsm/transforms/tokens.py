@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -101,9 +100,6 @@ class TokenizePrompt(Transform):
 class TokenizePromptd(MapTransform):
     """Dictionary version of :class:`TokenizePrompt`: adds ``input_ids`` and ``attention_mask`` beside the prompt.
 
-    The tokens are also put in the image's meta under the same names: MONAI Label's stock app hands its inferer nothing
-    but the image, and :class:`monai_vlsm.inferers.PromptInferer` finds them there.
-
     Args:
         keys: key of the prompt, one only.
         tokenizer: a tokenizer, or the name or folder of a backbone that has one.
@@ -112,7 +108,7 @@ class TokenizePromptd(MapTransform):
         default_prompt: prompt of records that have none (MONAI Label sends images alone); None makes that an error.
         ids_key: key for the token ids.
         mask_key: key for the attention mask.
-        image_key: image that carries the tokens, and whose file names the record when it has no name.
+        image_key: image whose file names the record when it has no name.
         name_key: key of the record's name.
         allow_missing_keys: leave records without a prompt as they are, when there is no default prompt.
 
@@ -159,10 +155,7 @@ class TokenizePromptd(MapTransform):
             if self.allow_missing_keys:
                 return d
             raise ValueError(f"record {name!r} has no {key!r}: give it one, or set default_prompt")
-        tokens = dict(zip((self.ids_key, self.mask_key), self.tokenize(d[key], name), strict=True))
-        d.update(tokens)
-        if isinstance(d.get(self.image_key), MetaTensor):
-            d[self.image_key].meta.update(tokens)
+        d[self.ids_key], d[self.mask_key] = self.tokenize(d[key], name)
         return d
 
 

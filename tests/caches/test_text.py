@@ -159,8 +159,6 @@ def test_refusals(backbone: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"image": None}, "one of the two"),
-        ({"image": torch.rand(2, 3, 32, 32), "frozen_image": torch.rand(2, 3, 5, 12)}, "one of the two"),
         ({"image": torch.rand(2, 3, 32, 32), "frozen_text": [torch.rand(2, 8)]}, "needs prompt_index"),
         ({"image": torch.rand(2, 3, 32, 32), "prompt_index": torch.zeros(2, dtype=torch.long)}, r"\(B, K\) for B = 2"),
         ({"image": torch.rand(2, 3, 32, 32), "prompt_index": torch.zeros(3, 1, dtype=torch.long)}, r"got \(3, 1\)"),
@@ -168,7 +166,7 @@ def test_refusals(backbone: Path) -> None:
 )
 def test_wrong_arguments_of_the_network(arguments: dict[str, Any], words: str, backbone: Path) -> None:
     with pytest.raises(ValueError, match=words):
-        build("dense v", backbone)(**arguments)
+        build("dense v", backbone).forward_rows(**arguments)
 
 
 def test_other_networks_say_what_they_cannot() -> None:

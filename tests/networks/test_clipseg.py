@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_an_image_of_several_rows_is_encoded_once(network: CLIPSegNet) -> None:
     sizes: list[int] = []
     network.base.clip.vision_model.embeddings.register_forward_hook(lambda _m, _a, out: sizes.append(len(out)))
     index = torch.tensor([0, 0, 0, 1, 1, 1])
-    alone = network(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    alone = network.forward_rows(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
     assert sizes == [2]
     torch.testing.assert_close(alone.view(2, 3, *alone.shape[2:]), network(image, ids, mask), atol=1e-5, rtol=1e-5)
 
@@ -99,7 +100,7 @@ def test_an_image_of_several_rows_is_encoded_once(network: CLIPSegNet) -> None:
 def test_rows_must_number_the_image_index(network: CLIPSegNet) -> None:
     image, ids, mask = inputs(2)
     with pytest.raises(ValueError, match="for B = 3 images"):
-        network(image, ids, mask, image_index=torch.tensor([0, 0, 1]))
+        network.forward_rows(image, ids, mask, image_index=torch.tensor([0, 0, 1]))
 
 
 def test_one_text_serves_all_images(network: CLIPSegNet) -> None:
@@ -179,7 +180,7 @@ def test_meta_tensors_of_monais_loaders(network: CLIPSegNet) -> None:
 def test_meta_tensors_of_images_that_rows_share(network: CLIPSegNet) -> None:
     image, ids, mask = inputs(3)
     index = torch.tensor([0, 1, 1])
-    found = network.eval()(MetaTensor(image[:2]), ids, mask, image_index=index)
+    found = network.eval().forward_rows(MetaTensor(image[:2]), ids, mask, image_index=index)
     torch.testing.assert_close(found, network(image[:2][index], ids, mask), atol=1e-5, rtol=1e-5)
     assert not isinstance(found, MetaTensor)
 
@@ -285,3 +286,7 @@ def test_bad_input(network: CLIPSegNet, image: tuple[int, ...], ids: tuple[int, 
 def test_bad_image_size(backbone: Path) -> None:
     with pytest.raises(ValueError, match="got 30; the nearest are 16 and 32"):
         CLIPSegNet(backbone, image_size=30)
+
+
+def test_forward_has_the_arguments_of_the_design(network: CLIPSegNet) -> None:
+    assert list(inspect.signature(network.forward).parameters) == ["image", "input_ids", "attention_mask"]

@@ -86,7 +86,7 @@ def test_prompts_of_one_image_do_not_mix(network: CRISNet) -> None:
 def test_rows_of_prompts_share_an_image(network: CRISNet) -> None:
     image, ids, mask = inputs(2, 3)
     index = torch.tensor([0, 0, 0, 1, 1, 1])
-    shared = network(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    shared = network.forward_rows(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
     expected = network(image, ids, mask)
     torch.testing.assert_close(shared.view(expected.shape), expected, atol=1e-5, rtol=1e-5)
 
@@ -130,9 +130,11 @@ def test_padding_is_seen_where_asked(build: Build, with_mask: bool) -> None:
 
 
 def test_text_is_trimmed_to_the_longest_prompt(network: CRISNet) -> None:
-    _, ids, mask = inputs(2)
-    assert network.encode_text(ids, mask).words.shape[1] == int(mask.sum(-1).max())
-    assert network.encode_text(ids).words.shape[1] == ids.shape[1]
+    image, ids, mask = inputs(2)
+    lengths: list[int] = []
+    network.text.register_forward_hook(lambda _m, _a, out: lengths.append(out.last_hidden_state.shape[1]))
+    torch.testing.assert_close(network(image, ids, mask), network(image, ids), atol=1e-5, rtol=1e-5)
+    assert lengths == [int(mask.sum(-1).max()), ids.shape[1]]
 
 
 def test_all_of_it_trains(network: CRISNet) -> None:

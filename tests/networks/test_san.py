@@ -84,7 +84,7 @@ def test_prompts_of_one_image_do_not_mix(network: SANNet) -> None:
 def test_rows_of_prompts_share_an_image(network: SANNet) -> None:
     image, ids, mask = inputs(2, 3)
     index = torch.tensor([0, 0, 0, 1, 1, 1])
-    shared = network(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    shared = network.forward_rows(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
     expected = network(image, ids, mask)
     torch.testing.assert_close(shared.view(expected.shape), expected, atol=1e-5, rtol=1e-5)
 

@@ -59,7 +59,7 @@ def test_prompts_of_one_image(network: TargetUNet) -> None:
 
 def test_rows_of_prompts_share_an_image(network: TargetUNet) -> None:
     ids = tokens("brain", "left hemisphere", "white matter")
-    shared = network(images(2), ids, image_index=torch.tensor([0, 0, 1]))
+    shared = network.forward_rows(images(2), ids, image_index=torch.tensor([0, 0, 1]))
     torch.testing.assert_close(shared, network(images(2)[[0, 0, 1]], ids))
 
 

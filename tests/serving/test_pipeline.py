@@ -31,7 +31,7 @@ NETWORKS: dict[str, Callable[[], PromptedNet]] = {
 }
 PROMPTS = ["brain", "white matter"]
 # steps of a bundle only: MONAI Label's, through which other records pass untouched, and the writing of files
-BUNDLE_ONLY = ("RequestPromptd", "LabelResultd", "SavePromptMasksd")
+BUNDLE_ONLY = ("RequestPromptd", "RequestTokensd", "LabelResultd", "SavePromptMasksd")
 
 
 def described(value: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.inferers import TOKENS_KEY
 from monai_vlsm.transforms import (
     LabelResultD,
     LabelResultd,
@@ -19,6 +20,9 @@ from monai_vlsm.transforms import (
     RequestPromptD,
     RequestPromptd,
     RequestPromptDict,
+    RequestTokensD,
+    RequestTokensd,
+    RequestTokensDict,
 )
 
 REQUEST = {"device": "cpu", "model": "vlsm_dense"}
@@ -56,9 +60,18 @@ def test_number_of_prompts_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert "40 prompts" in caplog.text
 
 
+def test_tokens_of_a_request_move_into_the_meta() -> None:
+    image, tokens = MetaTensor(torch.rand(3, 4, 6)), {"input_ids": torch.arange(4), "attention_mask": torch.ones(4)}
+    out = RequestTokensd()({**REQUEST, "image": image, **tokens})
+    assert out.keys() == {*REQUEST, "image"}
+    moved = out["image"].meta[TOKENS_KEY]
+    assert {key: value.tolist() for key, value in moved.items()} == {k: [v.tolist()] for k, v in tokens.items()}
+
+
 def test_records_of_datasets_pass_untouched() -> None:
     record = {"prompt": 7, "pred": torch.rand(1, 4, 6), "image": torch.rand(3, 4, 6)}
     assert RequestPromptd("prompt")(record) == record
+    assert RequestTokensd()({**record, "input_ids": 1}) == {**record, "input_ids": 1}
     assert LabelResultd("pred")(record)["pred"] is record["pred"]
     assert "result" not in LabelResultd("pred")(record)
 
@@ -130,5 +143,6 @@ def test_several_prompts_make_a_label_map() -> None:
 
 
 def test_aliases() -> None:
+    assert RequestTokensD is RequestTokensDict is RequestTokensd
     assert RequestPromptD is RequestPromptDict is RequestPromptd
     assert LabelResultD is LabelResultDict is LabelResultd
