@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 import monai_vlsm
-from monai_vlsm.adapters import find_trained
+from monai_vlsm.adapters import find_trained, import_modules
 from monai_vlsm.backbones import known_backbones
 from monai_vlsm.checkpoints import SETTINGS_KEY, read, read_settings
 from monai_vlsm.errors import UserError
@@ -164,6 +164,7 @@ def _other_bundle(bundle: Path, model: Path, settings: Mapping[str, Any]) -> lis
     wanted = [definition.get("_target_", ""), adaptation.get("_target_", "") if isinstance(adaptation, dict) else ""]
     found = [settings["network"], (settings.get("adaptation") or {}).get("type", "")]
     kinds = [target.rpartition(".")[2] for target in wanted]
+    found[1] = found[1].rpartition(":")[2]  # an adaptation of one's own is called module:class
     return [] if kinds == found else [f"{model} is a model of {found}, the bundle trains {kinds}"]
 
 
@@ -200,9 +201,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--output", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the model.pt to release")
+    parser.add_argument(
+        "--import", dest="modules", nargs="+", default=[], metavar="MODULE", help="with own adaptations"
+    )
     parser.add_argument("--url", help="where a model above 25 MB will be")
     values = parser.parse_args(arguments)
     try:
+        import_modules(values.modules)
         archive = release(values.bundle, values.output, values.model, values.url)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

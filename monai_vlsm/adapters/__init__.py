@@ -7,7 +7,13 @@ from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.finetuning import FineTuning
-from monai_vlsm.adapters.kinds import build_adaptation
+from monai_vlsm.adapters.installation import AdaptationError, Installation
+from monai_vlsm.adapters.kinds import (
+    AdaptationNotImportedError,
+    ModuleImportError,
+    build_adaptation,
+    import_modules,
+)
 from monai_vlsm.adapters.parameters import (
     NothingTrainsError,
     base_fingerprint,
@@ -20,9 +26,13 @@ from monai_vlsm.adapters.shallow import ShallowAdaptation
 
 __all__ = [
     "Adaptation",
+    "AdaptationError",
+    "AdaptationNotImportedError",
     "BottleneckAdapter",
     "DenseAdaptation",
     "FineTuning",
+    "Installation",
+    "ModuleImportError",
     "NothingTrainsError",
     "Seams",
     "ShallowAdaptation",
@@ -33,6 +43,7 @@ __all__ = [
     "build_adaptation",
     "count_parameters",
     "find_trained",
+    "import_modules",
     "tensors_digest",
     "trainable_parameters",
 ]

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Adaptation", "Seams", "Sites", "Tower"]
+__all__ = ["KINDS", "Adaptation", "Seams", "Sites", "Tower"]
+
+KINDS: dict[str, type[Adaptation]] = {}
+"""Every kind of adaptation that is imported, by `Adaptation.kind`."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,21 @@ class Adaptation:
     """What of a network trains; here nothing: the frozen network as it is.
 
     An adaptation is a value: it holds settings, not weights, so one can be compared, printed and written to a file.
-    A new kind of adapter is a subclass that overrides `install`.
+    A new kind of adapter is a subclass, also a frozen dataclass, that overrides `install`. Where it is imported, files
+    of networks that it was trained on can be loaded (docs/own_adaptation.md).
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Make the subclass known by its name."""
+        super().__init_subclass__(**arguments)
+        KINDS[cls.kind()] = cls
+
+    @classmethod
+    def kind(cls) -> str:
+        """Its name in a ``model.pt``: that of the class; outside of this package ``module:class``."""
+        if cls.__module__.startswith(f"{__package__}."):
+            return cls.__name__
+        return f"{_module_name(cls.__module__)}:{cls.__qualname__}"
 
     @property
     def saves_base(self) -> bool:
@@ -116,4 +134,16 @@ class Adaptation:
 
     def settings(self) -> dict[str, Any]:
         """Plain values from which `monai_vlsm.adapters.build_adaptation` makes an equal adaptation."""
-        return {"type": type(self).__name__, **asdict(self)}
+        return {"type": self.kind(), **asdict(self)}
+
+
+KINDS[Adaptation.kind()] = Adaptation
+
+
+def _module_name(name: str) -> str:
+    """The name by which others import a module, also where it is the program that runs."""
+    if name not in ("__main__", "__mp_main__"):
+        return name
+    main = sys.modules.get(name)
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    return str(spec.name) if spec is not None else Path(file).stem if file else name

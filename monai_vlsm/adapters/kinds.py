@@ -1,35 +1,77 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""All kinds of adaptations, by the names that stand in a ``model.pt``."""
+"""Kinds of adaptations by the names that stand in a ``model.pt``; those of others where their module is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
-from monai_vlsm.adapters.adaptation import Adaptation
-from monai_vlsm.adapters.dense import DenseAdaptation
-from monai_vlsm.adapters.finetuning import FineTuning
-from monai_vlsm.adapters.shallow import ShallowAdaptation
+from monai_vlsm.adapters.adaptation import KINDS, Adaptation
+from monai_vlsm.errors import UserError
 
-__all__ = ["build_adaptation"]
+__all__ = ["AdaptationNotImportedError", "ModuleImportError", "build_adaptation", "import_modules"]
 
-_ADAPTATIONS: dict[str, type[Adaptation]] = {
-    kind.__name__: kind for kind in (Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation)
-}
+
+class AdaptationNotImportedError(UserError, ImportError):
+    """An adaptation of a module that is not imported; nothing is ever imported because a file says so."""
+
+
+class ModuleImportError(UserError, ImportError):
+    """A module that was asked for cannot be imported."""
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules by their names, such as a user gives, so that their adaptations are known.
+
+    Raises:
+        ModuleImportError: when one cannot be imported, and why.
+    """
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:  # whatever runs in the module
+            raise ModuleImportError(
+                f"the module {name} cannot be imported: {type(error).__name__}: {error}. Give a name as in Python's "
+                "import, and start where the module lies, or put its folder on PYTHONPATH"
+            ) from error
 
 
 def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
     """Make an adaptation from what `Adaptation.settings` returned.
 
     Raises:
+        AdaptationNotImportedError: when it is of a module of others that is not imported.
         ValueError: when its ``type`` or another setting is unknown, or has a wrong value.
     """
     arguments = dict(settings)
     kind = arguments.pop("type", None)
-    if not isinstance(kind, str) or kind not in _ADAPTATIONS:
-        raise ValueError(f"unknown adaptation {kind!r}; known: {', '.join(sorted(_ADAPTATIONS))}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        foreign = re.fullmatch(r"([\w.]{1,200}):([\w.<>]{1,200})", kind) if isinstance(kind, str) else None
+        if foreign:
+            raise AdaptationNotImportedError(_not_imported(*foreign.groups()))
+        known = ", ".join(sorted(name for name in KINDS if ":" not in name))
+        raise ValueError(f"unknown adaptation {kind!r}; known: {known}")
     try:
-        return _ADAPTATIONS[kind](**arguments)
+        return KINDS[kind](**arguments)
     except TypeError as error:
         raise ValueError(f"{kind} has other settings than {settings}: {error}") from error
+
+
+def _not_imported(module: str, name: str) -> str:
+    """Which module is missing, and how it comes in."""
+    if module in ("__main__", "__mp_main__"):
+        return (
+            f"the adaptation {name} was defined in a notebook or at a prompt, where nobody can import it from; put it "
+            "into a module of its own and train again"
+        )
+    if module in sys.modules:
+        return f"the module {module} is imported and has no adaptation {name}; take the version that trained the model"
+    return (
+        f"the adaptation {name} is of the module {module}, which is not imported; nothing is imported because a file "
+        f"says so. If you trust the module: --import {module} on the command line of monai_vlsm, import {module} in "
+        f"Python, '$import {module}' among the imports of a bundle's config, --conf import {module} for MONAI Label"
+    )

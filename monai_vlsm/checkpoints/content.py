@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import build_adaptation
+from monai_vlsm.adapters import AdaptationNotImportedError, build_adaptation
 from monai_vlsm.adapters.parameters import tensor_bytes
 from monai_vlsm.errors import UserError
 
@@ -152,6 +152,8 @@ def _check_type(key: str, value: Any, kind: type, missing: bool) -> None:
 def _check_adaptation(settings: Mapping[str, Any]) -> None:
     try:
         build_adaptation(settings)
+    except AdaptationNotImportedError:  # told when the network is built: a file can be described without it
+        return
     except ValueError as error:
         raise ModelMismatchError(f"a model file with settings that make no adaptation: {error}. {_NEWER}") from error
 

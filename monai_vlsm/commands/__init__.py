@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from monai_vlsm.commands import adapters, cache, data, export, hub, label, models, predict, report
+from monai_vlsm.commands.modules import import_named
 from monai_vlsm.errors import UserError
 from monai_vlsm.interrupts import end_in_one_line
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with end_in_one_line():
         values = parser.parse_args(arguments)
         try:
+            import_named(values)
             status: int = values.run(values)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_vlsm.commands.modules import add_import
+
 if TYPE_CHECKING:
     from monai_vlsm.checkpoints import ModelFacts
 
@@ -59,6 +61,7 @@ def _add_check(group: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="a model.pt")
     parser.add_argument("--backbone", metavar="NAME_OR_DIR", help="the base; default: the one that the file names")
+    add_import(parser)
     parser.set_defaults(run=_check)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monai_vlsm.commands.modules import add_import
+
 __all__ = ["add"]
 
 
@@ -37,6 +39,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--backbone", metavar="NAME_OR_DIR", help="where the base is, if not where it was when the model was trained"
     )
+    add_import(parser)
     parser.set_defaults(run=_run)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monai_vlsm.commands.modules import add_import
+
 __all__ = ["add"]
 
 _TOKEN = "The Hub knows you by  hf auth login  or the variable HF_TOKEN; HF_ENDPOINT names another Hub."
@@ -48,6 +50,7 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--preview", type=Path, metavar="DIR", help="send nothing; write to DIR what would be sent, to look at it"
     )
+    add_import(parser)
     parser.set_defaults(run=_push)
 
 
@@ -63,6 +66,7 @@ def _add_pull(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit; default: the newest")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder that gets the files")
     parser.add_argument("--overwrite", action="store_true", help="replace files of another content")
+    add_import(parser)
     parser.set_defaults(run=_pull)
 
 

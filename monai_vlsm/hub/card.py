@@ -134,8 +134,15 @@ def _commands(facts: CardFacts) -> str:
     kind = facts.settings.get("adaptation", {}).get("type", "")
     bundle = _BUNDLES.get(kind, "san" if facts.settings["network"] == "SANNet" else "vlsm_dense")
     local = " --backbone /path/to/the/base" if facts.is_local else ""
+    pull = f"python -m monai_vlsm pull {facts.repo_id} --output {facts.name}"
+    if facts.module:
+        return (
+            f"{pull} --import {facts.module}\n"
+            f"python -m monai_vlsm predict FOLDER_WITH_IMAGES --prompt {shlex.quote(_example_prompt(facts))} "
+            f"--adapters {facts.name}/model.pt{local} --import {facts.module} --output masks"
+        )
     return (
-        f"python -m monai_vlsm pull {facts.repo_id} --output {facts.name}\n"
+        f"{pull}\n"
         f"python -m monai.bundle run --config_file bundles/{bundle}/configs/inference.json "
         f"--model_file {facts.name}/model.pt{local} --dataset_dir FOLDER_WITH_IMAGES "
         f"--prompt {shlex.quote(_example_prompt(facts))} --output_dir masks"
@@ -151,6 +158,12 @@ def _example_prompt(facts: CardFacts) -> str:
 
 
 def _base_note(facts: CardFacts) -> str:
+    if facts.module:
+        return f"It needs the Python module {facts.module}, which defines its adapters. {_about_base(facts)}"
+    return _about_base(facts)
+
+
+def _about_base(facts: CardFacts) -> str:
     if facts.base_id:
         return f"The base, {facts.base_id}, is downloaded on first use; its licence is on its own page."
     return "Ask the author for the base." if facts.is_local else "The base ships with monai_vlsm."

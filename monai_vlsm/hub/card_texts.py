@@ -144,7 +144,7 @@ def licence(facts: CardFacts) -> str:
 
 def citations(facts: CardFacts) -> Iterator[str]:
     """Papers on the method, the network and the datasets."""
-    if "adaptation" in facts.settings:
+    if "adaptation" in facts.settings and facts.module is None:
         yield _PAPERS["adapters"]
     yield _PAPERS[facts.settings["network"]]
     for card in facts.known_datasets:

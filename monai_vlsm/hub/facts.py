@@ -55,6 +55,11 @@ class CardFacts:
         return not is_shared_backbone(self.adapters[SETTINGS_KEY]["backbone"])
 
     @property
+    def module(self) -> str | None:
+        """The module of an adaptation that this package does not have; None for its own."""
+        return self.settings.get("adaptation", {}).get("type", "").rpartition(":")[0] or None
+
+    @property
     def base_id(self) -> str | None:
         """Name of the base on the Hub; None for one that ships with the package, or is a local folder."""
         backbone: str = self.settings["backbone"]

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_vlsm.adapters import Adaptation, Sites, Tower, base_fingerprint
+from monai_vlsm.adapters import Adaptation, Installation, Sites, Tower, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
@@ -42,6 +42,7 @@ class CLIPSegNet(PromptedNet):
             in training mode. The numbers stay the same; a step needs less memory and takes longer.
 
     Raises:
+        AdaptationError: when what the adaptation does cannot be saved and loaded.
         BackboneNotFoundError: when backbone, weights or tokenizer cannot be had.
         BackboneWeightsError: when the weights are of another model.
         ValueError: when ``image_size`` is not a multiple of the patch size.
@@ -66,8 +67,9 @@ class CLIPSegNet(PromptedNet):
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
+        installation = Installation(self.adaptation, self)
         self.seams = self.adaptation.install(self._sites())
-        self.remember_trained(whole=self.adaptation.saves_base)
+        self.remember_trained(self.adaptation.saves_base, installation.added(self, self.seams))
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
         """First stage: activations of the vision encoder that the decoder reads.

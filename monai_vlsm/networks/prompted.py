@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,14 +216,16 @@ class PromptedNet(nn.Module, ABC):
             "existence_threshold": self.existence_threshold,
         }
 
-    def remember_trained(self, whole: bool = False) -> None:
+    def remember_trained(self, whole: bool = False, added: Collection[str] = ()) -> None:
         """Fix `trained_names`, the entries of the state that ``model.pt`` holds.
 
         Args:
             whole: True takes every entry. False takes the parameters that require gradients now, and the buffers of the
                 modules that hold them (running statistics belong to a normalisation that trains).
+            added: further names, of what does not train and is not of the base (projections that stay as drawn).
         """
-        self.trained_names = tuple(self.state_dict()) if whole else find_trained(self)
+        names = {*find_trained(self), *added}
+        self.trained_names = tuple(name for name in self.state_dict() if whole or name in names)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load all weights, or a ``model.pt``, whose base and settings are checked whoever loads it.

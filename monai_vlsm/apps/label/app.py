@@ -21,6 +21,7 @@ from monailabel.tasks.scoring.epistemic_v2 import EpistemicScoring
 from monailabel.utils.others.generic import strtobool
 
 from monai_vlsm import __version__
+from monai_vlsm.adapters import import_modules
 from monai_vlsm.apps.label.banks import Banks
 from monai_vlsm.apps.label.datastore import GuardedDatastore
 from monai_vlsm.apps.label.errors import refuse
@@ -47,14 +48,17 @@ class VLSMLabelApp(MONAILabelApp):
         studies: folder of images, or address of a DICOMweb server.
         conf: ``models`` (names of bundles, all if not given), ``skip_trainers``, ``epistemic_model`` (names of models
             to score), ``epistemic_dropout``, ``epistemic_simulation_size``, ``epistemic_max_samples``, ``follow_links``
-            (take images that are links to files outside of ``studies``).
+            (take images that are links to files outside of ``studies``), ``import`` (modules with adaptations of your
+            own).
 
     Raises:
         AppFolderError: something in the folder is wrong; the message says what.
+        ModuleImportError: a module that ``import`` names cannot be imported.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
-        wanted = [name.strip() for name in conf.get("models", "").split(",") if name.strip()]
+        import_modules(_names(conf, "import"))
+        wanted = _names(conf, "models")
         self.found = served_models(app_dir, wanted or None)
         self.targets = read_targets(app_dir)
         self.served = model_names(self.found, self.targets)
@@ -211,8 +215,13 @@ class VLSMLabelApp(MONAILabelApp):
         return found is not None and found.image == image
 
     def _scored(self) -> list[Model]:
-        names = [name.strip() for name in self.conf.get("epistemic_model", "").split(",") if name.strip()]
+        names = _names(self.conf, "epistemic_model")
         unknown = sorted(set(names) - {model.name for model in self.found})
         if unknown:
             raise AppFolderError(f"epistemic_model: no model {', '.join(unknown)}")
         return [model for model in self.found if model.name in names]
+
+
+def _names(conf: Mapping[str, str], key: str) -> list[str]:
+    """The names in one setting of the server, with commas between them."""
+    return [name.strip() for name in conf.get(key, "").split(",") if name.strip()]

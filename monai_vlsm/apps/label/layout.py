@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai_vlsm.adapters import AdaptationNotImportedError, build_adaptation
 from monai_vlsm.checkpoints import ModelMismatchError, ModelNotFoundError, read_settings
 from monai_vlsm.errors import UserError
 
@@ -141,7 +142,13 @@ def _bundle_folders(app: Path, bundles: Sequence[str] | None) -> list[Path]:
 
 def _model(name: str, folder: Path, file: Path) -> Model | None:
     try:
-        return Model(name, folder, file, read_settings(file))
+        settings = read_settings(file)
+        if "adaptation" in settings:
+            build_adaptation(settings["adaptation"])
+        return Model(name, folder, file, settings)
+    except AdaptationNotImportedError as error:
+        logger.error("left out: %s: %s", file, error)
+        return None
     except (ModelMismatchError, ModelNotFoundError) as error:
         logger.error("left out: %s", error)
         return None
