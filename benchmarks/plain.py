@@ -140,9 +140,9 @@ class PlainPictures(Dataset[tuple[Tensor, ...]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         row, square = self.rows[index], (self.size, self.size)
-        picture = Image.open(self.folder / row["image"]).convert("RGB").resize(square, Image.Resampling.BILINEAR)
+        rgb = Image.open(self.folder / row["image"]).convert("RGB").resize(square, Image.Resampling.BILINEAR)
         mask = Image.open(self.folder / row["mask"]).convert("L").resize(square, Image.Resampling.NEAREST)
-        image = torch.from_numpy((np.asarray(picture, np.float32) / 255 - MEAN) / STD).permute(2, 0, 1).float()
+        image = torch.from_numpy((np.asarray(rgb, np.float32) / 255 - MEAN) / STD).permute(2, 0, 1).float()
         target = torch.from_numpy((np.asarray(mask) > 127).astype(np.float32))[None]
         tokens = self.tokenizer(row["prompt"], padding="max_length", max_length=77, truncation=True)
         return image, torch.tensor(tokens.input_ids), torch.tensor(tokens.attention_mask), target

@@ -62,7 +62,7 @@ class SceneStore:
                 rows.append([(t.indexes, t.shape, t.colour, t.size, t.centre, t.relation) for t in scene.things])
         self.files["things.json"].write_text(json.dumps(rows), "utf-8")
 
-    def pictures(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def batch(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """uint8 pictures (B, S, S, 3) and index maps (B, S, S) of some scenes."""
         return torch.from_numpy(self.images[places]), torch.from_numpy(self.indexes[places])
 

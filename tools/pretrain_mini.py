@@ -139,7 +139,7 @@ class Trainer:
         places = [p for p in sorted(self.rng.sample(range(store.count), self.args.batch)) if store.things[p]]
         count = self.args.prompts
         prompts = [contrasting_prompts(store.things[p], count, families, weights, self.rng) for p in places]
-        images, indexes = store.pictures(places)
+        images, indexes = store.batch(places)
         target = prompt_masks(indexes, prompts)
         if size != SIZE:
             target = functional.interpolate(target, size=(size, size), mode="area")
@@ -164,7 +164,7 @@ class Trainer:
         for start in range(0, store.count, 32):
             places = [p for p in range(start, min(start + 32, store.count)) if store.things[p]]
             prompts = [seeded_prompts(store.things[p], families, p) for p in places]
-            images, indexes = store.pictures(places)
+            images, indexes = store.batch(places)
             target = functional.interpolate(prompt_masks(indexes, prompts), size=(size, size), mode="area") > 0.5
             found = self._forward(images, prompts, size) > 0
             both = (found[:, :, None] & target[:, None]).sum((-1, -2))

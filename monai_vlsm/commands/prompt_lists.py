@@ -122,8 +122,8 @@ def _entry(folder: Path, case: Case, recipe: Recipe, answerer: Answerer | None) 
 
 def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: Answerer | None, name: str) -> Entry:
     """All words for one structure."""
-    picture, _ = _picture(path, "colours")
-    mask = without_noise(mask_channel(picture)) if is_lossy(path) else mask_channel(picture)
+    stored, _ = _picture(path, "colours")
+    mask = without_noise(mask_channel(stored)) if is_lossy(path) else mask_channel(stored)
     binary = np.asarray(BinarizeMask()(mask[None]))[0] > 0
     try:
         words = describe_mask(image, binary) | (mask_words(mask, parity=True) if recipe.parity else {})

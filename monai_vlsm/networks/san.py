@@ -112,10 +112,10 @@ class SANNet(PromptedNet):
         Args:
             image: ``(B, 3, H, W)``, normalised with the mean and deviation of CLIP.
         """
-        picture = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
-        states = clip_states(self.clip, picture, self.recognition)
+        half = interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
+        states = clip_states(self.clip, half, self.recognition)
         patch = self.clip.config.vision_config.patch_size
-        grid = (int(picture.shape[-2]) // patch, int(picture.shape[-1]) // patch)  # in a trace too, as ONNX needs it
+        grid = (int(half.shape[-2]) // patch, int(half.shape[-1]) // patch)  # in a trace too, as ONNX needs it
         maps = [state[:, 1:].transpose(1, 2).unflatten(2, grid) for state in states]
         masks, biases = self.proposals(*self.side(image, maps))
         if self.fusion == "official":

@@ -78,16 +78,16 @@ def ask_about(answerer: Answerer, image: np.ndarray, mask: np.ndarray, name: str
     """
     if not mask.any():
         return {}
-    picture = boxed(image, mask)
-    answers = {field: answerer(picture, text.format_map({"class": name})) for field, text in QUESTIONS.items()}
+    shown = boxed(image, mask)
+    answers = {field: answerer(shown, text.format_map({"class": name})) for field, text in QUESTIONS.items()}
     return {field: answer.strip().split("\n")[0].rstrip(" .").lower() for field, answer in answers.items()}
 
 
 def boxed(image: np.ndarray, mask: np.ndarray) -> Image.Image:
     """The picture as RGB with a green box around the mask."""
-    picture = Image.fromarray(image).convert("RGB")
+    drawn = Image.fromarray(image).convert("RGB")
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    width = max(2, max(picture.size) // 200)
+    width = max(2, max(drawn.size) // 200)
     corners = (columns[0] - width, rows[0] - width, columns[-1] + width, rows[-1] + width)
-    ImageDraw.Draw(picture).rectangle([int(corner) for corner in corners], outline=GREEN, width=width)
-    return picture
+    ImageDraw.Draw(drawn).rectangle([int(corner) for corner in corners], outline=GREEN, width=width)
+    return drawn

@@ -146,11 +146,11 @@ class SavePromptMasksd(SaveImaged):
             with self.outputs.writing(f"{name}.nii.gz") as path:
                 _write_nifti(nibabel.Nifti1Image(mask, image.meta["original_affine"]), path)
             return
-        picture = Image.fromarray(mask.astype(np.uint16) if mask.itemsize > 1 else mask if palette else mask * 255)
-        if palette and picture.mode == "L":
-            picture.putpalette(bytes.fromhex("".join(["000000", *(colour.removeprefix("#") for colour in palette)])))
+        file = Image.fromarray(mask.astype(np.uint16) if mask.itemsize > 1 else mask if palette else mask * 255)
+        if palette and file.mode == "L":
+            file.putpalette(bytes.fromhex("".join(["000000", *(colour.removeprefix("#") for colour in palette)])))
         with self.outputs.writing(f"{name}.png") as path:
-            picture.save(path, format="PNG")
+            file.save(path, format="PNG")
 
 
 def _write_nifti(image: nibabel.Nifti1Image, path: Path) -> None:

@@ -46,7 +46,7 @@ def test_label_without_prompt(info: dict[str, Any], caplog: pytest.LogCaptureFix
     assert "label of scan_1 was saved without a prompt; training takes the default prompt 'brain'" in caplog.text
 
 
-def picture(folder: Path) -> tuple[str, np.ndarray]:
+def drawn_scan(folder: Path) -> tuple[str, np.ndarray]:
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (8, 12, 3), dtype=np.uint8)).save(folder / "scan.png")
     mask = np.zeros((8, 12), np.uint8)
@@ -73,7 +73,7 @@ def saved_mask(record: dict[str, str]) -> np.ndarray:
 @pytest.mark.parametrize("kind", [".png", ".nii.gz", ".nrrd"])
 @pytest.mark.parametrize("high", [1, 255])
 def test_labels_of_a_picture(tmp_path: Path, kind: str, high: int) -> None:
-    image, mask = picture(tmp_path)
+    image, mask = drawn_scan(tmp_path)
     label = write_label(tmp_path, kind, mask * (high if kind == ".png" else 1))
     (record,) = picture_records(image, label, {0: "polyp"}, tmp_path)
     assert record["prompt"] == "polyp"
@@ -95,7 +95,7 @@ def test_a_picture_has_the_window_of_its_file(tmp_path: Path) -> None:
 
 
 def test_each_segment_is_a_record(tmp_path: Path) -> None:
-    image, mask = picture(tmp_path)
+    image, mask = drawn_scan(tmp_path)
     mask[5:7, 5:7] = 2
     first, second = picture_records(image, write_label(tmp_path, ".png", mask), {1: "polyp", 2: "tool"}, tmp_path)
     assert (first["prompt"], saved_mask(first).sum()) == ("polyp", 14)
@@ -121,7 +121,7 @@ def test_volume_gives_a_picture_for_each_labelled_slice(tmp_path: Path, kind: st
 
 
 def test_faults(tmp_path: Path) -> None:
-    image, mask = picture(tmp_path)
+    image, mask = drawn_scan(tmp_path)
     with pytest.raises(ValueError, match=r"label\.png has the size .* its image scan\.png"):
         picture_records(image, write_label(tmp_path, ".png", mask[:5]), {0: "x"}, tmp_path)
     (tmp_path / "broken.nrrd").write_text("NRRD")

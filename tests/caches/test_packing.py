@@ -50,7 +50,7 @@ def test_memory_of_its_own(name: str) -> None:
     assert torch.equal(unpack(packed).nan_to_num(9), expected.nan_to_num(9))
 
 
-def picture() -> MetaTensor:
+def noise() -> MetaTensor:
     meta = {
         "filename_or_obj": "a.png",
         "spatial_shape": np.array([16, 16]),
@@ -64,7 +64,7 @@ def picture() -> MetaTensor:
 @pytest.mark.parametrize("through_a_file", [False, True])
 def test_meta_and_inverse(through_a_file: bool, tmp_path: Path) -> None:
     transform = Compose([ResizePictured("image", 8)])
-    image = transform({"image": picture()})["image"]
+    image = transform({"image": noise()})["image"]
     packed = pack(image)
     if through_a_file:
         torch.save(packed, tmp_path / "a.pt")

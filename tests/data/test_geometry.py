@@ -130,8 +130,8 @@ def test_dicom_with_a_nifti_mask(changes: dict[str, Any], affine: np.ndarray, fa
 
 
 def test_pictures_have_no_place(tmp_path: Path) -> None:
-    volume, picture = nifti(tmp_path / "v.nii", LPS), save(VOXELS[:, :, 0].T * 255, tmp_path / "p.png")
-    pairs = [(volume, picture), (picture, volume), (picture, picture)]
+    volume, flat = nifti(tmp_path / "v.nii", LPS), save(VOXELS[:, :, 0].T * 255, tmp_path / "p.png")
+    pairs = [(volume, flat), (flat, volume), (flat, flat)]
     assert check_records([{"image": str(image), "label": str(mask)} for image, mask in pairs]) == []
 
 

@@ -191,8 +191,8 @@ def test_the_picture_is_the_image_as_read(
         network.forward, network.module = Normalised(mean, std).forward, Normalised(mean, std)  # type: ignore[assignment]
     given = {"mean": mean, "std": std} if told == "by the config" else {}
     toy.evaluator(network, data, [OverlayWriter(tmp_path, count="all", **given)]).run()
-    with Image.open(tmp_path / "a.png") as picture:
-        drawn = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    with Image.open(tmp_path / "a.png") as overlay:
+        drawn = np.asarray(overlay.convert("RGB")).reshape(-1, 3)
     wanted = np.round(colour.flatten().numpy() * 255)
     assert (np.abs(drawn - wanted) <= 1).all(axis=1).sum() > 100
 

@@ -162,8 +162,8 @@ def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", rows, info=facts(mini_file), pictures=[f"MUELLER_{index}" for index in range(5)])
     card = card_of(mini_file, tmp_path, run)
     assert not re.search("mueller|secret_study|/home|evaluate$", card, re.IGNORECASE)
-    picture = tmp_path / "upload" / "overlay.png"
-    with Image.open(picture) as image:
+    overlay = tmp_path / "upload" / "overlay.png"
+    with Image.open(overlay) as image:
         assert image.size == (60, 20)
         assert not image.info
     assert visible(tmp_path / "upload") == {"model.pt", "README.md", "overlay.png"}

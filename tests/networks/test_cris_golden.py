@@ -107,9 +107,9 @@ def test_logits_when_padding_is_hidden(
 def test_features_on_the_way(official: CRISNet, golden: Golden) -> None:
     image, ids = arguments(golden)
     with torch.no_grad():
-        pictures, text = official.encode_image(image), official.encode_text(ids)
-        found = {f"vis{index}": picture for index, picture in enumerate(pictures)}
-        found |= {"text_tokens": text.words, "text_state": text.sentence, "fpn": official.neck(pictures, text.sentence)}
+        maps, text = official.encode_image(image), official.encode_text(ids)
+        found = {f"vis{index}": one for index, one in enumerate(maps)}
+        found |= {"text_tokens": text.words, "text_state": text.sentence, "fpn": official.neck(maps, text.sentence)}
     assert {f"mid/{name}" for name in found} == {name for name in golden.tensors if name.startswith("mid/")}
     for name, value in found.items():
         torch.testing.assert_close(value, golden.tensors[f"mid/{name}"], atol=1e-5, rtol=1e-5, msg=name)

@@ -88,15 +88,15 @@ def test_resnet_shapes() -> None:
 def test_neck_computes_pictures_once_for_all_sentences() -> None:
     torch.manual_seed(1)
     neck = CRISNeck((4, 6, 8), (4, 6, 8), sentence=5).eval()
-    pictures = [torch.randn(2, channels, side, side) for channels, side in ((4, 8), (6, 4), (8, 2))]
+    maps = [torch.randn(2, channels, side, side) for channels, side in ((4, 8), (6, 4), (8, 2))]
     sentence, rows = torch.randn(6, 5), []
     for layer in (neck.f1_v_proj, neck.f2_v_proj, neck.f3_v_proj, neck.f3_cat):
         layer.register_forward_hook(lambda _module, _arguments, output: rows.append(output.shape[0]))
-    together = neck(pictures, sentence)
+    together = neck(maps, sentence)
     assert sorted(rows) == [2, 2, 2, 6]
     assert together.shape == (6, 6, 4, 4)
     for image in range(2):
-        alone = neck([picture[image : image + 1] for picture in pictures], sentence[3 * image + 1 :][:1])
+        alone = neck([one[image : image + 1] for one in maps], sentence[3 * image + 1 :][:1])
         torch.testing.assert_close(alone[0], together[3 * image + 1], atol=1e-5, rtol=1e-5)
 
 

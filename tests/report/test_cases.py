@@ -82,8 +82,8 @@ def test_pictures_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
     write_record(tmp_path, {})
     run = read_run(tmp_path)
     widths = []
-    for picture in picture_files(run.scores, run.pictures):
-        with Image.open(picture) as image:
+    for file in picture_files(run.scores, run.pictures):
+        with Image.open(file) as image:
             widths.append(image.width)
     assert len(widths) == len(asked)
     assert widths == sorted(set(widths), reverse=True)

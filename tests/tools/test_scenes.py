@@ -171,7 +171,7 @@ def test_store_gives_back_what_was_drawn(tmp_path: Path) -> None:
     stores = [SceneStore(tmp_path, 3, 7) for _ in range(2)]
     for store in stores:
         scene = draw_scene(9)
-        image, index = store.pictures([2])
+        image, index = store.batch([2])
         assert np.array_equal(image[0], scene.image)
         assert np.array_equal(index[0], scene.index)
         assert store.things[2] == scene.things

@@ -82,20 +82,20 @@ CHANNELS = [  # rows of (1, 1) channels, expected RGB
 @pytest.mark.parametrize("spatial", [(1, 1), (5, 2), (2, 3, 4), (2, 3, 1)])
 @pytest.mark.parametrize(("channels", "expected"), CHANNELS)
 def test_channels(channels: list[int], expected: list[float], spatial: tuple[int, ...]) -> None:
-    picture = torch.tensor(channels, dtype=torch.uint8).reshape(-1, *[1] * len(spatial)).expand(-1, *spatial)
-    out = ToRGB()(picture)
+    values = torch.tensor(channels, dtype=torch.uint8).reshape(-1, *[1] * len(spatial)).expand(-1, *spatial)
+    out = ToRGB()(values)
     assert out.shape == (3, *spatial)
     assert out.flatten(1).unique(dim=1).flatten().tolist() == pytest.approx(expected)
 
 
 def test_alpha_does_not_count_for_the_range() -> None:
-    picture = torch.tensor([[100, 300], [65535, 65535]], dtype=torch.int32).reshape(2, 1, 2)
-    assert ToRGB()(picture)[0, 0].tolist() == [0, 1]
+    values = torch.tensor([[100, 300], [65535, 65535]], dtype=torch.int32).reshape(2, 1, 2)
+    assert ToRGB()(values)[0, 0].tolist() == [0, 1]
 
 
 def test_channels_share_one_range() -> None:
-    picture = torch.tensor([[0.0, 1], [2, 3], [4, 5]]).reshape(3, 1, 2)
-    assert ToRGB()(picture).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    values = torch.tensor([[0.0, 1], [2, 3], [4, 5]]).reshape(3, 1, 2)
+    assert ToRGB()(values).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def test_meta_and_operations_stay() -> None:
@@ -195,9 +195,9 @@ LIMITS = [  # dtype, window of the user, meta, what is shown, what chose it
 @pytest.mark.parametrize(("dtype", "window", "meta", "shown", "shown_by"), LIMITS)
 def test_what_is_black_and_white(dtype: torch.dtype, window: Any, meta: Any, shown: Any, shown_by: str) -> None:
     values = [0, 60, 200]
-    picture = image(values, dtype)
-    picture.meta |= meta
-    out = ToRGB(window)(picture)
+    made = image(values, dtype)
+    made.meta |= meta
+    out = ToRGB(window)(made)
     assert (out.meta["shown"].tolist(), out.meta["shown_by"]) == (shown, shown_by)
     assert out.meta["eight_bit"] is (shown_by == "8 bits")
     low, high = shown

@@ -113,9 +113,9 @@ def test_label_map_holds_numbers_and_shows_colours(tmp_path: Path) -> None:
     probabilities[0, 0], probabilities[1, 1], probabilities[2, 2] = 0.9, 0.9, 0.9
     data = {"image": image("a.png", (4, 6)), "pred": probabilities, "prompt": ["a", "b", "c"], "name": "s"}
     SavePromptMasksd("pred", tmp_path)(data)
-    with Image.open(tmp_path / "s_labels.png") as picture:
-        assert np.asarray(picture)[:, 0].tolist() == [1, 2, 3, 0]
-        shown = np.asarray(picture.convert("RGB"))[:, 0]
+    with Image.open(tmp_path / "s_labels.png") as file:
+        assert np.asarray(file)[:, 0].tolist() == [1, 2, 3, 0]
+        shown = np.asarray(file.convert("RGB"))[:, 0]
     expected = [rgb(colour) for colour in prompt_colours(3)]
     assert [tuple(colour) for colour in shown.tolist()] == [*expected, (0, 0, 0)]
 

@@ -26,8 +26,8 @@ SPLITS = ("train", "val", "test")
 INFO = "ED: 1\nES: 18\nNbFrame: 18\nSex: {}\nAge: {}\nImageQuality: {}\nEF: 56\n"
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (20, 30)) -> np.ndarray:
-    """A colour picture, another one for each seed."""
+def photo(seed: int = 0, size: tuple[int, int] = (20, 30)) -> np.ndarray:
+    """A colour image, another one for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
 
@@ -54,7 +54,7 @@ def same(names: Sequence[str], suffix: str = "") -> Pairs:
 
 def kvasir(source: Path) -> Pairs:
     for seed, name in enumerate(KVASIR):
-        save(picture(seed), source / "Kvasir-SEG" / "images" / f"{name}.jpg")
+        save(photo(seed), source / "Kvasir-SEG" / "images" / f"{name}.jpg")
         save(blob(4 + seed), source / "Kvasir-SEG" / "masks" / f"{name}.jpg", quality=90)
     (source / "Kvasir-SEG" / "kavsir_bboxes.json").write_text("{}")
     return same(KVASIR, ".jpg")
@@ -62,7 +62,7 @@ def kvasir(source: Path) -> Pairs:
 
 def clinicdb(source: Path) -> Pairs:
     for number in (1, 2, 3):
-        image = save(picture(number), source / "CVC-ClinicDB" / "Original" / f"{number}.tif")
+        image = save(photo(number), source / "CVC-ClinicDB" / "Original" / f"{number}.tif")
         if number == 2:
             image.write_bytes(with_colour_tag(image.read_bytes(), 1))
         save(blob(4 + number), source / "CVC-ClinicDB" / "Ground Truth" / f"{number}.tif")
@@ -86,7 +86,7 @@ def bkai(source: Path) -> Pairs:
         truth = np.zeros((40, 60, 3), np.uint8)
         truth[5:20, 5:20, 0] = 255
         truth[20:36, 30:50, 1 if seed else 0] = 255
-        save(picture(seed, (40, 60)), source / "train" / "train" / f"{name}.jpeg")
+        save(photo(seed, (40, 60)), source / "train" / "train" / f"{name}.jpeg")
         save(truth, source / "train_gt" / "train_gt" / f"{name}.jpeg", quality=90)
     return same(BKAI, ".jpeg")
 
@@ -94,7 +94,7 @@ def bkai(source: Path) -> Pairs:
 def isic(source: Path) -> Pairs:
     names = ("ISIC_0000001", "ISIC_0000002", "ISIC_0000003")
     for seed, (name, part) in enumerate(zip(names, ("Training", "Training", "Test"), strict=True)):
-        save(picture(seed), source / f"ISBI2016_ISIC_Part1_{part}_Data" / f"{name}.jpg")
+        save(photo(seed), source / f"ISBI2016_ISIC_Part1_{part}_Data" / f"{name}.jpg")
         save(blob(4 + seed), source / f"ISBI2016_ISIC_Part1_{part}_GroundTruth" / f"{name}_Segmentation.png")
     return {split: [(f"{name}.jpg", f"{name}_Segmentation.png")] for split, name in zip(SPLITS, names, strict=True)}
 
@@ -102,7 +102,7 @@ def isic(source: Path) -> Pairs:
 def dfu(source: Path) -> Pairs:
     names = ("100001", "100002", "100003")
     for seed, name in enumerate(names):
-        save(picture(seed), source / "DFUC2022_train_release" / "DFUC2022_train_images" / f"{name}.jpg")
+        save(photo(seed), source / "DFUC2022_train_release" / "DFUC2022_train_images" / f"{name}.jpg")
         save(blob(4 + seed), source / "DFUC2022_train_release" / "DFUC2022_train_masks" / f"{name}.png")
     return {split: [(f"{name}.jpg", f"{name}.png")] for split, name in zip(SPLITS, names, strict=True)}
 
@@ -110,7 +110,7 @@ def dfu(source: Path) -> Pairs:
 def busi(source: Path) -> Pairs:
     for seed, kind in enumerate(("benign", "malignant", "normal")):
         folder = source / "Dataset_BUSI_with_GT" / kind
-        save(picture(seed), folder / f"{kind} (1).png")
+        save(photo(seed), folder / f"{kind} (1).png")
         save(blob() if kind != "normal" else blob(value=0), folder / f"{kind} (1)_mask.png")
     save(blob(20), source / "Dataset_BUSI_with_GT" / "benign" / "benign (1)_mask_1.png")
     return same(("1_benign", "1_malignant", "1_normal"), ".png")
@@ -122,11 +122,11 @@ def labels() -> np.ndarray:
 
 
 def camus_patient(folder: Path, patient: str, kind: str = "nii.gz", info: Sequence[object] = ("F", 56, "Good")) -> None:
-    """One view and cycle of a patient; the picture differs with the patient and the folder."""
+    """One view and cycle of a patient; the image differs with the patient and the folder."""
     folder = folder / patient
     folder.mkdir(parents=True)
     seed = sum(str(folder).encode())
-    for ending, array in (("", picture(seed)[..., 0]), ("_gt", labels())):
+    for ending, array in (("", photo(seed)[..., 0]), ("_gt", labels())):
         path = folder / f"{patient}_2CH_ED{ending}.{kind}"
         if kind == "mhd":
             itk.imwrite(itk.image_from_array(np.ascontiguousarray(array)), str(path))
@@ -161,7 +161,7 @@ def chexlocalize(source: Path) -> Pairs:
     )
     for seed, (image, part) in enumerate(zip(images, ("val", "test", "test"), strict=True)):
         patient, study, view = image.split("_", 2)
-        save(picture(seed, (7, 9)), source / "CheXpert" / part / patient / study / f"{view}.jpg")
+        save(photo(seed, (7, 9)), source / "CheXpert" / part / patient / study / f"{view}.jpg")
     findings = {"Airspace Opacity": SQUARE, "Cardiomegaly": NOTHING}
     (source / "CheXlocalize").mkdir()
     for part, names in (("val", images[:1]), ("test", images[1:])):

@@ -28,7 +28,7 @@ from tests.data.prepare.downloads import (
     download,
     labels,
     mask_at,
-    picture,
+    photo,
     write_lists,
 )
 
@@ -121,7 +121,7 @@ def test_clinicdb_tiff_to_png(tmp_path: Path) -> None:
     for number in (1, 2, 3):  # the colour tag of 2 is odd
         with Image.open(tmp_path / f"out/clinicdb_polyp/images/{number}.png") as image:
             assert image.format == "PNG"
-            np.testing.assert_array_equal(np.asarray(image), picture(number))
+            np.testing.assert_array_equal(np.asarray(image), photo(number))
         np.testing.assert_array_equal(mask_at(tmp_path / f"out/clinicdb_polyp/masks/{number}.png"), blob(4 + number))
 
 
@@ -135,7 +135,7 @@ def test_camus_structures_and_collision(tmp_path: Path) -> None:
             np.testing.assert_array_equal(mask, (labels() == label) * np.uint8(255))
     val, test = (mask_at(root / f"images/{folder}patient0001_2CH_ED.png") for folder in ("", "testing/"))
     assert (val != test).any()
-    expected = picture(sum(str(source / "training/patient0001").encode()))[..., 0]
+    expected = photo(sum(str(source / "training/patient0001").encode()))[..., 0]
     np.testing.assert_array_equal(val, expected)
     names = [entry["img_name"] for entry in json.loads((root / "anns/test.json").read_text())]
     assert names == ["testing/patient0001_2CH_ED.png"] * 3
@@ -194,7 +194,7 @@ def test_camus_release_without_testing(
     assert prepare(tmp_path, "camus").status == status
     made = mask_at(tmp_path / "out/camus/images/testing/patient0007_2CH_ED.png")
     seed = sum(str(tmp_path / "download/database_nifti/patient0457").encode())
-    np.testing.assert_array_equal(made, picture(seed)[..., 0])
+    np.testing.assert_array_equal(made, photo(seed)[..., 0])
 
 
 def test_camus_leaves_other_people_out(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_chexlocalize_other_names_and_sizes(tmp_path: Path) -> None:
     runs = source / "CheXlocalize/gt_segmentations_val.json"
     runs.write_text(runs.read_text().replace("Airspace Opacity", "Lung Opacity"))
     small = source / "CheXpert-v1.0-small/valid/patient64541/study1/view1_frontal.jpg"
-    save(picture(5, (3, 4)), small)
+    save(photo(5, (3, 4)), small)
     assert prepare(tmp_path, "chexlocalize").status == 0
     made = mask_at(tmp_path / "out/chexlocalize/images/patient64541_study1_view1_frontal.jpg")
     assert made.shape == (7, 9, 3)

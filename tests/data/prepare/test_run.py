@@ -24,7 +24,7 @@ from monai_vlsm.data.prepare.plan import Recipe
 from monai_vlsm.data.prepare.run import FAMILIES, REPORT
 from monai_vlsm.data.sources import DatasetFolderError
 from tests.data.files import save
-from tests.data.prepare.downloads import KVASIR, MAKERS, PROMPTS, blob, download, mask_at, picture, write_lists, zipped
+from tests.data.prepare.downloads import KVASIR, MAKERS, PROMPTS, blob, download, mask_at, photo, write_lists, zipped
 
 NAMES = sorted(MAKERS)
 
@@ -144,7 +144,7 @@ def test_files_from_elsewhere_are_compared(tmp_path: Path) -> None:
 def test_a_new_download_is_noticed(tmp_path: Path) -> None:
     source, _ = download(tmp_path, "busi")
     prepare(tmp_path, "busi")
-    save(picture(9), source / "Dataset_BUSI_with_GT/normal/normal (1).png")
+    save(photo(9), source / "Dataset_BUSI_with_GT/normal/normal (1).png")
     assert prepare(tmp_path, "busi").differing == ("images/1_normal.png",)
 
 
@@ -237,7 +237,7 @@ def test_names_that_climb_are_refused(tmp_path: Path) -> None:
 
 def test_spaces_unicode_and_percent_signs_in_names(tmp_path: Path) -> None:
     name = "a b_\u00fc\u4e2d_50%25_#1.jpg"
-    save(picture(), tmp_path / "my %download/images" / name)
+    save(photo(), tmp_path / "my %download/images" / name)
     save(blob(), tmp_path / "my %download/masks" / name)
     write_lists(tmp_path / "annotations", "kvasir_polyp", {"test": [(name, name)]})
     report = prepare(tmp_path, "kvasir_polyp", zipped(tmp_path / "my %download"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from monai_vlsm.data.prepare.tiff import mended
-from tests.data.prepare.downloads import blob, picture, with_colour_tag
+from tests.data.prepare.downloads import blob, photo, with_colour_tag
 
 
 def tiff(array: np.ndarray) -> bytes:
@@ -23,10 +23,10 @@ def tiff(array: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("value", [0, 1, 3, 32803])
 def test_colour_with_an_odd_tag(value: int) -> None:
-    odd = with_colour_tag(tiff(picture()), value)
+    odd = with_colour_tag(tiff(photo()), value)
     with pytest.raises(UnidentifiedImageError):
         Image.open(BytesIO(odd))
-    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(mended(odd)))), picture())
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(mended(odd)))), photo())
 
 
 @pytest.mark.parametrize("value", [2, 6, 32803])
@@ -38,7 +38,7 @@ def test_grey_with_an_odd_tag(value: int) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        tiff(picture()),
+        tiff(photo()),
         tiff(blob()),
         with_colour_tag(tiff(blob()), 0),  # white is zero is a tag that Pillow heeds
         b"",
