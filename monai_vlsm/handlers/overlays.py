@@ -207,8 +207,11 @@ class OverlayWriter:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        self.files = output_dir if isinstance(output_dir, EvaluationFiles) else None
-        self.outputs = Outputs(output_dir, OVERLAYS) if self.files is None else self.files.overlays
+        self.files: EvaluationFiles | None = None
+        if isinstance(output_dir, EvaluationFiles):
+            self.files, self.outputs = output_dir, output_dir.overlays
+        else:
+            self.outputs = Outputs(Path(output_dir), OVERLAYS)
         self.count = overlay_count(count)
         self.pictures = pictures
         self._given = None if mean is None or std is None else Normalisation(mean, std)
