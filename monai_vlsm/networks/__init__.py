@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks: one class for each system, and the network that a ``model.pt`` belongs to."""
 
-from monai_vlsm.networks.build import build_network, fill_network, frozen_tensors, load_network, network_class
+from monai_vlsm.networks.build import build_network, load_network, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
@@ -21,8 +21,6 @@ __all__ = [
     "TargetUNet",
     "UnknownTargetError",
     "build_network",
-    "fill_network",
-    "frozen_tensors",
     "load_base",
     "load_network",
     "network_class",

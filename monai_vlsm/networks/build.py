@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from monai_vlsm.adapters import build_adaptation
 from monai_vlsm.backbones import backbone_type
@@ -22,7 +21,7 @@ from monai_vlsm.networks.prompted import ImageSizeError, PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
-__all__ = ["build_network", "fill_network", "frozen_tensors", "load_network", "network_class"]
+__all__ = ["build_network", "load_network", "network_class"]
 
 _CLASSES: dict[str, type[PromptedNet]] = {
     "clipseg": CLIPSegNet,
@@ -121,45 +120,3 @@ def load_network(file: str | Path, backbone: str | Path | None = None) -> Prompt
         network = build_network(state[SETTINGS_KEY], backbone)
         TrainedState(network).load_state_dict(state)
     return network
-
-
-def fill_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give entries of a network that are on the ``meta`` device values. Memory is shared, nothing is copied.
-
-    Each parameter becomes an object of its own around the memory that it shares: moving one network to another device
-    or type leaves the others as they are.
-
-    Args:
-        network: what `build_network` returned, empty.
-        tensors: names of parameters and buffers to tensors; other names are left out.
-    """
-    for prefix, module in network.named_modules():
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        for name, value in own:
-            tensor = tensors.get(f"{prefix}.{name}".lstrip("."))
-            if value.is_meta and tensor is not None:
-                filled = tensor.detach()
-                is_parameter = isinstance(value, nn.Parameter)
-                setattr(module, name, nn.Parameter(filled, requires_grad=False) if is_parameter else filled)
-
-
-def frozen_tensors(backbone: str | Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """What networks on one backbone have in common: its pretrained weights, by their names in a network.
-
-    Returns:
-        For CLIPSeg all of it, for SAN its CLIP, for CRIS and U-Net, which train from end to end, a few constants.
-
-    Raises:
-        BackboneNotFoundError: when the backbone is unknown or its weights cannot be had.
-        BackboneWeightsError: when they are damaged or of another model.
-    """
-    kind = network_class(backbone)
-    arguments: dict[str, Any] = {}
-    if kind is SANNet:
-        arguments["fusion"] = "official"  # the variant in which no part of CLIP trains
-    if kind is CRISNet:
-        arguments["load_weights"] = False  # all of it trains, so a model file replaces all
-    network = kind(backbone, **arguments).to(device)
-    tensors = {**dict(network.named_buffers()), **network.state_dict()}
-    own = {*network.trained_names, "default_input_ids"}
-    return {name: tensor.detach() for name, tensor in tensors.items() if name not in own}

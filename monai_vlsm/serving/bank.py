@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_vlsm.adapters import base_fingerprint
 from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState, naming, read
 from monai_vlsm.errors import UserError
-from monai_vlsm.networks import PromptedNet, build_network, fill_network, frozen_tensors
+from monai_vlsm.networks import CRISNet, PromptedNet, SANNet, build_network, network_class
 
 __all__ = ["AdapterBank", "AdapterNameError"]
 
@@ -53,7 +53,7 @@ class AdapterBank:
     def __init__(self, backbone: str | Path, device: torch.device | str = "cpu") -> None:
         self.backbone = str(backbone)
         self.device = torch.device(device)
-        self._base = frozen_tensors(backbone, self.device)
+        self._base = _frozen_tensors(backbone, self.device)
         self._base_memory = _storages(self._base.values())
         self._fingerprints: dict[frozenset[str], str] = {}
         self._loaded: dict[str, _Loaded] = {}  # replaced, never changed: who reads it needs no lock
@@ -134,9 +134,9 @@ class AdapterBank:
         settings = state[SETTINGS_KEY]
         with naming(file):
             network = build_network(settings, self.backbone, empty=True).requires_grad_(False)
-            fill_network(network, self._base_of(network))
+            _fill(network, self._base_of(network))
             TrainedState(network, self._fingerprint(network)).check(state)
-        fill_network(network, self._own_copies(network, state))
+        _fill(network, self._own_copies(network, state))
         network.default_input_ids = network.default_input_ids.to(self.device)
         return _Loaded(network, settings, self._own_size(network))
 
@@ -161,6 +161,32 @@ class AdapterBank:
     def _own_size(self, network: PromptedNet) -> int:
         storages = _storages(itertools.chain(network.parameters(), network.buffers()))
         return sum(size for address, size in storages.items() if address not in self._base_memory)
+
+
+def _frozen_tensors(backbone: str | Path, device: torch.device) -> dict[str, Tensor]:
+    """What networks on one backbone have in common, by the names in a network: of CLIPSeg all, of SAN its CLIP.
+
+    Of CRIS and the U-Net, which train from end to end, that is a few constants.
+    """
+    kind: Any = network_class(backbone)
+    # with this fusion no part of CLIP trains; all of CRIS does, so a model file replaces all
+    variants: dict[Any, dict[str, Any]] = {SANNet: {"fusion": "official"}, CRISNet: {"load_weights": False}}
+    network = kind(backbone, **variants.get(kind, {})).to(device)
+    own = {*network.trained_names, "default_input_ids"}
+    tensors = {**dict(network.named_buffers()), **network.state_dict()}
+    return {name: tensor.detach() for name, tensor in tensors.items() if name not in own}
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give entries of an empty network values. Memory is shared, but each parameter is an object of its own.
+
+    So to move one network to another device or type leaves the others as they are.
+    """
+    nn.Module.load_state_dict(network, tensors, strict=False, assign=True)
+    for name, buffer in [*network.named_buffers()]:
+        if buffer.is_meta and name in tensors:  # one that no state holds
+            owner, _, own = name.rpartition(".")
+            setattr(network.get_submodule(owner), own, tensors[name])
 
 
 def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:

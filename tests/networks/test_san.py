@@ -190,16 +190,6 @@ def test_deepcopy(network: SANNet) -> None:
 
 
 @pytest.mark.usefixtures("small_side")
-@pytest.mark.parametrize("fusion", ["san", "official"])
-def test_model_file(backbone: Path, fusion: Any) -> None:
-    trained, fresh = (SANNet(backbone, image_size=SIZE, fusion=fusion).eval() for _ in range(2))
-    arguments = inputs()
-    assert not torch.equal(fresh(*arguments), trained(*arguments))
-    fresh.load_state_dict(TrainedState(trained).state_dict())
-    torch.testing.assert_close(fresh(*arguments), trained(*arguments), atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.usefixtures("small_side")
 def test_model_file_fits_another_image_size(backbone: Path, network: SANNet) -> None:
     network.load_state_dict(TrainedState(SANNet(backbone, image_size=96)).state_dict())
 
