@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 
 __all__ = [
@@ -296,6 +297,6 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     for number, cells in lines:
         if len(cells) != len(header):
             raise TableError(
-                f"{path}, line {number}: expected {len(header)} cells as in the first line, got {len(cells)}"
+                f"{path}, line {number}: expected {counted(len(header), 'cell')} as in the first line, got {len(cells)}"
             )
     return [dict(zip(header, cells, strict=True)) for _, cells in lines]

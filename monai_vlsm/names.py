@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["OverlayNames", "distinct", "file_key", "file_stem"]
+__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "without_folders"]
 
 _CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
+# from a root (/, ~/, C:\\) at the start, behind = or in quotes and lists, to the end of what it stands in
+_ABSOLUTE = re.compile(r"""(?<![^'"\[,=(])(?:/|~[\w-]*/|[A-Za-z]:[/\\])[^'"\[\],)]*""")
 _MARK = 8  # digits of the hash that ends a name that was cut
 
 
@@ -65,6 +68,16 @@ def distinct(names: Sequence[str], files: Callable[[str, int], Iterable[str]] | 
         last[file_key(name)] = number
         found.append(free)
     return found
+
+
+def without_folders(text: str) -> str:
+    """A value that may be sent to others: of each absolute path in it only the last part is left.
+
+    Args:
+        text: a path, an option with one, or a list of them: ``['/home/anna/a.json','/b.json']`` becomes
+            ``['a.json','b.json']``. Of a command line give the words, one at a time.
+    """
+    return _ABSOLUTE.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text)
 
 
 class OverlayNames:

@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from monai_vlsm.names import OverlayNames, distinct, file_key, file_stem
+from monai_vlsm.names import OverlayNames, distinct, file_key, file_stem, without_folders
 
 NFC, NFD = (unicodedata.normalize(form, "Läsion é") for form in ("NFC", "NFD"))
 
@@ -65,3 +65,23 @@ def test_overlay_names() -> None:
     names = OverlayNames()
     asked = [("a b", "p1"), ("a+b", "p1"), ("A b", "p6"), ("c", ""), ("c", "")]
     assert [names.stem(*one) for one in asked] == ["a_b", "a_b_p1", "A_b_p6", "c", "c_1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("/home/anna/polyps", "polyps"),
+        ("/home/anna/My Data/polyps/", "polyps"),
+        ("C:\\\\Users\\\\anna\\\\polyps".replace("\\\\", "\\"), "polyps"),
+        ("~/polyps", "polyps"),
+        ("--dataset_dir=/home/anna/polyps", "--dataset_dir=polyps"),
+        ("['/home/anna/a.json','/b/c.json']", "['a.json','c.json']"),
+        ("'['\"'\"'/home/a.json'\"'\"']'", "'['\"'\"'a.json'\"'\"']'"),
+        ("data/polyps", "data/polyps"),
+        ("left / right lung", "left / right lung"),
+        ("CIDAS/clipseg-rd64-refined", "CIDAS/clipseg-rd64-refined"),
+        ("https://example.org/x", "https://example.org/x"),
+    ],
+)
+def test_no_folders_are_sent(text: str, sent: str) -> None:
+    assert without_folders(text) == sent

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from monai_vlsm.caches.records import pack_masks, unpack_masks, with_values, without_values
 from monai_vlsm.caches.store import CacheDamagedError, CacheSettingError, FeatureStore, readable, tensor_key
 from monai_vlsm.caches.transforms import fixed_part
+from monai_vlsm.counts import counted
 from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.progress import progress_bar
@@ -197,8 +198,8 @@ class _Writer:
         self.announced = True
         missing = max(self.images - self.store.count(), 1)
         tqdm.write(
-            f"cached features: {readable(size)} for each of {self.images} images, {readable(size * self.images)} in "
-            f"all, about {missing} of them new, in {self.store.folder}"
+            f"cached features: {readable(size)} for each of {counted(self.images, 'image')}, "
+            f"{readable(size * self.images)} in all, about {missing} of them new, in {self.store.folder}"
         )
         self.store.require_room(missing * size)
         self.store.describe()

@@ -14,6 +14,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from monai_vlsm.adapters import base_fingerprint, tensors_digest
 from monai_vlsm.checkpoints.content import FORMAT, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
 from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read
+from monai_vlsm.counts import counted
 
 __all__ = ["TrainedState", "load_trained"]
 
@@ -114,8 +115,8 @@ class TrainedState:
         frozen = set(tensors) & (set(own) - expected)
         if frozen:
             raise ModelMismatchError(
-                f"a model file that holds {len(frozen)} weights of the frozen base too, the first is {min(frozen)}; "
-                "give the model.pt that training wrote, with adapters only"
+                f"a model file that holds {counted(len(frozen), 'weight')} of the frozen base too, the first is "
+                f"{min(frozen)}; give the model.pt that training wrote, with adapters only"
             )
         missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         if missing or unexpected:

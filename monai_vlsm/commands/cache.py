@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 
 __all__ = ["add"]
@@ -42,11 +43,12 @@ def _info(args: argparse.Namespace) -> int:
     for store in stores:
         about = store.settings
         what = " ".join(str(about.get(key, "?")) for key in ("backbone", "dtype", "device"))
-        left = f", {store.leftovers} leftovers of a stopped run" if store.leftovers else ""
-        images = f"{store.images} image{'' if store.images == 1 else 's'}"
-        print(f"features {store.folder.name}  {readable(store.size):>8}  {images}  {what}{left}")
+        left = f", {counted(store.leftovers, 'leftover')} of a stopped run" if store.leftovers else ""
+        print(
+            f"features {store.folder.name}  {readable(store.size):>8}  {counted(store.images, 'image')}  {what}{left}"
+        )
     sizes = [file.stat().st_size for file in picture_files(folder / "pictures")]
-    print(f"pictures and masks         {readable(sum(sizes)):>8}  {len(sizes)} files")
+    print(f"pictures and masks         {readable(sum(sizes)):>8}  {counted(len(sizes), 'file')}")
     print(f"{readable(sum(store.size for store in stores) + sum(sizes))} in {folder}")
     return 0
 

@@ -167,3 +167,4 @@ def _require_file(file: Path | None) -> None:
 def _save(file: Path | None, content: dict[str, Any]) -> None:
     if file is not None:
         write_json(file, content, indent=1)
+        print(f"all of it: {file}")

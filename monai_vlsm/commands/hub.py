@@ -80,8 +80,8 @@ def _push(args: argparse.Namespace) -> int:
         "picture": not args.no_picture,
     }
     if args.preview is not None:
-        for path in write_upload(args.file, args.repo_id, args.preview, args.evaluation, **told):
-            print(path)
+        paths = write_upload(args.file, args.repo_id, args.preview, args.evaluation, **told)
+        print(f"nothing was sent; what would be is in {args.preview}: {', '.join(path.name for path in paths)}")
         return 0
     print(push(args.file, args.repo_id, args.evaluation, private=args.private, **told))
     return 0
@@ -93,6 +93,6 @@ def _pull(args: argparse.Namespace) -> int:
 
     path = pull(args.repo_id, args.output, args.revision, overwrite=args.overwrite)
     settings = read_settings(path)
-    print(path)
     print(f"needs the base {settings['backbone']}, fingerprint {settings['base']}")
+    print(path)
     return 0

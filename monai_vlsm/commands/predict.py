@@ -47,7 +47,16 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="P",
         help="masks with a lower existence score are emptied; default: that of the file",
     )
+    parser.add_argument(
+        "--overlays", type=_overlays, default="all", metavar="all|none|N", help="pictures to write; default: all"
+    )
     parser.set_defaults(run=_run)
+
+
+def _overlays(text: str) -> int | str:
+    if text in ("all", "none") or text.isdecimal():
+        return int(text) if text.isdecimal() else text
+    raise argparse.ArgumentTypeError(f"must be all, none or a number, got {text!r}")
 
 
 def _share(text: str) -> float:
@@ -78,5 +87,5 @@ def _run(args: argparse.Namespace) -> int:
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,
     )
-    print(predict_records(segment, Worklist.check(records), outputs))
+    print(predict_records(segment, Worklist.check(records), outputs, args.overlays))
     return 0

@@ -30,6 +30,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.report import write_report
 
-    for file in write_report(args.runs, args.output, args.title):
-        print(file)
+    page, text, numbers = write_report(args.runs, args.output, args.title)
+    print(f"report: {page}, as text in {text.name}, numbers in {numbers.name}")
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 from monai.config import PathLike
 from monai.utils import ensure_tuple
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.listing import ImagesNotFoundError, list_images
@@ -130,7 +131,7 @@ def _together(rows: Sequence[Row]) -> list[Record]:
         record["tags"].append(row.tags)
     numbers = Counter(len(record["label"]) for record in records.values())
     if len(numbers) > 1:
-        found = ", ".join(f"{count} images with {k}" for k, count in sorted(numbers.items()))
+        found = ", ".join(f"{counted(count, 'image')} with {k}" for k, count in sorted(numbers.items()))
         raise ValueError(
             'structures="together" needs the same number of structures in every image, '
             f'found {found}: use structures="separate"'

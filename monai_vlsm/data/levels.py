@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 from scipy import ndimage
 
+from monai_vlsm.counts import counted
+
 __all__ = ["between_fault", "label_fault", "populated"]
 
 # after lossy compression, and for smooth masks
@@ -99,13 +101,13 @@ def populated(values: np.ndarray) -> str:
     unique, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:4]
     shares = ", ".join(f"{unique[i]:g} ({_share(int(counts[i]), values.size)})" for i in order)
-    return f"{len(unique)} values: {shares}{', ...' if len(unique) > 4 else ''}"
+    return f"{counted(len(unique), 'value')}: {shares}{', ...' if len(unique) > 4 else ''}"
 
 
 def _share(count: int, size: int) -> str:
     if count >= size / 1000:
         return f"{count / size:.1%}"
-    return f"{count} pixel{'s' if count > 1 else ''}"
+    return counted(int(count), "pixel")
 
 
 def _label_map(values: np.ndarray) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 
 __all__ = ["DatasetProblems", "Problem"]
@@ -45,5 +46,5 @@ class DatasetProblems(UserError, ValueError):  # noqa: N818 - it lists problems,
 
 
 def _message(problems: Sequence[Problem]) -> str:
-    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the data"
+    count = f"{counted(len(problems), 'problem')} in the data"
     return "\n  ".join([f"{count}:", *map(str, problems)])

@@ -16,6 +16,7 @@ from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys, ensure_tuple
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import read_dicom
 from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
 from monai_vlsm.data.lossy import is_lossy
@@ -97,7 +98,7 @@ class PictureReader(ImageReader):
         """
         paths = [Path(name) for name in ensure_tuple(img)]
         if self.mode != "mask" and len(paths) > 1:
-            raise DatasetProblems([Problem(str(paths[0]), "one image", f"a list of {len(paths)} files")])
+            raise DatasetProblems([Problem(str(paths[0]), "one image", f"a list of {counted(len(paths), 'file')}")])
         loaded = [self._load(path) for path in paths]
         if len(loaded) == 1:
             return loaded[0]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_vlsm.backbones import load_tokenizer
+from monai_vlsm.counts import counted
 from monai_vlsm.export.forms import EmbeddingForm, TokensForm, text_tensors
 from monai_vlsm.export.problems import ExportError
 from monai_vlsm.networks import PromptedNet, TargetUNet
@@ -61,7 +62,9 @@ def choose_prompts(
         )
     labels = tuple(names or texts)
     if len(labels) != len(texts):
-        raise ExportError(f"expected one name for each prompt, got {len(labels)} names for {len(texts)} prompts")
+        raise ExportError(
+            f"expected one name for each prompt, got {counted(len(labels), 'name')} for {counted(len(texts), 'prompt')}"
+        )
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ExportError(f"each prompt needs a name of its own, twice came: {', '.join(map(repr, twice))}")

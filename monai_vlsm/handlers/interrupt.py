@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from monai_vlsm.counts import counted
 from monai_vlsm.interrupts import exit_code
 
 __all__ = ["InterruptExit", "InterruptNote", "resume_command"]
@@ -104,8 +105,9 @@ class InterruptNote:
         if isinstance(error, KeyboardInterrupt):
             written = self._written()
             files = ", ".join(written[:_NAMED]) + (f" and {len(written) - _NAMED} more" if written[_NAMED:] else "")
-            done, total = max(0, engine.state.iteration - 1), engine.state.epoch_length or "?"  # one was going on
-            error.add_note(f"{done} of {total} batches are done; kept in {self.output_dir}: {files or 'nothing'}.")
+            done, total = max(0, engine.state.iteration - 1), engine.state.epoch_length  # one was going on
+            what = f"{done} of {counted(total, 'batch')}" if total else counted(done, "batch")
+            error.add_note(f"{what} done; kept in {self.output_dir}: {files or 'nothing'}.")
         raise error
 
     def _written(self) -> list[str]:

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from monai_vlsm import drawing
+from monai_vlsm.counts import counted
 from monai_vlsm.evaluations import OVERLAYS, EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.scores import prompts_of, texts_of
@@ -136,7 +137,7 @@ def draw_overlay(overlay: Overlay) -> Image.Image:
         columns = [_column(overlay, index) for index in range(drawn)]
         rows = [drawing.beside(columns[start : start + _ACROSS], bottom=True) for start in range(0, drawn, _ACROSS)]
         rows = [drawing.below(rows, 12, left=True)]
-    more = [drawing.text_block(f"... and {left_out} more structures", rows[0].width)] if left_out else []
+    more = [drawing.text_block(f"... and {counted(left_out, 'more structure')}", rows[0].width)] if left_out else []
     legend = drawing.legend_block([(TRUTH, "truth"), (PREDICTION, "prediction")], 220, across=True)
     return drawing.below([*rows, *more, legend], margin=10)
 

@@ -13,6 +13,7 @@ import ignite.distributed as idist
 import torch
 from monai.engines import Workflow
 
+from monai_vlsm.counts import counted
 from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
@@ -39,7 +40,7 @@ def texts_of(item: Mapping[str, Any], key: str, default: str, count: int) -> lis
     found = item.get(key, default)
     texts = [found] * count if isinstance(found, str) else [str(text) for text in found]
     if len(texts) != count:
-        raise ValueError(f"{batch_names(item)} has {count} masks but {len(texts)} {key}s: {texts}")
+        raise ValueError(f"{batch_names(item)} has {counted(count, 'mask')} but {len(texts)} {key}s: {texts}")
     return texts
 
 
@@ -172,5 +173,7 @@ def _details(engine: Workflow, name: str, count: int) -> list[float]:
         raise KeyError(f"the evaluator keeps no details of {name!r}, only of {sorted(details)}")
     scores = [round(score, 6) for score in details[name].flatten().tolist()]
     if len(scores) != count:
-        raise ValueError(f"metric {name!r} has {len(scores)} scores for {count} masks; it must score each mask")
+        raise ValueError(
+            f"metric {name!r} has {counted(len(scores), 'score')} for {counted(count, 'mask')}; it must score each mask"
+        )
     return scores

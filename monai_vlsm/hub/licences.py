@@ -25,14 +25,14 @@ LICENCES = frozenset(_NAMES.split())
 """Identifiers from https://huggingface.co/docs/hub/repositories-licenses; ``other`` is for all that are not there."""
 
 
-def check_licence(name: str | None) -> None:
-    """Make sure that the Hub knows a licence; None states none.
+def check_licence(name: str | None) -> str | None:
+    """A licence as the Hub spells it, in whatever case it was given (SPDX has ``Apache-2.0``); None for none.
 
     Raises:
-        HubError: when it does not; the error suggests one.
+        HubError: when the Hub does not know it; the error suggests one.
     """
-    if name is None or name in LICENCES:
-        return
+    if name is None or name.strip().lower() in LICENCES:
+        return name and name.strip().lower()
     near = difflib.get_close_matches(name.strip().lower(), sorted(LICENCES), n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else "Well known are apache-2.0, mit and cc-by-4.0."
     raise HubError(f"{name!r} is no licence that the Hub knows. {hint} For any other give: other")

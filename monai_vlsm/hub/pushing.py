@@ -18,6 +18,7 @@ from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.hub.faults import HubError, check_repo_id, hub_errors
 from monai_vlsm.hub.files import check_architecture, read_adapters, write_adapters
 from monai_vlsm.hub.licences import check_licence
+from monai_vlsm.names import without_folders
 from monai_vlsm.outputs import MANIFEST, Outputs
 
 __all__ = ["CARD", "MODEL", "PICTURE", "push", "write_upload"]
@@ -112,11 +113,11 @@ def write_upload(
         NotOursError: a file that was not written by this has the name of one of them.
     """
     check_repo_id(repo_id)
-    check_licence(license)
+    license = check_licence(license)
     adapters = read_adapters(file)
     check_architecture(file, adapters)
     found = read_evaluation(Path(evaluation), adapters) if evaluation is not None else None
-    facts = CardFacts(repo_id, adapters, found, tuple(datasets), license, data_license)
+    facts = CardFacts(repo_id, adapters, found, tuple(map(without_folders, datasets)), license, data_license)
     shown = found.case.picture if found and found.case and picture else None
     card = make_card(replace(facts, picture=shown is not None))
     names = [MODEL, CARD, *([] if shown is None else [PICTURE])]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import TableError, table_lines
 
@@ -93,7 +94,9 @@ def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ReportError(f"cannot read {path}: {error}") from error
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise ReportError(f"{path}, row {number}: expected {len(header)} cells as in the first row, got {len(row)}")
+            raise ReportError(
+                f"{path}, row {number}: expected {counted(len(header), 'cell')} as in the first row, got {len(row)}"
+            )
     return header, rows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_vlsm.evaluations import OVERLAYS, RECORD, own_files
+from monai_vlsm.names import without_folders
 from monai_vlsm.prompts import TAGS
 from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns, require_ranges
 
@@ -104,7 +105,7 @@ def read_run(folder: Path) -> Run:
         scores={**scores, "unit": np.array([units[key] for key in _images(scores)], dtype=object)},
         probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
         calibration=_calibration(folder / "calibration.json"),
-        facts={name: value for name, value in (_json(folder / RECORD) or {}).items() if name != "files"},
+        facts=_to_send({name: value for name, value in (_json(folder / RECORD) or {}).items() if name != "files"}),
         pictures={path.stem: path for name, path in files.items() if name.startswith(f"{OVERLAYS}/")},
     )
 
@@ -126,6 +127,15 @@ def _check_tags(path: Path, columns: Columns) -> None:
     unknown = sorted(set(columns.get("tag", ())) - set(TAGS))
     if unknown:
         raise ReportError(f"{path} has the unknown tag {unknown[0]!r}; tags are {', '.join(TAGS)}")
+
+
+def _to_send(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts without the folders of this machine: reports are sent to others."""
+    sent = {key: without_folders(value) if isinstance(value, str) else value for key, value in facts.items()}
+    sent |= {key: _to_send(value) for key, value in facts.items() if isinstance(value, dict)}
+    if isinstance(facts.get("command"), str):
+        sent["command"] = " ".join(map(without_folders, facts["command"].split(" ")))
+    return sent
 
 
 def _no_run(folder: Path) -> str:

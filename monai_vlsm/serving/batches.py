@@ -68,7 +68,7 @@ class PredictionLoader:
         """
         with telling(lambda: self._work.kept(self.outputs.folder / TABLE)):
             evaluator.run()
-        self._work.finish()
+        self._work.finish(self.outputs.folder)
 
     def __length_hint__(self) -> int:
         return len(self._loader)

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.counts import counted
+from monai_vlsm.handlers.overlays import evenly_spaced, overlay_count
 from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
@@ -30,7 +32,10 @@ def overlay_file(name: str) -> str:
 
 
 def predict_records(
-    segment: Segmenter, records: Sequence[Mapping[str, Any]] | Worklist, output: str | Path | Outputs
+    segment: Segmenter,
+    records: Sequence[Mapping[str, Any]] | Worklist,
+    output: str | Path | Outputs,
+    overlays: int | str = "all",
 ) -> str:
     """Write masks, ``overlays/NAME.png`` and ``areas.csv`` for all records, with a progress bar.
 
@@ -41,6 +46,7 @@ def predict_records(
         segment: the model.
         records: as from `monai_vlsm.data.load_images`, with `distinct_names`; or with those that are left out already.
         output: folder, made if needed. After an error or Ctrl-C, ``areas.csv`` holds the images that are done.
+        overlays: for how many images, evenly spaced, there is an overlay: ``"all"``, ``"none"`` or a number.
 
     Returns:
         What was written, in one line.
@@ -54,8 +60,9 @@ def predict_records(
     outputs = output if isinstance(output, Outputs) else Outputs(output, PREDICTIONS)
     table, folder = GrowingTable(outputs, TABLE, COLUMNS), outputs.folder
     shown_by: Counter[str] = Counter()
+    drawn = _chosen(overlays, len(work.records))
     with telling(lambda: work.kept(folder / TABLE)):
-        for record in progress_bar(work.records, "segmenting", unit="image"):
+        for place, record in enumerate(progress_bar(work.records, "segmenting", unit="image")):
             try:
                 result = segment.segment(record)
             except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end
@@ -63,18 +70,27 @@ def predict_records(
                 continue
             if not work.done:
                 say_what_stays(outputs.clear())
-            _write(result, outputs)
+            _write(result, outputs, place in drawn)
             table.add(result.rows())
             shown_by[str(result.meta.get("shown_by"))] += 1
             work.done += 1
     table.close()
-    work.finish()
+    work.finish(folder)
     ends = ", ".join(f"{what} ({count})" for what, count in shown_by.items())
-    where = f"masks in {folder}, pictures in {folder / 'overlays'}, areas in {folder / TABLE}"
-    return f"{work.done} image{'' if work.done == 1 else 's'}: {where}; black and white are the ends of: {ends}"
+    pictures = f", overlays in {folder / 'overlays'}" if drawn else ""
+    where = f"masks in {folder}{pictures}, areas in {folder / TABLE}"
+    return f"{counted(work.done, 'image')}: {where}; black and white are the ends of: {ends}"
 
 
-def _write(result: Segmentation, outputs: Outputs) -> None:
+def _chosen(overlays: int | str, length: int) -> Set[int]:
+    """Places of the images that get an overlay."""
+    count = overlay_count(overlays)
+    return set(range(length)) if count is None else set(evenly_spaced(length, count))
+
+
+def _write(result: Segmentation, outputs: Outputs, draw: bool) -> None:
     result.save_masks(outputs)
+    if not draw:
+        return
     with outputs.writing(overlay_file(result.name)) as path:
         save_picture(result, path)

@@ -12,6 +12,7 @@ from typing import Any
 
 from monai.config import PathLike
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
@@ -98,16 +99,23 @@ class Worklist:
         """After an interruption, what stays."""
         if not self.done:
             return "No image was done."
-        return f"{self.done} of {len(self.records)} images are done, masks and {table.name} are in {table.parent}."
+        return (
+            f"{self.done} of {counted(len(self.records), 'image')} done, masks and {table.name} are in {table.parent}."
+        )
 
-    def finish(self) -> None:
+    def finish(self, folder: Path) -> None:
         """Say which images were not segmented.
+
+        Args:
+            folder: where the results of the others are.
 
         Raises:
             UnfinishedError: if any were not.
         """
         if self.problems:
-            lines = "\n  ".join([f"{self.done} images done, {len(self.problems)} not:", *map(str, self.problems)])
+            head = f"{counted(self.done, 'image')} done, {len(self.problems)} not:"
+            done = [f"what is done is in {folder}"] if self.done else []
+            lines = "\n  ".join([head, *map(str, self.problems), *done])
             raise UnfinishedError(lines)
 
 

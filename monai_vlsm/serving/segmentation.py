@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.counts import counted
 from monai_vlsm.drawing import Ends, patient_ends
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
@@ -43,7 +44,7 @@ class View:
     ends: Ends | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """Masks of K prompts for one image, at the size and with the axes of its file.
 
@@ -68,6 +69,13 @@ class Segmentation:
     view: View
     threshold: float
     meta: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """Name, size, and for each prompt its pixels: arrays are not for reading."""
+        unit = "voxel" if self.masks.ndim == 4 else "pixel"
+        pairs = zip(self.prompts, self.pixels, strict=True)
+        found = ", ".join(f"{prompt!r}: {counted(count, unit)}" for prompt, count in pairs)
+        return f"Segmentation({self.name!r}, {' x '.join(map(str, self.masks.shape[1:]))}, {found})"
 
     @property
     def pixels(self) -> list[int]:

@@ -21,6 +21,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable, Transform
 
+from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import prompt_tag
 from monai_vlsm.transforms.naming import record_name
@@ -104,7 +105,7 @@ def put_choice(data: dict[Hashable, Any], key: Hashable, chosen: Choice | list[C
         return
     each = stated if isinstance(stated, list | tuple) else [stated] * len(choices)
     if len(each) != len(choices):
-        raise ValueError(f"record {name!r}: {len(choices)} prompts, but tags of {len(each)}")
+        raise ValueError(f"record {name!r}: {counted(len(choices), 'prompt')}, but tags of {len(each)}")
     try:
         tags = [prompt_tag(*choice, dataset, own) for choice, own in zip(choices, each, strict=True)]
     except ValueError as error:

@@ -116,9 +116,38 @@ def test_install_refuses(tmp_path: Path, bundle: Path, adapter: Path) -> None:
         install_app(tmp_path / "app", [bundle], [bundle / "LICENSE"])
     with pytest.raises(ModelNotFoundError, match="no such file"):
         install_app(tmp_path / "app", [bundle], [tmp_path / "nothing.pt"])
-    with pytest.raises(AppFolderError, match="there is a model 'second'"):
+    with pytest.raises(AppFolderError, match="two models would be called 'second'"):
         install_app(tmp_path / "app", [bundle], [adapter, adapter])
     assert not (tmp_path / "app").exists()
+
+
+def test_two_files_of_one_name(app: Path, bundle: Path, adapter: Path, tmp_path: Path) -> None:
+    for name in ("one", "t=2"):
+        (tmp_path / name).mkdir()
+        shutil.copy(adapter, tmp_path / name / "model.pt")
+    files = [f"{name}={tmp_path / folder / 'model.pt'}" for name, folder in (("polyp", "one"), ("ulcer", "t=2"))]
+    words = ["label", "--output", str(app), "--bundle", f"other={bundle}"]
+    assert main([*words, "--adapters", files[0], "--adapters", files[1]]) == 0
+    assert [model.name for model in served_models(app)] == ["other", "vlsm_dense", "polyp", "second", "ulcer"]
+    install_app(app, adapters=[tmp_path / "t=2" / "model.pt"])  # a path with = in it
+    assert (app / "adapters" / "model.pt").is_file()
+
+
+def test_an_app_is_updated(app: Path, bundle: Path, adapter: Path, tmp_path: Path) -> None:
+    (app / "prompts.json").write_text('{"x": "y"}')
+    new = shutil.copytree(bundle, tmp_path / "vlsm_dense")
+    (new / "models" / "model.pt").write_bytes((bundle / "models" / "model.pt").read_bytes())
+    (new / "docs").mkdir(exist_ok=True)
+    (new / "docs" / "new.md").touch()
+    with pytest.raises(AppFolderError, match=r"there is a model 'vlsm_dense' .*--overwrite"):
+        install_app(app, [new])
+    assert not (app / "model" / "vlsm_dense" / "docs" / "new.md").exists()
+    words = ["label", "--output", str(app), "--bundle", str(new), "--adapters", f"second={adapter}", "--overwrite"]
+    assert main(words) == 0
+    assert (app / "model" / "vlsm_dense" / "docs" / "new.md").exists()
+    assert [model.name for model in served_models(app)] == ["vlsm_dense", "second"]
+    assert read_targets(app) == [Target("x", "y")]
+    assert sorted(path.name for path in (app / "model").iterdir()) == ["vlsm_dense"]
 
 
 def test_command(tmp_path: Path, bundle: Path, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:

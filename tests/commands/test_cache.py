@@ -32,7 +32,7 @@ def test_info_and_clear(named: bool, cache: Path, capsys: pytest.CaptureFixture[
     words = [str(cache)] if named else []
     assert main(["cache", "info", *words]) == 0
     printed = capsys.readouterr().out
-    for text in ("2.24 MB", "1 image ", "clipseg-mini float16 cpu", "1 leftovers", "3 B  1 files", str(cache)):
+    for text in ("2.24 MB", "1 image ", "clipseg-mini float16 cpu", "1 leftover of", "3 B  1 file\n", str(cache)):
         assert text in printed
     assert main(["cache", "clear", *words]) == 0
     assert "2.24 MB freed" in capsys.readouterr().out

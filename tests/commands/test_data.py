@@ -70,7 +70,7 @@ def test_prepare_then_check(run: Run, tmp_path: Path, capsys: pytest.CaptureFixt
     assert run("prepare", "busi", *words, "--json", tmp_path / "report.json") == 0
     text = capsys.readouterr().out
     assert "9 files written, 0 already there" in text
-    assert text.endswith("result: complete\n")
+    assert "\nresult: complete, in " in text
     assert json.loads((tmp_path / "report.json").read_text())["written"] == 9
     assert run("check", tmp_path / "out", "--dataset", "busi", "--json", tmp_path / "found.json") == 0
     assert "result: sound" in capsys.readouterr().out
@@ -96,7 +96,7 @@ def test_an_incomplete_preparation(run: Run, tmp_path: Path, capsys: pytest.Capt
         "val          1  1 of 1  1 of 1        0",
         "test         1  0 of 1  1 of 1        1",
     ]
-    assert text.endswith("result: not complete\n")
+    assert "\nresult: not complete, in " in text
 
 
 @pytest.mark.parametrize(("fault", "status"), [("copy", 1), ("missing", 2), ("folder", 2)])

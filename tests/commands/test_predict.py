@@ -33,7 +33,6 @@ def test_folder(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert predict(images, *words, "--output", out) == 0
     captured = capsys.readouterr()
     assert "3 images: masks in" in captured.out
-    assert "segmenting: 100%" in captured.err
     rows = list(csv.DictReader((out / "areas.csv").open(encoding="utf-8")))
     assert [row["name"] for row in rows] == ["square", "square", "volume", "volume", "wide", "wide"]
     assert [bool(row["volume_mm3"]) for row in rows] == [False, False, True, True, False, False]
@@ -43,6 +42,23 @@ def test_folder(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "wide_white_matter.png",
         "wide_labels.png",
     }
+
+
+@pytest.mark.parametrize(("wanted", "drawn"), [("none", []), ("2", ["square.png", "wide.png"]), ("0", [])])
+def test_overlays(
+    model: str, tmp_path: Path, wanted: str, drawn: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, out = write_images(tmp_path / "images"), tmp_path / "out"
+    assert predict(images, "--prompt", "brain", "--adapters", model, "--output", out, "--overlays", wanted) == 0
+    assert sorted(path.name for path in out.glob("overlays/*")) == drawn
+    assert ("overlays in" in capsys.readouterr().out) is bool(drawn)
+
+
+@pytest.mark.parametrize("wanted", ["some", "-1", "1.5", "None"])
+def test_other_overlays(model: str, wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        predict("x.png", "--prompt", "brain", "--adapters", model, f"--overlays={wanted}")
+    assert f"must be all, none or a number, got '{wanted}'" in capsys.readouterr().err
 
 
 def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.export.conftest import Build
 
 BAD = [
     ("unet", {"form": "tokens"}, "a U-Net knows its targets only"),
-    ("dense", {"prompts": ["a", "b"], "names": ["a"]}, "1 names for 2 prompts"),
+    ("dense", {"prompts": ["a", "b"], "names": ["a"]}, "1 name for 2 prompts"),
     ("dense", {"prompts": ["a", "b", "a"]}, "twice came: 'a'"),
     ("dense", {"prompts": [""]}, "a prompt or a name is empty"),
     ("dense", {"prompts": ["a", " \t"], "form": "tokens"}, "a prompt or a name is empty"),

@@ -127,7 +127,7 @@ def test_an_evaluation_notes_what_is_kept(tmp_path: Path) -> None:
     with pytest.raises(Terminated) as info:
         engine.run([0, 1, 2])
     assert goodbye(info.value) == (
-        f"Interrupted. 2 of 3 batches are done; kept in {tmp_path}: overlays/0.png, overlays/1.png."
+        f"Interrupted. 2 of 3 batches done; kept in {tmp_path}: overlays/0.png, overlays/1.png."
     )
 
 

@@ -18,6 +18,7 @@ from monai_vlsm.adapters import tensors_digest
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, load_trained, read, tensors_of
 from monai_vlsm.commands import main
 from monai_vlsm.hub import FileExistsHereError, HubError, pull, push
+from monai_vlsm.hub.licences import check_licence
 from monai_vlsm.networks import CLIPSegNet
 from tests.hub.conftest import make_network
 from tests.hub.standin import READ_ONLY, TOKEN, Hub
@@ -107,6 +108,11 @@ def test_pull_with_a_token_that_has_expired(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {"model.pt": b"x"})
     with pytest.raises(HubError, match=r"does not know who you are.*settings/tokens.*Invalid credentials"):
         pull(REPO, tmp_path / "out", token="hf_old", endpoint=hub.url)
+
+
+@pytest.mark.parametrize("name", ["Apache-2.0", "apache-2.0", " MIT "])
+def test_licences_in_any_case(name: str) -> None:
+    assert check_licence(name) == name.strip().lower()
 
 
 def test_push_of_a_wrong_licence(hub: Hub, mini_file: Path) -> None:
@@ -250,14 +256,15 @@ def test_commands(
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert main(["push", str(mini_file), REPO, "--preview", str(tmp_path / "look")]) == 0
-    assert capsys.readouterr().out.split() == [str(tmp_path / "look" / name) for name in ("model.pt", "README.md")]
+    look = f"nothing was sent; what would be is in {tmp_path / 'look'}: model.pt, README.md\n"
+    assert capsys.readouterr().out == look
     assert hub.requests == []
     assert main(["push", str(mini_file), REPO, "--private"]) == 0
     assert capsys.readouterr().out == f"{hub.url}/{REPO}\n"
     assert main(["pull", REPO, "--revision", "main", "--output", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     fingerprint = torch.load(mini_file, weights_only=True)[SETTINGS_KEY]["base"]
-    assert lines == [str(tmp_path / "out" / "model.pt"), f"needs the base clipseg-mini, fingerprint {fingerprint}"]
+    assert lines == [f"needs the base clipseg-mini, fingerprint {fingerprint}", str(tmp_path / "out" / "model.pt")]
     assert main(["pull", "anna/none", "--output", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("error: no repository anna/none")
 

@@ -51,7 +51,7 @@ def test_without_probes_it_says_how_to_get_some(tmp_path: Path) -> None:
 
 def test_everything(tmp_path: Path) -> None:
     page, text, data = written(tmp_path / "out", full_run(tmp_path / "mine"))
-    assert "Network CLIPSegNet, backbone clipseg-mini, DenseAdaptation. Data /data/polyps, split test" in text
+    assert "Network CLIPSegNet, backbone clipseg-mini, DenseAdaptation. Data polyps, split test" in text
     assert "evaluated 2026-11-23 13:40 UTC" in text.replace("Evaluated", "evaluated")
     assert "31 images, 31 masks." in text
     assert text.index("Scores: class prompts") < text.index("Scores: mask-derived prompts")

@@ -73,7 +73,8 @@ def test_bad_files_are_named_and_the_others_done(model: Path, tmp_path: Path) ->
         infer(model, images, tmp_path / "out")
     error = cause(raised.value)
     assert isinstance(error, UnfinishedError)
-    head, *lines = str(error).splitlines()
+    head, *lines, where = str(error).splitlines()
+    assert where.strip().startswith("what is done is in ")
     assert head == "3 images done, 3 not:"
     assert [Path(line.strip().partition(": ")[0]).name for line in lines] == ["cut.png", "nothing.nii", "singular.nii"]
     assert names(tmp_path / "out" / "existence.csv") == ["square", "volume", "wide"]
@@ -119,7 +120,7 @@ class _Evaluator:
             self.seen += batch["x"].flatten().tolist()
 
 
-@pytest.mark.parametrize(("most", "line"), [(0, "No image was done."), (2, "2 of 6 images are done, masks and ")])
+@pytest.mark.parametrize(("most", "line"), [(0, "No image was done."), (2, "2 of 6 images done, masks and ")])
 def test_an_interruption_says_what_is_kept(most: int, line: str, tmp_path: Path) -> None:
     loader = PredictionLoader(_Numbers([]), tmp_path)
     with pytest.raises(KeyboardInterrupt) as raised:
@@ -143,7 +144,8 @@ def test_batches_without_what_is_bad(batch_size: int, num_workers: int, bad: lis
     with pytest.raises(UnfinishedError) as raised:
         loader.run(evaluator)  # type: ignore[arg-type]
     assert evaluator.seen == [index for index in range(6) if index not in bad]
-    lines = str(raised.value).splitlines()
+    *lines, where = str(raised.value).splitlines()
+    assert where.strip() == f"what is done is in {tmp_path}"
     assert lines[0] == f"{6 - len(bad)} images done, {len(bad)} not:"
     assert [line.strip() for line in lines[1:]] == [
         f"{index}.png: expected an image that can be segmented, found {index} is bad" for index in bad

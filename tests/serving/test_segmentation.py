@@ -128,3 +128,13 @@ def test_with_many_prompts_nothing_is_filled() -> None:
     middle = [np.asarray(picture)[250, 512 + 18 + 10 + 130].tolist() for picture in (few, many)]
     assert middle[0] != [128] * 3
     assert middle[1] == [128] * 3
+
+
+def test_repr_is_short() -> None:
+    masks = np.zeros((2, 20, 30), np.uint8)
+    masks[0, 0, 0] = 1
+    assert repr(segmentation(masks, ["brain", "left lung"])) == (
+        "Segmentation('scan', 20 x 30, 'brain': 1 pixel, 'left lung': 0 pixels)"
+    )
+    volume = segmentation(np.ones((1, 4, 5, 6), np.uint8), ["brain"])
+    assert repr(volume) == "Segmentation('scan', 4 x 5 x 6, 'brain': 120 voxels)"

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.counts import counted
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.serving import AdapterBank
 
@@ -60,4 +61,5 @@ class Banks:
     def _sizes(bank: AdapterBank) -> str:
         memory = bank.memory()
         adapters = sum(memory["adapters"].values())
-        return f"{memory['base'] / 1e6:.1f} MB base, {len(memory['adapters'])} models of {adapters / 1e6:.1f} MB in all"
+        models = counted(len(memory["adapters"]), "model")
+        return f"{memory['base'] / 1e6:.1f} MB base, {models} of {adapters / 1e6:.1f} MB in all"

@@ -18,15 +18,24 @@ TEMPLATE = Path(__file__).with_name("template")
 NEEDED = ("configs/inference.json", "configs/train.json", "configs/metadata.json", "models/model.pt")
 
 
-def install_app(output: str | Path, bundles: Sequence[str | Path] = (), adapters: Sequence[str | Path] = ()) -> Path:
+def install_app(
+    output: str | Path,
+    bundles: Sequence[str | Path] = (),
+    adapters: Sequence[str | Path] = (),
+    overwrite: bool = False,
+) -> Path:
     """Copy the app into a folder, with bundles and adapters to serve.
 
-    A folder that holds the app already keeps its ``prompts.json`` and gets the bundles and adapters in addition.
+    A folder that holds the app already keeps its ``prompts.json`` and its other models, and gets the bundles and
+    adapters in addition.
 
     Args:
         output: the folder, made if needed.
-        bundles: trained bundles, each with ``models/model.pt``.
-        adapters: further trained files on the base of one of the bundles; the file name becomes the model name.
+        bundles: trained bundles, each with ``models/model.pt``. The name of the folder becomes that of the model;
+            ``NAME=PATH`` gives another.
+        adapters: further trained files on the base of one of the bundles. The name of the file becomes that of the
+            model; ``NAME=PATH`` gives another, for files that are all called model.pt.
+        overwrite: put them in the place of models of the same name that the app has.
 
     Returns:
         the folder.
@@ -34,26 +43,49 @@ def install_app(output: str | Path, bundles: Sequence[str | Path] = (), adapters
     Raises:
         AppFolderError: a folder with other things in it, a bundle without trained model, a name that is there already.
         ModelMismatchError: an adapter file that is none.
-        ModelNotFoundError: an adapter file that is not there.
+        ModelNotFoundError: no such adapter file.
     """
     app = Path(output)
     if app.exists() and (not app.is_dir() or (any(app.iterdir()) and not (app / "prompts.json").is_file())):
         raise AppFolderError(f"{app} is in use by something else; give a new or empty folder")
-    copies = [_bundle_copy(Path(bundle).resolve(), app) for bundle in bundles]
-    copies += [_adapter_copy(Path(file), app) for file in adapters]
-    _require_new([target for _, target in copies])
+    copies = [_bundle_copy(*_named(bundle), app) for bundle in bundles]
+    copies += [_adapter_copy(*_named(file), app) for file in adapters]
+    _require_different([_name(target) for _, target in copies])
+    if not overwrite:
+        _require_new([target for _, target in copies])
     for folder in ("model", "adapters"):
         (app / folder).mkdir(parents=True, exist_ok=True)
     for path in TEMPLATE.iterdir():
         if path.is_file() and not (app / path.name).exists():
             shutil.copy(path, app / path.name)
     for source, target in copies:
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "evaluation", "__pycache__", "label"))
-        else:
-            shutil.copy(source, target)
+        _put(source, target)
     _write_targets(app, [target / "models" / "model.pt" if target.is_dir() else target for _, target in copies])
     return app
+
+
+def _put(source: Path, target: Path) -> None:
+    """Copy a bundle or file whole, then put it in the place of whatever has its name."""
+    copy = target.with_name(f".{target.name}.new")
+    shutil.rmtree(copy, ignore_errors=True)  # of a copy that was cut short
+    if source.is_dir():
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("eval", "evaluation", "__pycache__", "label"))
+    else:
+        shutil.copy(source, copy)
+    for place in _places(target):
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+    copy.rename(target)
+
+
+def _named(given: str | Path) -> tuple[str, Path]:
+    """Name and path of ``NAME=PATH``; an empty name where only a path is given, or one that has a ``=`` in it."""
+    name, equals, path = str(given).partition("=")
+    if not equals or Path(given).exists() or not NAME.fullmatch(name):
+        return "", Path(given)
+    return name, Path(path)
 
 
 def start_command(app: Path, studies: str = "/path/to/images") -> str:
@@ -73,25 +105,43 @@ def _write_targets(app: Path, files: Sequence[Path]) -> None:
     read_targets(app)
 
 
-def _bundle_copy(bundle: Path, app: Path) -> tuple[Path, Path]:
-    missing = [name for name in NEEDED if not (bundle / name).is_file()]
+def _bundle_copy(name: str, bundle: Path, app: Path) -> tuple[Path, Path]:
+    bundle = bundle.resolve()
+    missing = [part for part in NEEDED if not (bundle / part).is_file()]
     if missing:
         raise AppFolderError(f"{bundle} is no trained bundle, it lacks {', '.join(missing)}; train it first")
-    return bundle, app / "model" / bundle.name
+    return bundle, app / "model" / (name or bundle.name)
 
 
-def _adapter_copy(file: Path, app: Path) -> tuple[Path, Path]:
-    if file.suffix != ".pt" or not NAME.fullmatch(file.stem):
-        raise AppFolderError(f"{file} must be named NAME.pt with a name of letters, digits and . - _; rename the file")
+def _adapter_copy(name: str, file: Path, app: Path) -> tuple[Path, Path]:
+    if not name and (file.suffix != ".pt" or not NAME.fullmatch(file.stem)):
+        raise AppFolderError(
+            f"{file} must be named NAME.pt with a name of letters, digits and . - _; give a name: NAME={file}"
+        )
     read_settings(file)
-    return file, app / "adapters" / file.name
+    return file, app / "adapters" / f"{name or file.stem}.pt"
+
+
+def _name(target: Path) -> str:
+    return target.stem if target.parent.name == "adapters" else target.name
+
+
+def _places(target: Path) -> tuple[Path, Path]:
+    """Where a model of the name of ``target`` may be in its app."""
+    app, name = target.parents[1], _name(target)
+    return app / "model" / name, app / "adapters" / f"{name}.pt"
+
+
+def _require_different(names: Sequence[str]) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise AppFolderError(f"two models would be called {twice[0]!r}; give one another name: NAME=PATH")
 
 
 def _require_new(targets: Sequence[Path]) -> None:
-    names: list[str] = []
     for target in targets:
-        name = target.stem if target.suffix == ".pt" else target.name
-        places = (target.parents[1] / "model" / name, target.parents[1] / "adapters" / f"{name}.pt")
-        if name in names or any(place.exists() for place in places):
-            raise AppFolderError(f"there is a model {name!r} in {target.parents[1]} already; rename one of the two")
-        names.append(name)
+        if any(place.exists() for place in _places(target)):
+            raise AppFolderError(
+                f"there is a model {_name(target)!r} in {target.parents[1]} already; give the new one another name, "
+                "NAME=PATH, or take --overwrite to put it in the place of the old one"
+            )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.tables import text_table
 
 __all__ = ["PrepareReport", "SplitReport", "report_json", "report_text"]
@@ -92,13 +93,13 @@ def report_text(report: PrepareReport) -> str:
     rows = [(s.split, "no list" if s.records is None else s.records, *_have(s)) for s in report.splits]
     missing = [name for split in report.splits for name in split.missing]
     parts = [
-        f"{report.folder}: {report.written} files written, {report.kept} already there",
+        f"{report.folder}: {counted(report.written, 'file')} written, {report.kept} already there",
         text_table(("split", "records", "images", "masks", "missing"), rows),
         _some("missing in the download", missing),
         _some("there with other content, left as they are", report.differing),
         _some("could not be made", [f"{file}: {reason}" for file, reason in report.faulty]),
         "\n".join(f"note: {note}" for note in report.notes),
-        "result: complete" if report.status == 0 else "result: not complete",
+        f"result: {'complete' if report.status == 0 else 'not complete'}, in {report.folder}",
     ]
     return "\n\n".join(part for part in parts if part)
 
