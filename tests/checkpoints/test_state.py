@@ -157,7 +157,7 @@ def test_other_adaptation(load: Any, network: CLIPSegNet, file: Path, backbone: 
         ),
         (
             lambda state, _: state.update({"base.decoder.film_mul.bias": torch.zeros(8)}),
-            r"holds 1 weights of the frozen base too, the first is base\.decoder\.film_mul\.bias",
+            r"holds 1 weight of the frozen base too, the first is base\.decoder\.film_mul\.bias",
         ),
     ],
 )
