@@ -25,6 +25,7 @@ __all__ = [
     "losses",
     "metrics",
     "networks",
+    "processes",
     "prompts",
     "samples",
     "serving",

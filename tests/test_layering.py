@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": {"errors"},
     "checkpoints": {"adapters", "errors"},
     "backbones": {"errors"},
+    "processes": set(),
     "prompts": {"errors", "io"},
     "data": {"errors", "io", "prompts"},
     "handlers": {"drawing", "errors", "evaluations", "inferers", "interrupts", "io", "names", "outputs", "prompts"},

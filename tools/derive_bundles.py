@@ -1,51 +1,132 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Write the configs of all bundles from those of ``vlsm_dense`` and what differs.
+"""Write the configs of all bundles from those of ``vlsm_dense`` and an overlay for each.
 
     python tools/derive_bundles.py            write them
     python tools/derive_bundles.py --check    only say which differ from what would be written; exit status 1 if any
 
 A bundle must travel alone, so each folder is complete; this keeps them from drifting apart. What differs stands in
-``tools/bundle_differences.json``: for each bundle ``names`` (text replaced in all configs), and for each config the
-keys to change (see `change`). ``tools/bundle_docs/NAME.md`` holds the sections in which its README differs.
+``tools/overlays/NAME/``, in config files that MONAI merges as it merges those of a command line (``"a#b": value``,
+``"+a": {...}``). An overlay of ``train.json`` works by itself too::
+
+    --config_file "['bundles/vlsm_dense/configs/train.json','tools/overlays/unet/train.json']"
+
+Of the result, settings that nothing reads any more are left out, and new ones are put behind the backbone. The
+folder also has ``README.md``, the sections in which the README differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = ROOT / "bundles"
 SOURCE = BUNDLES / "vlsm_dense"
-DOCS = Path(__file__).with_name("bundle_docs")
-DIFFERENCES = Path(__file__).with_name("bundle_differences.json")
+OVERLAYS = Path(__file__).with_name("overlays")
 SAME = ("LICENSE", "configs/logging.conf", "docs/data_license.txt")
+WIDTH = 120
+# read by MONAI, or by another config that is used together with this one
+KEPT = {"imports", "bundle_root", "train", "validate", "initialize", "run", "finalize", "dataset", "evaluator"}
+
+
+def derived_names() -> list[str]:
+    """The bundles that are derived."""
+    return sorted(path.name for path in OVERLAYS.iterdir())
+
+
+def merged(config: str, name: str) -> dict[str, Any]:
+    """A config of ``vlsm_dense`` with the overlay of another bundle, merged as MONAI merges files of a command line.
+
+    Args:
+        config: name of the file, such as ``"train.json"``.
+        name: of the bundle; one without an overlay of this config has that of ``vlsm_dense``.
+    """
+    parser = ConfigParser(ConfigParser.load_config_file(SOURCE / "configs" / config))
+    overlay = OVERLAYS / name / config
+    for key, value in ConfigParser.load_config_file(overlay).items() if overlay.is_file() else ():
+        first = re.split("#|::", key)[0].removeprefix("+")
+        # a path into a part that another file has, as in evaluate.json, stays one
+        merge_kv(parser if first in parser.get() else parser.get(), key, value)
+    values: dict[str, Any] = parser.get()
+    return values
 
 
 def derived_configs(name: str) -> dict[str, str]:
     """File name to text of all JSON configs of the bundle ``name``."""
-    difference = json.loads(DIFFERENCES.read_text(encoding="utf-8"))[name]
-    texts = {}
-    for path in sorted((SOURCE / "configs").glob("*.json")):
-        text = path.read_text(encoding="utf-8").replace("bundles/vlsm_dense", f"bundles/{name}")
-        for old, new in difference["names"].items():
-            text = text.replace(old, new)
-        values = change(json.loads(text), difference.get(path.stem, {}))
-        texts[path.name] = json.dumps(values, indent=4, ensure_ascii=False) + "\n"
-    return texts
+    configs = {path.name: merged(path.name, name) for path in sorted((SOURCE / "configs").glob("*.json"))}
+    train, evaluate = configs["train.json"], configs["evaluate.json"]
+    for config in (train, configs["inference.json"]):
+        drop_unread(config, [config])
+    drop_unread(evaluate, [train, evaluate])
+    return {file: config_text(settings_first(values, merged(file, ""))) for file, values in configs.items()}
+
+
+def drop_unread(config: dict[str, Any], together: Sequence[dict[str, Any]]) -> None:
+    """Leave out the entries at the top of a config to which nothing refers in the configs that are used together."""
+    while unread := [name for name in config if name not in KEPT and not _is_read(name, together)]:
+        for name in unread:
+            del config[name]
+
+
+def _is_read(name: str, configs: Sequence[dict[str, Any]]) -> bool:
+    patterns = (text for config in configs for text in _texts(config))
+    return "#" in name or any(re.search(rf"[@%]{name}\b", text) for text in patterns)
+
+
+def _texts(config: Any) -> Iterator[str]:
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, dict | list):
+        for one in config.values() if isinstance(config, dict) else config:
+            yield from _texts(one)
+
+
+def settings_first(config: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose entries that the ``source`` does not have stand behind the backbone."""
+    added = {name: value for name, value in config.items() if name not in source and "#" not in name}
+    ordered: dict[str, Any] = {}
+    for name, value in config.items():
+        ordered[name] = value
+        ordered |= added if name == "backbone" else {}
+    return ordered
+
+
+def config_text(config: Any) -> str:
+    """A config as JSON, in which whatever fits stands on one line."""
+    return f"{_text(config, 0, 0)}\n"
+
+
+def _text(value: Any, depth: int, before: int) -> str:
+    """A value as JSON; ``before`` characters stand in front of it on its line, and perhaps a comma behind it."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or not value or (depth and before + len(line) < WIDTH):
+        return line
+    space = " " * 4 * (depth + 1)
+    if isinstance(value, dict):
+        keys = [f"{space}{json.dumps(key)}: " for key in value]
+        rows = [key + _text(one, depth + 1, len(key)) for key, one in zip(keys, value.values(), strict=True)]
+    else:
+        rows = [space + _text(one, depth + 1, len(space)) for one in value]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{start}\n" + ",\n".join(rows) + f"\n{space[4:]}{end}"
 
 
 def derived_readme(name: str) -> str:
-    """The README of ``vlsm_dense`` with the sections that ``tools/bundle_docs`` holds for the bundle ``name``."""
+    """The README of ``vlsm_dense`` with the sections that the overlay of the bundle ``name`` holds."""
     text = (SOURCE / "docs" / "README.md").read_text(encoding="utf-8").replace("bundles/vlsm_dense", f"bundles/{name}")
-    own = sections((DOCS / f"{name}.md").read_text(encoding="utf-8"))
+    own = sections((OVERLAYS / name / "README.md").read_text(encoding="utf-8"))
     unknown = set(own) - set(sections(text))
     if unknown:
-        raise KeyError(f"{name}.md has sections that the README of vlsm_dense does not have: {sorted(unknown)}")
+        raise KeyError(f"{name}/README.md has sections that that of vlsm_dense does not have: {sorted(unknown)}")
     return "\n".join(own.get(heading, body) for heading, body in sections(text).items())
 
 
@@ -61,66 +142,31 @@ def sections(text: str) -> dict[str, str]:
     return {heading: body.rstrip("\n") + "\n" for heading, body in found.items()}
 
 
-def derived_files(name: str) -> dict[str, bytes]:
-    """All files of the bundle ``name``, by their path in its folder."""
-    texts = {f"configs/{file}": text for file, text in derived_configs(name).items()}
-    texts["docs/README.md"] = derived_readme(name)
-    copies = {file: (SOURCE / file).read_bytes() for file in SAME}
-    return {**copies, **{file: text.encode() for file, text in texts.items()}}
-
-
-def change(values: dict[str, Any], differences: dict[str, Any]) -> dict[str, Any]:
-    """Change keys of a config.
-
-    Args:
-        values: the config.
-        differences: key to new value; null removes the key, a dict changes the keys inside, ``{"=": value}`` replaces
-            whatever was there, and ``"old -> new"`` puts another key in the place of an old one.
-    """
-    changed: dict[str, Any] = {}
-    places = {key.partition(" -> ")[0]: key for key in differences}
-    for key, value in values.items():
-        place = places.pop(key, None)
-        if place is None:
-            changed[key] = value
-        elif differences[place] is not None:
-            changed[place.rpartition(" -> ")[2]] = _new_value(value, differences[place])
-    if places:
-        raise KeyError(f"keys that vlsm_dense does not have: {sorted(places)}; put them in the place of another")
-    return changed
-
-
-def _new_value(old: Any, difference: Any) -> Any:
-    if isinstance(difference, dict) and set(difference) == {"="}:
-        return difference["="]
-    if isinstance(difference, dict) and isinstance(old, dict):
-        return change(old, difference)
-    return difference
-
-
-def derived_names() -> list[str]:
-    """The bundles that are derived."""
-    return list(json.loads(DIFFERENCES.read_text(encoding="utf-8")))
+def derived_files() -> dict[Path, bytes]:
+    """All files of all bundles that are derived, and the configs of ``vlsm_dense`` in the form that all have."""
+    found: dict[Path, bytes] = {}
+    for path in sorted((SOURCE / "configs").glob("*.json")):
+        found[path] = config_text(ConfigParser.load_config_file(path)).encode()
+    for name in derived_names():
+        folder = BUNDLES / name
+        texts = {f"configs/{file}": text for file, text in derived_configs(name).items()}
+        texts["docs/README.md"] = derived_readme(name)
+        found |= {folder / file: text.encode() for file, text in texts.items()}
+        found |= {folder / file: (SOURCE / file).read_bytes() for file in SAME}
+    return found
 
 
 def differing() -> list[str]:
     """Paths of files that are not what would be written."""
-    wrong = []
-    for name in derived_names():
-        for file, content in derived_files(name).items():
-            path = BUNDLES / name / file
-            if not path.is_file() or path.read_bytes() != content:
-                wrong.append(str(path.relative_to(ROOT)))
-    return wrong
+    files = derived_files().items()
+    return [str(path.relative_to(ROOT)) for path, text in files if not path.is_file() or path.read_bytes() != text]
 
 
 def write() -> None:
-    """Write all derived bundles."""
-    for name in derived_names():
-        for file, content in derived_files(name).items():
-            path = BUNDLES / name / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+    """Write all that is derived."""
+    for path, content in derived_files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def main() -> int:

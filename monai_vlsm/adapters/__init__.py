@@ -13,6 +13,7 @@ from monai_vlsm.adapters.kinds import (
     ModuleImportError,
     build_adaptation,
     import_modules,
+    trained_adaptation,
 )
 from monai_vlsm.adapters.parameters import (
     NothingTrainsError,
@@ -46,4 +47,5 @@ __all__ = [
     "import_modules",
     "tensors_digest",
     "trainable_parameters",
+    "trained_adaptation",
 ]

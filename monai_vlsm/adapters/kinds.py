@@ -13,7 +13,13 @@ from typing import Any
 from monai_vlsm.adapters.adaptation import KINDS, Adaptation
 from monai_vlsm.errors import UserError
 
-__all__ = ["AdaptationNotImportedError", "ModuleImportError", "build_adaptation", "import_modules"]
+__all__ = [
+    "AdaptationNotImportedError",
+    "ModuleImportError",
+    "build_adaptation",
+    "import_modules",
+    "trained_adaptation",
+]
 
 
 class AdaptationNotImportedError(UserError, ImportError):
@@ -59,6 +65,25 @@ def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
         return KINDS[kind](**arguments)
     except TypeError as error:
         raise ValueError(f"{kind} has other settings than {settings}: {error}") from error
+
+
+def trained_adaptation(
+    saved: Mapping[str, Any], otherwise: Adaptation | None = None, zero_shot: bool = False
+) -> Adaptation | None:
+    """The adaptation of a bundle that evaluates or predicts.
+
+    Args:
+        saved: what ``model.pt`` says about its network; empty without one.
+        otherwise: the adaptation without a ``model.pt``, or where it names none.
+        zero_shot: True for the network as it is, without any.
+
+    Raises:
+        AdaptationNotImportedError: as from `build_adaptation`.
+        ValueError: as from `build_adaptation`.
+    """
+    if zero_shot:
+        return None
+    return build_adaptation(saved["adaptation"]) if "adaptation" in saved else otherwise
 
 
 def _not_imported(module: str, name: str) -> str:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What need not be computed twice: results of frozen encoders."""
 
-from monai_vlsm.caches.datasets import cached_dataset
+from monai_vlsm.caches.datasets import Caching, cached_dataset
 from monai_vlsm.caches.features import FeatureDataset
 from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, picture_files
@@ -25,6 +25,7 @@ __all__ = [
     "CacheRoomError",
     "CacheSettingError",
     "CacheTransformError",
+    "Caching",
     "DistinctPrompts",
     "FeatureDataset",
     "FeatureStore",

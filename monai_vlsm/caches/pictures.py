@@ -84,7 +84,7 @@ class PictureDataset(Dataset):
         keys: Sequence[str] = ("image", "label"),
         num_workers: int = 1,
     ) -> None:
-        super().__init__(data, transform)
+        super().__init__(data, flat(transform))
         if cache not in MODES:
             raise ValueError(f"unknown cache {cache!r}, known: {', '.join(MODES)}")
         if not 0 <= cache_rate <= 1:
@@ -166,6 +166,13 @@ class PackPictures(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Packed]:
         """Pack each tensor of ``data``."""
         return {key: pack(value) for key, value in data.items() if isinstance(value, Tensor)}
+
+
+def flat(transform: Sequence[Callable[..., Any]] | Callable[..., Any]) -> Callable[..., Any]:
+    """Transforms in one ``Compose`` without another inside; a single callable as it is."""
+    if isinstance(transform, Sequence):
+        return Compose(transform).flatten()
+    return transform.flatten() if isinstance(transform, Compose) else transform
 
 
 def cached_transforms(transform: Compose) -> int:

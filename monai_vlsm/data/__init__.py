@@ -12,7 +12,7 @@ from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
-from monai_vlsm.data.probes import Probe, probe_records
+from monai_vlsm.data.probes import Probe, probe_records, questions
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
 
@@ -42,6 +42,7 @@ __all__ = [
     "load_images",
     "mask_channel",
     "probe_records",
+    "questions",
     "require_sound",
     "with_absent_prompts",
 ]

@@ -27,16 +27,13 @@ def records_by_image(records: Records) -> list[list[int]]:
     return list(found.values())
 
 
-def image_batches(records: Records, enabled: bool = True, at_most: int = 16) -> list[list[int]] | None:
+def image_batches(records: Records, at_most: int = 16) -> list[list[int]]:
     """Batches of one image each, for ``DataLoader(batch_sampler=...)``: images of any size can be batched so.
 
     Args:
         records: see `records_by_image`.
-        enabled: False gives None, which leaves the batches to the loader.
         at_most: how many records of an image a batch holds.
     """
-    if not enabled:
-        return None
     groups = records_by_image(records)
     return [group[start : start + at_most] for group in groups for start in range(0, len(group), at_most)]
 

@@ -15,6 +15,8 @@ from monai.data import DataLoader
 from monai.data.utils import set_rnd, worker_init_fn
 from torch.utils.data import Dataset, get_worker_info
 
+from monai_vlsm.data.by_image import ImageSampler, image_batches
+
 __all__ = ["SeededLoader", "default_workers"]
 
 
@@ -34,10 +36,15 @@ class SeededLoader(DataLoader):
     Args:
         dataset: with ``len`` and items by number.
         num_workers: processes; 0 loads in this one.
+        by_image: True lets the records of an image (``dataset.data``) come one after the other, so that it is encoded
+            once for all of them: with ``shuffle`` the images in random order (`ImageSampler`), else a batch for each
+            image (`image_batches`).
         kwargs: of ``monai.data.DataLoader``.
     """
 
-    def __init__(self, dataset: Any, num_workers: int = 0, **kwargs: Any) -> None:
+    def __init__(self, dataset: Any, num_workers: int = 0, by_image: bool = False, **kwargs: Any) -> None:
+        if by_image:
+            kwargs = _by_image(dataset.data, **kwargs)
         self._seed = torch.zeros(1, dtype=torch.int64)
         if num_workers > 0:
             dataset = _SeededDataset(dataset, self._seed.share_memory_())
@@ -80,6 +87,13 @@ class _SeededDataset(Dataset[Any]):
             random.seed(own)
             set_rnd(self.dataset, own)
         return self.dataset[index]
+
+
+def _by_image(records: Any, shuffle: bool = False, batch_size: int = 1, **kwargs: Any) -> dict[str, Any]:
+    """Arguments of a loader whose batches have the records of an image next to each other."""
+    if shuffle:
+        return {"sampler": ImageSampler(records), "batch_size": batch_size, **kwargs}
+    return {"batch_sampler": image_batches(records), **kwargs}
 
 
 def _start_worker(number: int) -> None:

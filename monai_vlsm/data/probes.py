@@ -15,7 +15,7 @@ from monai_vlsm.data.absent import ClassPromptError, Part, Structure, absent_str
 from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.prompts import CLASS
 
-__all__ = ["Probe", "probe_records"]
+__all__ = ["Probe", "probe_records", "questions"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +93,11 @@ def probe_records(
     datasets = {record["image"]: str(record.get("dataset", "")) for record in records}
     found = [(image, parts, _probes(image, parts, absent[image], empty, kinds)) for image, parts in images.items()]
     return [_record(image, datasets[image], parts, probes) for image, parts, probes in found if probes]
+
+
+def questions(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`probe_records` as a data set takes them, without ``"probes"``, which cannot be batched."""
+    return [{key: value for key, value in record.items() if key != "probes"} for record in records]
 
 
 def _record(image: str, dataset: str, parts: Sequence[Part], probes: Sequence[Probe]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from monai_vlsm.handlers.engine_state import mean_loss, per_structure
 from monai_vlsm.handlers.epoch_seed import EpochSeed
 from monai_vlsm.handlers.existence import ExistenceWriter, ThresholdSetter
 from monai_vlsm.handlers.folder_lock import FolderInUseError, claim_folders, release_folders, require_free_folders
+from monai_vlsm.handlers.handler_list import HandlerList
 from monai_vlsm.handlers.interrupt import InterruptExit, InterruptNote
 from monai_vlsm.handlers.model_saver import ModelSaver
 from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
@@ -48,6 +49,7 @@ __all__ = [
     "EpochSeed",
     "ExistenceWriter",
     "FolderInUseError",
+    "HandlerList",
     "InterruptExit",
     "InterruptNote",
     "ModelSaver",

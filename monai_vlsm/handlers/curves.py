@@ -73,16 +73,16 @@ class CurvePlot:
     Args:
         path: the PNG to write.
         evaluator: the validating engine, None if there is none.
-        losses: names of its metrics to draw beside the training loss, for example ``["val_loss"]``.
-        scores: names of its metrics to draw below, for example ``["val_dice"]``.
+        losses: names of its metrics to draw beside the training loss; those that it does not have are left out.
+        scores: names of its metrics to draw below.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         evaluator: Workflow | None = None,
-        losses: Sequence[str] = (),
-        scores: Sequence[str] = (),
+        losses: Sequence[str] = ("val_loss",),
+        scores: Sequence[str] = ("val_dice", "val_iou"),
     ) -> None:
         self.path = Path(path)
         self.evaluator = evaluator

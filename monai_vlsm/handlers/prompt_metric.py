@@ -7,12 +7,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import IgniteMetricHandler
 
+from monai_vlsm.handlers.engine_state import per_structure
 from monai_vlsm.handlers.rows import gather_rows
 from monai_vlsm.handlers.scores import texts_of
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
@@ -31,11 +33,28 @@ class PromptMetric(IgniteMetricHandler):
     images without one, whose prompt says "No tumor", do not count. With one tag for all it is MONAI's own mean. The
     details in ``engine.state.metric_details`` are of all masks.
 
-    Attach to an evaluator with decollation, whose metric scores each mask by itself (`per_structure`).
+    Attach to an evaluator with decollation.
+
+    Args:
+        metric_fn: a metric of MONAI that scores each mask by itself; it compares ``pred`` and ``label``.
+        loss_fn: a loss instead; it compares ``logits`` and ``logits_target``
+            (`monai_vlsm.transforms.PromptPostprocessing`).
+        output_transform: what to compare instead; each mask must be an item of its own (`per_structure`).
+        kwargs: of ``IgniteMetricHandler``.
     """
 
     _tags: list[str]
     _told = False
+
+    def __init__(
+        self,
+        metric_fn: Any = None,
+        loss_fn: Any = None,
+        output_transform: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        compared = per_structure(["pred", "label"] if loss_fn is None else ["logits", "logits_target"])
+        super().__init__(metric_fn, loss_fn, output_transform or compared, **kwargs)
 
     def attach(self, engine: Engine, name: str) -> None:  # type: ignore[override]
         """Follow ``engine``; its metric ``name`` is this one."""

@@ -24,6 +24,7 @@ __all__ = ["ScoreWriter", "image_rows", "prompts_of", "score_summary", "texts_of
 
 Row = dict[str, Any]
 GROUPS = ("dataset", "style", "prompt", "structure")
+METRICS = ("val_dice", "val_iou", "val_hd95")
 
 
 def prompts_of(item: Mapping[str, Any], count: int) -> list[str]:
@@ -131,7 +132,7 @@ class ScoreWriter(RowWriter):
 
     Args:
         output_dir: folder of the two files, or the files of an evaluation.
-        metrics: names of per-mask metrics of the evaluator, for example ``["val_dice", "val_iou", "val_hd95"]``.
+        metrics: names of per-mask metrics of the evaluator.
 
     Raises:
         KeyError: when the evaluator has no details for one of ``metrics``.
@@ -139,7 +140,7 @@ class ScoreWriter(RowWriter):
         ValueError: when the details of a metric do not number one per mask.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles, metrics: Sequence[str]) -> None:
+    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles, metrics: Sequence[str] = METRICS) -> None:
         self.files = EvaluationFiles.of(output_dir)
         self.metrics = list(metrics)
 

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The transforms around a network in inference: those of ``configs/inference.json``, for a network that is at hand.
+"""The transforms in front of a network in inference: those of ``configs/inference.json``, for a network at hand.
 
 A bundle names each step in its JSON, where a user can see and change it. A test compares both, step by step. Two steps
 of a bundle are for requests of MONAI Label only, and are not here.
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.transforms import Activationsd, Compose, Invertd, LoadImaged, NormalizeIntensityd
+from monai.transforms import Compose, LoadImaged, NormalizeIntensityd
 
 from monai_vlsm.data import PictureReader
 from monai_vlsm.networks import PromptedNet
-from monai_vlsm.transforms import ExistenceScored, OrientVolumed, ResizePictured, TokenizePromptd, ToRGBd
+from monai_vlsm.transforms import OrientVolumed, ResizePictured, TokenizePromptd, ToRGBd
 
-__all__ = ["DISPLAY_STEPS", "postprocessing", "preprocessing"]
+__all__ = ["DISPLAY_STEPS", "preprocessing"]
 
 DISPLAY_STEPS = 3
 """After so many steps of `preprocessing` the image is what a person would look at: RGB in 0..1, upright, full size."""
@@ -40,21 +40,5 @@ def preprocessing(network: PromptedNet, window: tuple[float, float] | None = Non
             ResizePictured("image", size=network.image_size),
             NormalizeIntensityd("image", subtrahend=mean, divisor=std, channel_wise=True),
             TokenizePromptd("prompt", tokenizer=network.backbone, default_prompt=network.default_prompt),
-        ]
-    )
-
-
-def postprocessing(before: Compose, existence_threshold: float) -> Compose:
-    """From logits at the size of the network to probabilities at that of the file, and existence scores.
-
-    Args:
-        before: what `preprocessing` returned; its resize and its turns are undone.
-        existence_threshold: masks with a lower score are emptied.
-    """
-    return Compose(
-        [
-            Activationsd("pred", sigmoid=True),
-            ExistenceScored("pred", threshold=existence_threshold),
-            Invertd("pred", transform=before, orig_keys="image", nearest_interp=False, to_tensor=True),
         ]
     )

@@ -15,9 +15,10 @@ from monai_vlsm.data import load_images
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import PromptedNet, load_network
-from monai_vlsm.serving.pipeline import DISPLAY_STEPS, postprocessing, preprocessing
+from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view
 from monai_vlsm.serving.spacing import file_spacing
+from monai_vlsm.transforms import PromptPostprocessing
 
 __all__ = ["DeviceNotFoundError", "Segmenter", "find_device"]
 
@@ -90,7 +91,7 @@ class Segmenter:
         self.threshold, self.amp = threshold, amp
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window)
-        self._after = postprocessing(self._before, self.existence_threshold)
+        self._after = PromptPostprocessing(self._before, self.existence_threshold)
         self._inferer = PromptInferer(cpu_autocast="auto" if amp else False)
 
     def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:

@@ -123,8 +123,14 @@ def switch() -> Kind:
 
 
 def table() -> Kind:
-    """A dict, or None."""
-    return _instance("a dict", dict, optional=True)
+    """A dict; None is an empty one."""
+
+    def take(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict | None):
+            raise ValueError
+        return value or {}
+
+    return Kind("a dict or None", take)
 
 
 def text(many: bool = False, optional: bool = False, empty: bool = False, verbatim: bool = False) -> Kind:

@@ -22,7 +22,15 @@ from monai.utils import ensure_tuple
 from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.interrupts import own_process
 
-__all__ = ["bundle_root", "config_files", "given", "initialized_workflow", "root_is_known", "running_workflow"]
+__all__ = [
+    "bundle_root",
+    "calling_modules",
+    "config_files",
+    "given",
+    "initialized_workflow",
+    "root_is_known",
+    "running_workflow",
+]
 
 _NOT_SETTINGS = {"workflow_name", "config_file", "meta_file", "logging_file", "args_file", "tracking", "workflow_type"}
 _NOT_SETTINGS |= {"properties_path", "init_id", "run_id", "final_id"}
@@ -33,6 +41,11 @@ def _frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def calling_modules() -> Iterator[str]:
+    """Names of the modules whose code has called this, the nearest first."""
+    return (str(frame.f_globals.get("__name__", "")) for frame in _frames())
 
 
 def running_workflow() -> ConfigWorkflow | None:

@@ -27,6 +27,7 @@ from monai_vlsm.transforms.label import (
 )
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
+from monai_vlsm.transforms.postprocessing import PromptPostprocessing
 from monai_vlsm.transforms.resize import ResizePicture, ResizePictureD, ResizePictured, ResizePictureDict
 from monai_vlsm.transforms.rgb import ToRGB, ToRGBD, ToRGBd, ToRGBDict
 from monai_vlsm.transforms.save import SavePromptMasksd
@@ -58,6 +59,7 @@ __all__ = [
     "OrientVolumeD",
     "OrientVolumeDict",
     "OrientVolumed",
+    "PromptPostprocessing",
     "RandAbsentPrompt",
     "RandAbsentPromptD",
     "RandAbsentPromptDict",

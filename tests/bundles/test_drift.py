@@ -1,10 +1,11 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The bundles differ in the network, the size, the normalisation, how they learn on the sample, and the metadata."""
+"""The bundles are what MONAI merges from vlsm_dense and an overlay, and all of them can be read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,80 +16,115 @@ from tools import derive_bundles
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 NAMES = sorted(path.name for path in BUNDLES.iterdir() if path.name != "vlsm_dense")
-NETWORK = {"network_def", "backbone", "adaptation", "load_weights"}
-SETTINGS = {
-    "towers",
-    "adapter_width",
-    "condition_width",
-    "trainable",
-    "weights",
-    "targets",
-    "attention",
-    "checkpointing",
-    "zero_shot",
-}
-TRAINING = {"paper_settings", "sample_settings", "learning_rate"}
-ALLOWED = {
-    "train": NETWORK | SETTINGS | TRAINING | {"bundle_root"},
-    "evaluate": NETWORK | SETTINGS,
-    "inference": NETWORK | SETTINGS | {"bundle_root"},
-    "metadata": {"name", "description", "references", "network_data_format"},
-    "multi_gpu_train": set(),
-    "multi_gpu_evaluate": set(),
-}
+CONFIGS = sorted(path for path in BUNDLES.glob("*/configs/*.json") if path.name != "metadata.json")
 
 
-def config(bundle: str, name: str) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((BUNDLES / bundle / "configs" / f"{name}.json").read_text(encoding="utf-8"))
+def config(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
+
+
+def of_bundle(bundle: str, name: str) -> Path:
+    return BUNDLES / bundle / "configs" / f"{name}.json"
+
+
+def entries(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of all that is neither a table nor a list."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from entries(one, f"{path}#{key}")
+    else:
+        yield path, value
+
+
+def texts(value: Any) -> list[str]:
+    return [one for _, one in entries(value) if isinstance(one, str)]
 
 
 def test_all_bundles_are_here() -> None:
     assert NAMES == ["clipseg", "cris", "san", "unet", "vlsm_shallow"]
-    assert sorted(derive_bundles.derived_names()) == NAMES
+    assert derive_bundles.derived_names() == NAMES
 
 
 def test_files_are_as_derived() -> None:
-    """Run ``python tools/derive_bundles.py`` after a change of vlsm_dense or of what differs."""
+    """Run ``python tools/derive_bundles.py`` after a change of vlsm_dense or of an overlay."""
     assert derive_bundles.differing() == []
 
 
-@pytest.mark.parametrize("name", ALLOWED)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
+def test_a_config_can_be_read(path: Path) -> None:
+    """No logic in expressions, and nothing found by its place in a list."""
+    expressions = [text for text in texts(config(path)) if text.startswith("$")]
+    assert [text for text in expressions if len(text) > 60] == []
+    places = [text for text in texts(config(path)) if text.startswith(("@", "$")) and "handlers#" in text]
+    assert places == []
+
+
+def test_settings_come_first() -> None:
+    values = config(of_bundle("vlsm_dense", "train"))
+    head = list(values.values())[:46]
+    assert not any(isinstance(value, dict) and "_target_" in value for value in head)
+    literal = [value for value in head if not isinstance(value, str) or value[0] not in "$@%"]
+    assert len(literal) >= 10
+    assert "network_def" in list(values)[46:]
+    assert of_bundle("vlsm_dense", "train").read_text().count("\n") <= 510
+
+
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_the_other_configs_have_the_words_and_the_order_of_train(name: str) -> None:
+    train = list(config(of_bundle("vlsm_dense", "train")))
+    own = [key for key in config(of_bundle("vlsm_dense", name)) if key in train and key != "dataset"]  # a part here
+    assert own == sorted(own, key=train.index)
+    assert len(own) >= 8
+
+
 @pytest.mark.parametrize("bundle", NAMES)
-def test_only_these_keys_differ(bundle: str, name: str) -> None:
-    dense, other = config("vlsm_dense", name), config(bundle, name)
-    differing = {key for key in dense.keys() | other.keys() if dense.get(key, ...) != other.get(key, ...)}
-    assert differing <= ALLOWED[name]
+def test_monai_merges_vlsm_dense_and_the_overlay_to_the_same(bundle: str) -> None:
+    """Two files on a command line are the bundle: what it reads is equal, what it leaves out is not read."""
+    overlay = derive_bundles.OVERLAYS / bundle / "train.json"
+    both = ConfigParser.load_config_files([str(of_bundle("vlsm_dense", "train")), str(overlay)])
+    derived = config(of_bundle(bundle, "train"))
+    assert {name: both[name] for name in derived} == derived
+    left_out = both.keys() - derived.keys()
+    assert not [text for text in texts(derived) if any(f"@{name}" in text for name in left_out - {"saved_adaptation"})]
 
 
 @pytest.mark.parametrize("bundle", NAMES)
 def test_only_the_value_range_of_the_image_differs(bundle: str) -> None:
-    dense, other = config("vlsm_dense", "metadata"), config(bundle, "metadata")
+    dense, other = (config(of_bundle(one, "metadata"))["network_data_format"] for one in ("vlsm_dense", bundle))
     for values in (dense, other):
-        del values["network_data_format"]["inputs"]["image"]["value_range"]
-    assert dense["network_data_format"] == other["network_data_format"]
+        del values["inputs"]["image"]["value_range"]
+    assert dense == other
 
 
-@pytest.mark.parametrize(
-    ("values", "differences", "expected"),
-    [
-        ({"a": 1, "b": 2}, {"a": 3}, {"a": 3, "b": 2}),
-        ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
-        ({"a": 1, "b": 2}, {"a -> c": 4}, {"c": 4, "b": 2}),
-        ({"a": {"x": 1, "y": 2}}, {"a": {"x": 5}}, {"a": {"x": 5, "y": 2}}),
-        ({"a": {"x": 1, "y": 2}}, {"a": {"=": {"z": 1}}}, {"a": {"z": 1}}),
-        ({"a": 1}, {"a": {"=": None}}, {"a": None}),
-    ],
-)
-def test_change(values: dict[str, Any], differences: dict[str, Any], expected: dict[str, Any]) -> None:
-    changed = derive_bundles.change(values, differences)
-    assert changed == expected
-    assert list(changed) == list(expected)
+def test_paths_and_merges_of_an_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derive_bundles, "OVERLAYS", tmp_path)
+    (tmp_path / "mine").mkdir()
+    overlay = {"optimizer#lr": 5, "+amp_kwargs": {"cache_enabled": False}, "epochs": 3, "colour": "@epochs"}
+    (tmp_path / "mine" / "train.json").write_text(json.dumps(overlay))
+    dense, mine = derive_bundles.merged("train.json", "none"), derive_bundles.merged("train.json", "mine")
+    changed = {path for path, value in entries(mine) if dict(entries(dense)).get(path, ...) != value}
+    assert changed == {"#optimizer#lr", "#amp_kwargs#cache_enabled", "#epochs", "#colour"}
+    (tmp_path / "mine" / "evaluate.json").write_text(json.dumps({"network_def#dropout": 0.5}))
+    assert derive_bundles.merged("evaluate.json", "mine")["network_def#dropout"] == 0.5  # of the part in train.json
 
 
-def test_change_of_an_unknown_key() -> None:
-    with pytest.raises(KeyError, match="colour"):
-        derive_bundles.change({"a": 1}, {"colour": 1})
+def test_settings_that_nothing_reads_are_left_out_and_new_ones_stand_behind_the_backbone() -> None:
+    train: dict[str, Any] = {"backbone": "b", "towers": "v", "adaptation": "@towers", "network_def": ["@backbone"]}
+    train |= {"new": 1, "run": ["$@network_def + @new"]}
+    derive_bundles.drop_unread(train, [train])
+    assert list(train) == ["backbone", "network_def", "new", "run"]
+    source = dict.fromkeys(("backbone", "network_def", "run"), 0)
+    assert list(derive_bundles.settings_first(train, source)) == ["backbone", "new", "network_def", "run"]
+
+
+def test_what_fits_stands_on_one_line() -> None:
+    config = {"a": [1, 2], "b": {"_target_": "x" * 80, "keys": ["y" * 80]}, "c": []}
+    text = derive_bundles.config_text(config)
+    assert json.loads(text) == config
+    assert text.splitlines()[1] == '    "a": [1, 2],'
+    assert max(map(len, text.splitlines())) <= derive_bundles.WIDTH
+    assert len(text.splitlines()) == 8
 
 
 @pytest.mark.parametrize("name", ["train", "inference"])
@@ -97,6 +133,6 @@ def test_change_of_an_unknown_key() -> None:
     [("vlsm_dense", 0.485), ("unet", 0.485), ("san", 0.48145466), ("cris", 0.48145466)],
 )
 def test_images_are_normalised_as_the_network_wants_them(bundle: str, mean: float, name: str) -> None:
-    parser = ConfigParser(ConfigParser.load_config_file(BUNDLES / bundle / "configs" / f"{name}.json"))
+    parser = ConfigParser(ConfigParser.load_config_file(of_bundle(bundle, name)))
     assert len(parser.get_parsed_content("image_std")) == 3
     assert parser.get_parsed_content("image_mean")[0] == mean

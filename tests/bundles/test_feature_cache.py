@@ -39,7 +39,7 @@ def run(bundle: str, configs: list[str], folder: Path, data: Path, backbone: Pat
     files = [str(BUNDLES / bundle / "configs" / f"{name}.json") for name in configs]
     kind = "train" if configs == ["train"] else "infer"
     if kind == "train":
-        settings["validate#handlers#2#count"] = 1  # pictures take most of the time
+        settings["overlays"] = 1  # pictures take most of the time
     workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **{**settings, **override})
     workflow.initialize()
     losses: list[float] = []

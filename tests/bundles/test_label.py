@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import nibabel as nib
@@ -19,6 +21,7 @@ from PIL import Image
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read
 from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.settings import trains_for_monai_label
 from tests.bundles.dataset import write_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
@@ -68,7 +71,13 @@ def train(bundle: Path, training: list[dict[str, str]], validation: list[dict[st
         "amp": False,
     }
     files = {"config_file": str(bundle / "configs/train.json"), "meta_file": str(bundle / "configs/metadata.json")}
-    run(run_id="", init_id=None, final_id=None, **files, **{**overrides, **more})
+    call = FunctionType(started.__code__, {"__name__": "monailabel.tasks.train.bundle", "run": run})
+    call({"run_id": "", "init_id": None, "final_id": None, **files, **overrides, **more})
+
+
+def started(arguments: dict[str, Any]) -> None:
+    """The line of MONAI Label that starts a training, to be called as code of its module."""
+    run(**arguments)
 
 
 def saved(bundle: Path) -> dict[str, Any]:
@@ -110,12 +119,28 @@ def test_a_model_of_another_base_is_refused(bundle: Path, data: Path) -> None:
     assert any(isinstance(cause, ModelMismatchError) for cause in causes)
 
 
+def test_labels_of_a_program_of_ones_own_are_no_sign_of_monai_label(
+    data: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records without names and prompts train as any others, into the usual folder and from the start."""
+    shutil.copytree(BUNDLE / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    lists: dict[str, Any] = {"train#dataset#data": labelled(data, 2), "validate#dataset#data": labelled(data, 1)}
+    small: dict[str, Any] = {"backbone": str(backbone), "adapter_width": 4, "epochs": 1, "device": "cpu"}
+    run(config_file="configs/train.json", logging_file=False, **lists, **small)
+    assert (tmp_path / "eval" / "curves.png").is_file()
+    assert not (tmp_path / "models" / "label").exists()
+
+
+def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then MONAI Label writes a config and starts torchrun, in whose processes no code of it runs."""
+    assert not trains_for_monai_label()
+    monkeypatch.setattr(sys, "argv", ["x", "run", "--config_file", "['app/model/a/configs/monailabel_train.json','b']"])
+    assert trains_for_monai_label()
+
+
 @pytest.mark.parametrize("name", ["vlsm_dense", "vlsm_shallow", "clipseg", "cris", "san", "unet"])
-def test_no_handler_is_found_by_a_place_that_monai_label_moves(name: str) -> None:
-    """MONAI Label puts a CheckpointLoader at the front unless there is one of exactly this name."""
+def test_monai_label_can_look_into_each_handler(name: str) -> None:
+    """It puts a CheckpointLoader at the front unless there is one of exactly this name; a reference has none."""
     handlers = json.loads((BUNDLE.parent / name / "configs" / "train.json").read_text())["train"]["handlers"]
-    assert handlers[0]["_target_"] == "CheckpointLoader"
-    state = handlers[-1]["save_dict"]
-    places = {key: int(value.rpartition("#")[2]) for key, value in state.items() if "handlers" in value}
-    kinds = {key: handlers[place]["_target_"].rpartition(".")[2] for key, place in places.items()}
-    assert kinds == {"early_stop": "EarlyStop", "best": "ModelSaver", "curves": "CurvePlot"}
+    assert next(handler.get("_target_") for handler in handlers) == "CheckpointLoader"

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.transforms import LoadImaged
+import torch
+from monai.transforms import Compose, LoadImaged
 
 from monai_vlsm.adapters import ShallowAdaptation
-from monai_vlsm.caches import FeatureDataset, MixedTransformsError, PictureDataset, cached_dataset, picture_files
+from monai_vlsm.caches import (
+    Caching,
+    FeatureDataset,
+    MixedTransformsError,
+    PictureDataset,
+    cached_dataset,
+    picture_files,
+)
 from monai_vlsm.data import PictureReader
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.transforms import ResizePictured, ToRGBd
@@ -30,20 +38,35 @@ def records(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def test_pictures(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    dataset = cached_dataset(records, STEPS, cache="disk", cache_dir=tmp_path / "cache")
+    dataset = cached_dataset(records, STEPS, Caching(pictures="disk", folder=tmp_path))
     assert isinstance(dataset, PictureDataset)
     assert dataset[0]["image"].shape == (3, 32, 32)
-    assert len(picture_files(tmp_path / "cache")) == 1
+    assert len(picture_files(tmp_path / "pictures")) == 1
+    read_once = cached_dataset(records, STEPS, Caching(pictures="disk", folder=tmp_path / "none"), pictures=False)
+    assert torch.equal(read_once[0]["image"], dataset[0]["image"])
+    assert not (tmp_path / "none").exists()
 
 
 def test_features(records: list[dict[str, Any]], backbone: Path, tmp_path: Path) -> None:
-    features = {"network": CLIPSegNet(backbone, ShallowAdaptation("v", width=4)), "folder": tmp_path / "cache"}
-    dataset = cached_dataset(records, STEPS, features, batch_size=2, num_workers=0)
+    network = CLIPSegNet(backbone, ShallowAdaptation("v", width=4))
+    caching = Caching(network, tmp_path / "cache", features=True)
+    dataset = cached_dataset(records, STEPS, caching, batch_size=2)
     assert isinstance(dataset, FeatureDataset)
     assert dataset[1]["image"].shape == (3, 5, 12)
-    assert len(cached_dataset([], STEPS, features, num_workers=0)) == 0
+    assert len(cached_dataset([], STEPS, caching)) == 0
+    with pytest.raises(ValueError, match="needs the network"):
+        cached_dataset(records, STEPS, Caching(features=True))
+
+
+def test_steps_within_steps(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    """A config may name a few steps together; what is kept, and its file, is the same."""
+    for steps in (STEPS, Compose([Compose(STEPS[:2]), STEPS[2]])):
+        dataset = cached_dataset(records, steps, Caching(pictures="disk", folder=tmp_path))
+        assert dataset[1]["image"].shape == (3, 32, 32)
+        assert len(dataset.transform.transforms) == 3
+    assert len(picture_files(tmp_path / "pictures")) == 1
 
 
 def test_what_cannot_be_kept(records: list[dict[str, Any]]) -> None:
     with pytest.raises(MixedTransformsError, match="have none"):
-        cached_dataset(records, STEPS[:2], cache="memory")
+        cached_dataset(records, STEPS[:2], Caching(pictures="memory"))

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+from monai.data import Dataset
 from torch.utils.data import DataLoader
 
-from monai_vlsm.data import ImageSampler, image_batches, load_datalist
+from monai_vlsm.data import ImageSampler, SeededLoader, image_batches, load_datalist
 from monai_vlsm.samples import sample_dir
 
 RECORDS = [{"image": name} for name in ("a", "b", "a", "c", "c", "c", "b")]
@@ -17,12 +20,11 @@ OF_IMAGE = {"a": [0, 2], "b": [1, 6], "c": [3, 4, 5]}
 
 def test_a_batch_is_an_image() -> None:
     assert image_batches(RECORDS) == [[0, 2], [1, 6], [3, 4, 5]]
-    assert image_batches(RECORDS, enabled=False) is None
 
 
 @pytest.mark.parametrize(("at_most", "expected"), [(2, [[0, 2], [1, 6], [3, 4], [5]]), (1, [[i] for i in range(7)])])
 def test_batches_have_a_bound(at_most: int, expected: list[list[int]]) -> None:
-    assert sorted(image_batches(RECORDS, at_most=at_most) or []) == sorted(expected)
+    assert sorted(image_batches(RECORDS, at_most=at_most)) == sorted(expected)
 
 
 def test_each_record_once_and_images_whole() -> None:
@@ -48,7 +50,7 @@ def test_order_follows_the_seed() -> None:
 
 def test_the_sample_has_several_structures_of_each_image() -> None:
     records = load_datalist(sample_dir(), "val", check=False)
-    batches = image_batches(records) or []
+    batches = image_batches(records)
     assert sum(map(len, batches)) == len(records) > 2 * len(batches)
     assert [i for batch in batches for i in batch] == list(range(len(records)))  # so metrics.csv keeps its order
 
@@ -62,3 +64,18 @@ def test_loaders_take_both() -> None:
     ]
     sampled = torch.cat(list(DataLoader(numbers, batch_size=3, sampler=ImageSampler(RECORDS))))
     assert sorted(sampled.tolist()) == numbers
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_by_image(workers: int) -> None:
+    dataset = Dataset(RECORDS)
+    batches = [batch["image"] for batch in SeededLoader(dataset, workers, by_image=True, batch_size=1)]
+    assert batches == [["a", "a"], ["b", "b"], ["c", "c", "c"]]
+    shuffled = SeededLoader(dataset, workers, by_image=True, batch_size=7, shuffle=True)
+    (batch,) = list(shuffled)
+    images = batch["image"]
+    assert shuffled.batch_size == 7
+    assert sorted(images) == sorted(record["image"] for record in RECORDS)
+    assert sum(one != other for one, other in pairwise(images)) == 2  # images stay whole
+    plain = SeededLoader(dataset, workers, batch_size=2)
+    assert [batch["image"] for batch in plain] == [["a", "b"], ["a", "c"], ["c", "c"], ["b"]]

@@ -19,7 +19,8 @@ from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.data import load_images
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from monai_vlsm.serving import Segmenter, predict_records
-from monai_vlsm.serving.pipeline import postprocessing, preprocessing
+from monai_vlsm.serving.pipeline import preprocessing
+from monai_vlsm.transforms import PromptPostprocessing
 from tests.serving.images import write_images, write_model
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -60,7 +61,7 @@ def test_same_steps(bundle: str, window: tuple[float, float] | None, tmp_path: P
     )
     mine = preprocessing(network, window)
     assert described(mine) == described(before)
-    assert described(postprocessing(mine, network.existence_threshold)) == described(after)
+    assert described(PromptPostprocessing(mine, network.existence_threshold)) == described(after)
 
 
 def test_a_step_that_differs_is_seen() -> None:

@@ -65,9 +65,10 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
     made = make(kind, bundle)
     config = made.parser.get()
     parts = {name for name, value in config.items() if isinstance(value, dict | list)} | {"_meta_"}
-    derived = {"on_sample", "saved", "settings", "adaptation", "load_trained", "network", "prompt_encoding"}
+    derived = {"on_sample", "best_model", "last_state", "saved_adaptation", "network", "gpu_amp", "default_targets"}
+    derived |= {f"{which}_backbone" for which in ("paper", "sample", "default")} | {"default_image_size"}
     assert set(config) - parts - derived <= set(SETTINGS)
-    switched_off = {"checkpointing", "compile", "compile_kwargs", "attention"} if kind == "evaluate" else set()
+    switched_off = {"compile", "compile_kwargs"} if kind == "evaluate" else set()
     assert set(unread_names(made)) <= switched_off
 
 
@@ -220,7 +221,7 @@ def test_a_program_that_works_elsewhere_gives_the_root(
 def test_a_program_that_names_all_folders_needs_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = make("train", output_dir="out", ckpt_dir="models")
-    assert made.parser.get_parsed_content("validate::handlers::1").output_dir == Path("out")
+    assert made.parser.get_parsed_content("score_writer").output_dir == Path("out")
 
 
 def test_the_root_where_a_program_reads_the_config() -> None:

@@ -1,0 +1,48 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From logits to masks: the steps that training, evaluation, inference and `monai_vlsm.serving` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai.transforms import Activationsd, Compose, CopyItemsd, Invertd
+
+from monai_vlsm.transforms.existence import ExistenceScored
+
+__all__ = ["PromptPostprocessing"]
+
+
+class PromptPostprocessing(Compose):
+    """MONAI's ``Compose`` of the steps from logits at the size of the network to probabilities at that of the file.
+
+    ``pred``, logits ``(K, S, S)`` or ``(K, S, S, D)``, goes through ``Activationsd`` (sigmoid), `ExistenceScored` (at
+    the size of the network) and ``Invertd``, which undoes what the preprocessing did to the image; then through what
+    ``then`` adds.
+
+    Args:
+        preprocessing: the transforms that the image went through.
+        existence_threshold: masks with a lower existence score are emptied; 0 empties none.
+        loss_target: key of the masks ``(K, S, S)`` that a loss compares with; the logits are kept beside them, as
+            ``logits`` and ``logits_target``. None keeps neither.
+        then: further transforms, such as ``AsDiscreted`` for scores or `SavePromptMasksd` for files.
+
+    Raises:
+        ValueError: a threshold outside 0 to 1.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Compose,
+        existence_threshold: float = 0.0,
+        loss_target: str | None = None,
+        then: Sequence[Callable[..., Any]] = (),
+    ) -> None:
+        kept = [CopyItemsd(["pred", loss_target], names=["logits", "logits_target"])] if loss_target else []
+        steps: list[Callable[..., Any]] = [
+            Activationsd("pred", sigmoid=True),
+            ExistenceScored("pred", threshold=existence_threshold),
+            Invertd("pred", transform=preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True),
+        ]
+        super().__init__([*kept, *steps, *then])
