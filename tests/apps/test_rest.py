@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_vlsm.adapters.adaptation import KINDS
 from monai_vlsm.apps.label import install_app
+from monai_vlsm.checkpoints import TrainedState
+from monai_vlsm.io import save_atomically
+from monai_vlsm.networks import CLIPSegNet
 from tests.apps.server import Client, running
 
 pytest.importorskip("monailabel")
@@ -49,11 +55,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(place: Path, bundle: Path, adapter: Path) -> Iterator[Client]:
-    app = install_app(place / "app", [bundle], [adapter])
+def own(place: Path, backbone: Path) -> Iterator[Path]:
+    """A file with an adaptation of a module that lies where the server starts."""
+    page = Path(__file__).parents[2] / "docs" / "own_adaptation.md"
+    (place / "my_lora.py").write_text(page.read_text("utf-8").split("```python\n")[1].split("```")[0], "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(place)
+        network = CLIPSegNet(backbone, importlib.import_module("my_lora").LoRA(rank=2), default_prompt="polyp")
+    save_atomically(TrainedState(network).state_dict(), place / "own.pt")
+    yield place / "own.pt"
+    del sys.modules["my_lora"], KINDS["my_lora:LoRA"]
+
+
+@pytest.fixture(scope="module")
+def client(place: Path, bundle: Path, adapter: Path, own: Path) -> Iterator[Client]:
+    app = install_app(place / "app", [bundle], [adapter, own])
     (app / "prompts.json").write_text(json.dumps({"polyp": "one small polyp", "brain": "brain"}))
     write_images(place / "studies")
-    with running(app, place / "studies", place, "epistemic_model", "second", "epistemic_simulation_size", "2") as found:
+    scoring = ["epistemic_model", "second", "epistemic_simulation_size", "2"]
+    with running(app, place / "studies", place, *scoring, "import", "my_lora") as found:
         yield found
 
 
@@ -64,12 +84,18 @@ def mask_of(response: Any) -> np.ndarray:
 
 def test_info(client: Client) -> None:
     models = client.send("GET", "/info/").json()["models"]
-    assert set(models) == {f"{name}{end}" for name in ("vlsm_dense", "second") for end in ("", "_polyp", "_brain")}
+    assert set(models) == {
+        f"{name}{end}" for name in ("vlsm_dense", "second", "own") for end in ("", "_polyp", "_brain")
+    }
     assert models["second"]["config"]["prompt"] == "polyp"
     assert models["second"]["config"]["preset"][1:] == ["polyp", "brain"]
     assert models["second_brain"]["labels"] == {"brain": 1}
     assert "prompt" not in models["second_brain"]["config"]
     assert all(model["type"] == "segmentation" for model in models.values())
+
+
+def test_an_adaptation_of_ones_own(client: Client) -> None:
+    assert mask_of(client.infer("own", "a", output="image", prompt="polyp")).shape == (40, 60)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
