@@ -20,8 +20,8 @@ from monai_vlsm.data import ClassPromptError, load_datalist
 from monai_vlsm.data.absent import absent_structures
 from monai_vlsm.handlers.scores import score_summary
 from monai_vlsm.names import OverlayNames
-from monai_vlsm.report.cases import picture_files
-from monai_vlsm.report.reading import read_run
+from monai_vlsm.statistics.cases import picture_files
+from monai_vlsm.statistics.reading import read_run
 
 SMALL, LARGE = 100, 300
 MOST = 1.15  # exponent; sorting adds a little to 1

@@ -31,9 +31,9 @@ from monai.bundle import ConfigWorkflow
 
 from monai_vlsm.checkpoints import read_settings
 from monai_vlsm.data import load_datalist
-from monai_vlsm.data.tables import markdown_table
 from monai_vlsm.io import read_rows
 from monai_vlsm.samples import is_sample, sample_dir
+from monai_vlsm.tables import markdown_table
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "vlsm_dense"
 RESAMPLES = 2000

@@ -67,7 +67,7 @@ def _add_check(group: Any) -> None:
 
 def models_text(models: list[ModelFacts], folder: Path) -> str:
     """A table for the terminal, one line a model; names are paths below ``folder``."""
-    from monai_vlsm.data.tables import text_table
+    from monai_vlsm.tables import text_table
 
     return text_table(COLUMNS, [_row(facts, folder) for facts in models])
 

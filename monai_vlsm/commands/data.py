@@ -81,7 +81,7 @@ def _add_check(group: Any) -> None:
 def catalogue_table(markdown: bool = False) -> str:
     """The catalogue as a table for the terminal or for Markdown."""
     from monai_vlsm.data.catalogue import dataset_card, known_datasets
-    from monai_vlsm.data.tables import markdown_table, text_table
+    from monai_vlsm.tables import markdown_table, text_table
 
     cards = [dataset_card(name) for name in known_datasets()]
     rows = [(c.name, c.title, c.modality, *c.splits.values(), c.images_from) for c in cards]

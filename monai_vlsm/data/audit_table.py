@@ -10,7 +10,7 @@ from typing import Any
 
 from monai_vlsm.data.audit import Audit
 from monai_vlsm.data.findings import KINDS, Finding
-from monai_vlsm.data.tables import text_table
+from monai_vlsm.tables import text_table
 
 __all__ = ["audit_json", "audit_text"]
 

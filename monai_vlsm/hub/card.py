@@ -18,10 +18,10 @@ from monai_vlsm.hub import card_texts
 from monai_vlsm.hub.evaluation import model_index
 from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.prompts import CLASS
-from monai_vlsm.report import words
-from monai_vlsm.report.cases import Case
-from monai_vlsm.report.columns import clean
-from monai_vlsm.report.markdown import escaped
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.cases import Case
+from monai_vlsm.statistics.columns import clean
+from monai_vlsm.tables import escaped, markdown_table
 
 __all__ = ["make_card"]
 
@@ -110,7 +110,7 @@ def _settings_table(settings: Mapping[str, Any]) -> str:
         ("prompt where none is given", escaped(clean(settings.get("default_prompt") or "none"))),
         ("existence threshold", _threshold(settings)),
     ]
-    return "\n".join(["| setting | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return markdown_table(("setting", "value"), rows, str)
 
 
 def _adaptation_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,9 @@ from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
 from monai_vlsm.hub.evaluation import Evaluation
 from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.prompts import CLASS, MASK_DERIVED, METADATA
-from monai_vlsm.report import words
-from monai_vlsm.report.blocks import Table
-from monai_vlsm.report.columns import clean
-from monai_vlsm.report.markdown import escaped, table_text
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.columns import clean
+from monai_vlsm.tables import Table, escaped
 
 __all__ = ["citations", "data_texts", "licence", "limits", "score_notes", "segments"]
 
@@ -40,7 +39,7 @@ def segments(facts: CardFacts) -> str:
         lines.append("Which prompts it was trained and evaluated with is not stated.")
         return " ".join(lines)
     rows = [(tag, _GIVES[tag], _quoted(tag, prompts)) for tag, prompts in facts.evaluation.prompts.items()]
-    table = table_text(Table(("prompts", "what they give away", "as in the evaluation"), rows))
+    table = Table(("prompts", "what they give away", "as in the evaluation"), rows).markdown
     return "\n\n".join(["It was evaluated with these prompts:", table, *lines])
 
 

@@ -14,15 +14,15 @@ from huggingface_hub import EvalResult
 from monai_vlsm.adapters import tensors_digest
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, tensors_of
 from monai_vlsm.prompts import CLASS, TAGS
-from monai_vlsm.report import words
-from monai_vlsm.report.bootstrap import Estimate
-from monai_vlsm.report.cases import Case
-from monai_vlsm.report.columns import natural
-from monai_vlsm.report.markdown import escaped, table_text
-from monai_vlsm.report.reading import EVALUATE, Run, read_run
-from monai_vlsm.report.results import RunResults, measure
-from monai_vlsm.report.scores import PromptRow, ScoreRow, plain_rows
-from monai_vlsm.report.sections import prompt_table, score_table
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.bootstrap import Estimate
+from monai_vlsm.statistics.cases import Case
+from monai_vlsm.statistics.columns import natural
+from monai_vlsm.statistics.reading import EVALUATE, Run, read_run
+from monai_vlsm.statistics.results import RunResults, measure
+from monai_vlsm.statistics.scores import PromptRow, ScoreRow, plain_rows
+from monai_vlsm.statistics.tables import prompt_table, score_table
+from monai_vlsm.tables import escaped
 
 __all__ = ["Evaluation", "ScoreSection", "model_index", "read_evaluation"]
 
@@ -140,8 +140,8 @@ def _prompts(run: Run) -> dict[str, list[str]]:
 def _section(tag: str, rows: Sequence[ScoreRow], prompts: Sequence[PromptRow]) -> ScoreSection:
     meaning = words.TAG_MEANING[tag].replace("nothing else on this page", "no other scores")
     few = any(row.units < words.FEW for row in rows)
-    by_prompt = table_text(prompt_table(prompts)) if prompts else ""
-    return ScoreSection(words.TAG_TITLE[tag], meaning, table_text(score_table(rows)), by_prompt, few)
+    by_prompt = prompt_table(prompts).markdown if prompts else ""
+    return ScoreSection(words.TAG_TITLE[tag], meaning, score_table(rows).markdown, by_prompt, few)
 
 
 def _remarks(results: RunResults) -> Iterator[str]:

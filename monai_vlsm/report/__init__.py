@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from monai_vlsm.report.columns import ReportError
 from monai_vlsm.report.writing import FILES, write_report
+from monai_vlsm.statistics.columns import ReportError
 
 __all__ = ["FILES", "ReportError", "write_report"]

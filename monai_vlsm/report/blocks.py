@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a report is made of, whatever it is written as; all texts are plain, nothing in them is markup."""
+"""What a report is made of; all texts are plain, the templates escape them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = [
-    "Block",
-    "Cell",
-    "Details",
-    "Figure",
-    "Figures",
-    "Gallery",
-    "Heading",
-    "Hint",
-    "Paragraph",
-    "Photo",
-    "Table",
-    "photo_table",
-]
+from monai_vlsm.tables import Table
+
+__all__ = ["Block", "Details", "Figures", "Gallery", "Heading", "Hint", "Paragraph", "Photo", "Plot"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +23,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A text; a small one explains how numbers were made."""
+    """A text; a small one explains how numbers were made, and is said once."""
 
     text: str
     small: bool = False
@@ -49,22 +38,6 @@ class Hint:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A number in a table, with an interval or remarks."""
-
-    main: str
-    details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of texts and numbers."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str | Cell]]
-
-
-@dataclass(frozen=True)
 class Details:
     """A table that is folded away on the page."""
 
@@ -73,7 +46,7 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Plot:
     """A plot as SVG, with a text for those who cannot see it."""
 
     svg: bytes
@@ -84,14 +57,14 @@ class Figure:
 class Figures:
     """Plots of a kind, side by side where there is room."""
 
-    figures: Sequence[Figure]
+    plots: Sequence[Plot]
 
 
 @dataclass(frozen=True)
 class Photo:
     """An image with what there is to say about it."""
 
-    picture: Path | None
+    file: Path | None
     prompt: str
     scores: str
     name: str
@@ -99,15 +72,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Some images of one kind."""
+    """Some images of one kind; a table where there are no overlays."""
 
     title: str
     photos: Sequence[Photo]
+    shown: bool = True
+
+    @property
+    def table(self) -> Table:
+        """The same without overlays."""
+        rows = [(photo.prompt, photo.scores, photo.name) for photo in self.photos]
+        return Table(("prompt", "scores", "image"), rows)
 
 
-def photo_table(photos: Sequence[Photo]) -> Table:
-    """The same without pictures."""
-    return Table(("prompt", "scores", "image"), [(photo.prompt, photo.scores, photo.name) for photo in photos])
-
-
-Block = Heading | Paragraph | Hint | Table | Details | Figure | Figures | Gallery
+Block = Heading | Paragraph | Hint | Table | Details | Figures | Gallery

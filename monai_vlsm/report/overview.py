@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from monai_vlsm.report import words
-from monai_vlsm.report.blocks import Block, Cell, Figure, Heading, Paragraph, Table
-from monai_vlsm.report.bootstrap import FEWEST
-from monai_vlsm.report.comparison import Comparison, Difference, PairedRow
+from monai_vlsm.report.blocks import Block, Figures, Heading, Paragraph, Plot
 from monai_vlsm.report.plots import ForestRow, forest
-from monai_vlsm.report.probes import AbsentRow, OtherRow
-from monai_vlsm.report.results import Results, RunResults
-from monai_vlsm.report.scores import plain_rows
-from monai_vlsm.report.words import count, number
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.bootstrap import FEWEST
+from monai_vlsm.statistics.comparison import Comparison, Difference, PairedRow
+from monai_vlsm.statistics.probes import AbsentRow, OtherRow
+from monai_vlsm.statistics.results import Results, RunResults
+from monai_vlsm.statistics.scores import plain_rows
+from monai_vlsm.statistics.words import count, number
+from monai_vlsm.tables import Cell, Table
 
 __all__ = ["overview_blocks"]
 
@@ -77,7 +78,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[Block]:
             labels = words.plot_labels([(row.dataset, row.style) for row in rows])
             lines = [ForestRow(label, row.dice.change) for label, row in zip(labels, rows, strict=True)]
             text = f"Difference in Dice; to the right of the dashed line, {comparison.other} is better."
-            yield Figure(forest(lines, "difference in Dice", zero=True), text)
+            yield Figures([Plot(forest(lines, "difference in Dice", zero=True), text)])
     if any(comparison.pairs for comparison in comparisons):
         yield Paragraph(P_TEXT, small=True)
 

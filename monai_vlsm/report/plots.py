@@ -15,7 +15,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from monai_vlsm.report.bootstrap import Estimate
+from monai_vlsm.statistics.bootstrap import Estimate
 
 __all__ = ["ForestRow", "forest", "reliability"]
 

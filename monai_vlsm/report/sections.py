@@ -8,29 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from monai_vlsm.report import words
-from monai_vlsm.report.blocks import (
-    Block,
-    Cell,
-    Details,
-    Figure,
-    Gallery,
-    Heading,
-    Hint,
-    Paragraph,
-    Photo,
-    Table,
-    photo_table,
-)
-from monai_vlsm.report.cases import Case, Cases
+from monai_vlsm.report.blocks import Block, Details, Figures, Gallery, Heading, Hint, Paragraph, Photo, Plot
 from monai_vlsm.report.plots import ForestRow, forest
-from monai_vlsm.report.reading import EVALUATE
-from monai_vlsm.report.results import RunResults
-from monai_vlsm.report.scores import EmptyRow, PromptRow, ScoreRow
 from monai_vlsm.report.text_sections import calibration_blocks, existence_blocks, probe_blocks
-from monai_vlsm.report.words import count, number
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.cases import Case, Cases
+from monai_vlsm.statistics.reading import EVALUATE
+from monai_vlsm.statistics.results import RunResults
+from monai_vlsm.statistics.scores import EmptyRow, PromptRow, ScoreRow
+from monai_vlsm.statistics.tables import prompt_table, score_table
+from monai_vlsm.statistics.words import count
+from monai_vlsm.tables import Cell, Table
 
-__all__ = ["prompt_table", "run_blocks", "score_table"]
+__all__ = ["run_blocks"]
 
 SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
 NO_PICTURES = "There are no pictures. An evaluation writes them to the folder overlays:"
@@ -102,33 +92,10 @@ def _scores(
         )
     labels = words.plot_labels([(row.dataset, row.style) for row in rows])
     lines = [ForestRow(label, row.dice, values) for label, row, values in zip(labels, rows, dice, strict=True)]
-    yield Figure(forest(lines, "Dice", (0, 1)), f"Dice of each line of the table above. {SPREAD}")
+    yield Figures([Plot(forest(lines, "Dice", (0, 1)), f"Dice of each line of the table above. {SPREAD}")])
     if prompts:
         yield Paragraph("By prompt:")
         yield prompt_table(prompts)
-
-
-def score_table(rows: Sequence[ScoreRow]) -> Table:
-    """Means with intervals by dataset and style; the rows are of one tag."""
-    patients = any(row.unit != "images" for row in rows)
-    header = ("dataset", "style", *(["patients"] if patients else []), "images", "masks", "Dice", "IoU", "HD95")
-    return Table(header, [_score_cells(row, patients) for row in rows])
-
-
-def prompt_table(rows: Sequence[PromptRow]) -> Table:
-    """Means with intervals by dataset and prompt; the rows are of one tag."""
-    header = ("dataset", "prompt", "masks", "Dice", "IoU", "HD95")
-    return Table(header, [(words.dataset_name(row.dataset), _quoted(row.prompt), *_numbers(row)) for row in rows])
-
-
-def _score_cells(row: ScoreRow, patients: bool) -> tuple[str | Cell, ...]:
-    who = [count(row.units) if row.unit != "images" else Cell("unknown")] if patients else []
-    names = (words.dataset_name(row.dataset), words.style_name(row.style))
-    return (*names, *who, count(row.images), *_numbers(row))
-
-
-def _numbers(row: ScoreRow | PromptRow) -> tuple[Cell, ...]:
-    return (count(row.masks), number(row.dice), number(row.iou), number(row.hd95, 1))
 
 
 def _empty_table(empties: Mapping[str, Sequence[EmptyRow]]) -> Table:
@@ -162,11 +129,8 @@ def _cases(cases: Mapping[str, Cases]) -> Iterator[Block]:
         yield Paragraph(_chosen_from(found))
         for kind, title in CASE_TITLES.items():
             photos = [_photo(case) for case in found.cases if case.kind == kind]
-            if photos and found.with_picture:
-                yield Gallery(title, photos)
-            elif photos:
-                yield Paragraph(f"{title}:")
-                yield photo_table(photos)
+            if photos:
+                yield Gallery(title, photos, shown=found.with_picture > 0)
 
 
 def _chosen_from(found: Cases) -> str:
@@ -183,8 +147,4 @@ def _photo(case: Case) -> Photo:
         scores = f"{case.pred_pixels:,} pixels segmented"
     elif not case.pred_pixels:
         scores += "; nothing was segmented"
-    return Photo(case.picture, _quoted(case.prompt), scores, f"{words.dataset_name(case.dataset)}: {case.name}")
-
-
-def _quoted(prompt: str) -> str:
-    return f"“{prompt}”" if prompt.strip() else "(no prompt)"
+    return Photo(case.picture, words.quoted(case.prompt), scores, f"{words.dataset_name(case.dataset)}: {case.name}")

@@ -7,16 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from monai_vlsm.counts import FEWEST
-from monai_vlsm.report import probes, words
-from monai_vlsm.report.blocks import Block, Cell, Figure, Figures, Heading, Hint, Paragraph, Table
-from monai_vlsm.report.columns import ALL
-from monai_vlsm.report.existence import Existence
+from monai_vlsm.report.blocks import Block, Figures, Heading, Hint, Paragraph, Plot
 from monai_vlsm.report.plots import reliability
-from monai_vlsm.report.probes import AbsentRow, OtherRow
-from monai_vlsm.report.reading import EVALUATE
-from monai_vlsm.report.results import RunResults
-from monai_vlsm.report.scores import plain_rows
-from monai_vlsm.report.words import count, number
+from monai_vlsm.statistics import probes, words
+from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.statistics.existence import Existence
+from monai_vlsm.statistics.probes import AbsentRow, OtherRow
+from monai_vlsm.statistics.reading import EVALUATE
+from monai_vlsm.statistics.results import RunResults
+from monai_vlsm.statistics.scores import plain_rows
+from monai_vlsm.statistics.words import count, number
+from monai_vlsm.tables import Cell, Table
 
 __all__ = ["calibration_blocks", "existence_blocks", "probe_blocks"]
 
@@ -182,7 +183,7 @@ def calibration_blocks(run: RunResults) -> Iterator[Block]:
     yield Table(header, [(t, Cell(words.decimals(c["ece"], 4)), count(_pixels(c))) for t, c in run.calibration.items()])
     text = "share of foreground by probability (above), and where the pixels are (below)"
     plots = {words.TAG_TITLE[tag]: reliability(found["bins"]) for tag, found in run.calibration.items()}
-    yield Figures([Figure(svg, f"{title}: {text}.") for title, svg in plots.items()])
+    yield Figures([Plot(svg, f"{title}: {text}.") for title, svg in plots.items()])
 
 
 def _pixels(found: dict[str, list[dict[str, float]]]) -> int:

@@ -4,22 +4,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from monai_vlsm.io import WriteError
+from monai_vlsm.io import WriteError, json_text
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.report.blocks import Block, Paragraph
-from monai_vlsm.report.columns import ReportError, clean
-from monai_vlsm.report.markdown import markdown_page
 from monai_vlsm.report.overview import overview_blocks
-from monai_vlsm.report.page import html_page
-from monai_vlsm.report.reading import read_runs
-from monai_vlsm.report.results import measure, plain
+from monai_vlsm.report.pages import TEMPLATES, render
 from monai_vlsm.report.sections import run_blocks
+from monai_vlsm.statistics.columns import ReportError, clean
+from monai_vlsm.statistics.reading import read_runs
+from monai_vlsm.statistics.results import measure, plain
 
 __all__ = ["FILES", "write_report"]
 
@@ -55,12 +53,8 @@ def write_report(
     heading, made_by = clean(title or TITLE), _version()
     blocks = _without_repetition([*overview_blocks(results), *(b for run in results.runs for b in run_blocks(run))])
     lead = f"{'Runs' if len(runs) > 1 else 'Run'}: {', '.join(run.name for run in runs)}."
-    texts = [
-        html_page(heading, lead, blocks, FOOTER),
-        markdown_page(heading, lead, blocks, FOOTER),
-        json.dumps(plain(results, heading, made_by), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    ]
-    return _write(Path(output), texts)
+    pages = [render(template, heading, lead, blocks, FOOTER) for template in TEMPLATES]
+    return _write(Path(output), [*pages, json_text(plain(results, heading, made_by), indent=1)])
 
 
 def _without_repetition(blocks: Iterable[Block]) -> list[Block]:

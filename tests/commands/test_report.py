@@ -12,7 +12,7 @@ import pytest
 
 from monai_vlsm.commands import report
 from monai_vlsm.errors import UserError
-from tests.report.runs import RUN_JSON, make_run, scores
+from tests.statistics.runs import RUN_JSON, make_run, scores
 
 Run = Callable[..., int]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from monai_vlsm.data.foreground import STRAY_SHARE, Extent, foreground, measure
-from monai_vlsm.data.tables import markdown_table, text_table
+from monai_vlsm.tables import markdown_table, text_table
 from monai_vlsm.transforms import BinarizeMask
 from tests.data.files import square
 

@@ -26,7 +26,7 @@ from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.report import ReportError
 from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
-from tests.report.runs import HOSTILE, full_run, make_run, score, scores, write_record
+from tests.statistics.runs import HOSTILE, full_run, make_run, score, scores, write_record
 
 ROOT = Path(__file__).parents[2]
 REPO = "anna/polyp-adapters"

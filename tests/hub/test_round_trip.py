@@ -22,7 +22,7 @@ from monai_vlsm.hub.licences import check_licence
 from monai_vlsm.networks import CLIPSegNet
 from tests.hub.conftest import make_network
 from tests.hub.standin import READ_ONLY, TOKEN, Hub
-from tests.report.runs import full_run, write_record
+from tests.statistics.runs import full_run, write_record
 
 ROOT = Path(__file__).parents[2]
 REPO = "anna/polyp-adapters"

@@ -6,13 +6,18 @@ import re
 
 import pytest
 
-from monai_vlsm.report.blocks import Block, Cell, Figure, Hint, Paragraph, Table
-from monai_vlsm.report.markdown import markdown_page
-from tests.report.runs import HOSTILE
+from monai_vlsm.report.blocks import Block, Figures, Hint, Paragraph, Plot
+from monai_vlsm.report.pages import render
+from monai_vlsm.tables import Cell, Table
 from tests.report.test_page import EVERY_BLOCK
+from tests.statistics.runs import HOSTILE
 
 CODE = f"`` {HOSTILE} ``"
 UNESCAPED = re.compile(r"(?<!\\)[`*_\[\]|$~#@]|<")
+
+
+def markdown_page(title: str, lead: str, blocks: list[Block], footer: str) -> str:
+    return render("page.md", title, lead, blocks, footer)
 
 
 @pytest.mark.parametrize("block", EVERY_BLOCK, ids=lambda block: type(block).__name__)
@@ -41,5 +46,5 @@ def test_commands_keep_their_signs() -> None:
 
 
 def test_plots_are_left_out() -> None:
-    page = markdown_page("t", "l", [Paragraph("before"), Figure(b"<svg/>", "plot"), Paragraph("after")], "f")
+    page = markdown_page("t", "l", [Paragraph("before"), Figures([Plot(b"<svg/>", "plot")]), Paragraph("after")], "f")
     assert page == "# t\n\nl\n\nbefore\n\nafter\n\nf\n"

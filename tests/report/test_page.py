@@ -11,21 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from monai_vlsm.report.blocks import (
-    Block,
-    Cell,
-    Details,
-    Figure,
-    Figures,
-    Gallery,
-    Heading,
-    Hint,
-    Paragraph,
-    Photo,
-    Table,
-)
-from monai_vlsm.report.page import html_page
-from tests.report.runs import HOSTILE
+from monai_vlsm.report.blocks import Block, Details, Figures, Gallery, Heading, Hint, Paragraph, Photo, Plot
+from monai_vlsm.report.pages import render
+from monai_vlsm.tables import Cell, Table
+from tests.statistics.runs import HOSTILE
 
 TABLE = Table([HOSTILE, "n"], [[HOSTILE, Cell(HOSTILE, (HOSTILE,))]])
 EVERY_BLOCK: list[Block] = [
@@ -36,10 +25,14 @@ EVERY_BLOCK: list[Block] = [
     Hint(HOSTILE, HOSTILE),
     TABLE,
     Details(HOSTILE, TABLE),
-    Figure(b"<svg/>", HOSTILE),
-    Figures([Figure(b"<svg/>", HOSTILE)]),
+    Figures([Plot(b"<svg/>", HOSTILE), Plot(b"<svg/>", HOSTILE)]),
     Gallery(HOSTILE, [Photo(None, HOSTILE, HOSTILE, HOSTILE)]),
+    Gallery(HOSTILE, [Photo(None, HOSTILE, HOSTILE, HOSTILE)], shown=False),
 ]
+
+
+def html_page(title: str, lead: str, blocks: list[Block], footer: str) -> str:
+    return render("page.html", title, lead, blocks, footer)
 
 
 class Tags(HTMLParser):
@@ -72,9 +65,9 @@ def test_everything_is_escaped() -> None:
     assert tags.open == []
     assert "script" not in tags.found
     assert set(tags.found) & {"a", "b", "i", "em"} == {"a"}
-    assert [value for name, value in tags.attributes if name == "href"] == ["#b0"]
+    assert [value for name, value in tags.attributes if name == "href"] == ["#1"]
     assert not [name for name, _ in tags.attributes if name.startswith("on")]
-    assert tags.text.count(HOSTILE) == 26
+    assert tags.text.count(HOSTILE) == 30
 
 
 @pytest.mark.parametrize("block", EVERY_BLOCK, ids=lambda block: type(block).__name__)
@@ -117,7 +110,7 @@ def test_transparent_pictures(tmp_path: Path) -> None:
 def test_a_broken_picture_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
     page = photo(tmp_path / "a.png")
-    assert "no picture" in Tags(page).text
+    assert "no overlay" in Tags(page).text
     assert "img" not in Tags(page).found
 
 

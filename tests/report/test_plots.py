@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from monai_vlsm.report.bootstrap import Estimate
 from monai_vlsm.report.plots import DOTS, ForestRow, forest, reliability
-from tests.report.runs import calibration
+from monai_vlsm.statistics.bootstrap import Estimate
+from tests.statistics.runs import calibration
 
 BINS = calibration()["by_tag"]["class"]["bins"][:9]
 ROWS = [

@@ -12,8 +12,8 @@ import pytest
 from monai_vlsm.outputs import NotOursError
 from monai_vlsm.report import FILES, ReportError, write_report
 from tests.folders import visible
-from tests.report.runs import HOSTILE, RUN_JSON, calibration, full_run, make_run, probe, probes, score, scores
 from tests.report.test_page import Tags
+from tests.statistics.runs import HOSTILE, RUN_JSON, calibration, full_run, make_run, probe, probes, score, scores
 
 ELEMENTS = set(
     re.findall(

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from monai_vlsm.apps.label.layout import NAME, AppFolderError, read_targets
 from monai_vlsm.checkpoints import read_settings
+from monai_vlsm.io import write_json
 
 __all__ = ["install_app", "start_command"]
 
@@ -100,8 +100,7 @@ def _write_targets(app: Path, files: Sequence[Path]) -> None:
     """``prompts.json`` with the default prompts of the models; one that is there stays as it is."""
     if not (app / "prompts.json").is_file():
         prompts = [read_settings(file)["default_prompt"] for file in files]
-        text = json.dumps({prompt: prompt for prompt in prompts if prompt}, indent=4, ensure_ascii=False)
-        (app / "prompts.json").write_text(text + "\n", encoding="utf-8")
+        write_json(app / "prompts.json", {prompt: prompt for prompt in prompts if prompt}, indent=4)
     read_targets(app)
 
 

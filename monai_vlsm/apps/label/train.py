@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from monailabel.utils.others.generic import device_list, device_map
 from monai_vlsm.apps.label.labels import label_prompts, picture_records
 from monai_vlsm.apps.label.layout import Model
 from monai_vlsm.errors import UserError
+from monai_vlsm.io import write_json
 
 __all__ = ["NothingLabelledError", "PromptTrainTask", "checked_request"]
 
@@ -121,7 +121,7 @@ class PromptTrainTask(BundleTrainTask):
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         for split in ("train", "validate"):
             listed = self._folder / f"{split}.json"
-            listed.write_text(json.dumps(overrides.get(f"{split}#dataset#data") or []), encoding="utf-8")
+            write_json(listed, overrides.get(f"{split}#dataset#data") or [])
             reader = {"_target_": "monai_vlsm.apps.label.read_records", "file": str(listed)}
             overrides[f"{split}#dataset#data"] = reader
         file = str(self.model.file.resolve())

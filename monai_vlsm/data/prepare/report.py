@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.counts import counted
-from monai_vlsm.data.tables import text_table
+from monai_vlsm.tables import text_table
 
 __all__ = ["PrepareReport", "SplitReport", "report_json", "report_text"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_vlsm.report.columns import ALL, Group, ReportError, clean, groups, natural, read_columns, select
+from monai_vlsm.statistics.columns import ALL, Group, ReportError, clean, groups, natural, read_columns, select
 
 GOOD = "name,prompt,dice\nx,one,0.5\ny,two,inf\n"
 

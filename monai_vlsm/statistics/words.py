@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from monai_vlsm.prompts import CLASS, MASK_DERIVED, METADATA
-from monai_vlsm.report.blocks import Cell
-from monai_vlsm.report.bootstrap import LEVEL, RESAMPLES, Estimate
-from monai_vlsm.report.columns import ALL
+from monai_vlsm.statistics.bootstrap import LEVEL, RESAMPLES, Estimate
+from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.tables import Cell
 
 __all__ = [
     "EMPTY_RULE",
@@ -31,6 +31,7 @@ __all__ = [
     "percent",
     "plot_labels",
     "plural",
+    "quoted",
     "style_name",
 ]
 
@@ -121,6 +122,11 @@ def plot_labels(names: Sequence[tuple[str, str]]) -> list[str]:
     several = [len(set(column)) > 1 for column in zip(*names, strict=True)]
     shown = several if any(several) else [True, True]
     return [", ".join(itertools.compress(pair, shown)) for pair in texts]
+
+
+def quoted(prompt: str) -> str:
+    """A prompt in a text."""
+    return f"“{prompt}”" if prompt.strip() else "(no prompt)"
 
 
 def _short(name: str) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_vlsm.report.existence import ABSENT_OWN, ABSENT_PROBE, PRESENT, existence_by_tag
-from monai_vlsm.report.reading import read_run
-from tests.report.runs import make_run, probe, score
+from monai_vlsm.statistics.existence import ABSENT_OWN, ABSENT_PROBE, PRESENT, existence_by_tag
+from monai_vlsm.statistics.reading import read_run
+from tests.statistics.runs import make_run, probe, score
 
 ROWS = [
     score("a", existence=0.9),

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from monai_vlsm.counts import FEWEST
-from monai_vlsm.report.bootstrap import Estimate, estimates
-from monai_vlsm.report.columns import Columns, Group, groups, select
-from monai_vlsm.report.reading import Run
-from monai_vlsm.report.scores import by_tag
+from monai_vlsm.statistics.bootstrap import Estimate, estimates
+from monai_vlsm.statistics.columns import Columns, Group, groups, select
+from monai_vlsm.statistics.reading import Run
+from monai_vlsm.statistics.scores import by_tag
 
 __all__ = ["DECIDES", "HARDLY", "PARTLY", "TOO_FEW", "UNKNOWN", "AbsentRow", "OtherRow", "absent_rows", "other_rows"]
 

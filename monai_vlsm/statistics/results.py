@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from monai_vlsm.prompts import TAGS
-from monai_vlsm.report.bootstrap import LEVEL, RESAMPLES, SEED
-from monai_vlsm.report.cases import Cases, cases_by_tag
-from monai_vlsm.report.columns import clean, groups
-from monai_vlsm.report.comparison import Comparison, compare
-from monai_vlsm.report.existence import Existence, existence_by_tag
-from monai_vlsm.report.probes import AbsentRow, OtherRow, absent_rows, other_rows
-from monai_vlsm.report.reading import Run
-from monai_vlsm.report.scores import EmptyRow, PromptRow, ScoreRow, by_tag, empty_rows, prompt_rows, score_rows
+from monai_vlsm.statistics.bootstrap import LEVEL, RESAMPLES, SEED
+from monai_vlsm.statistics.cases import Cases, cases_by_tag
+from monai_vlsm.statistics.columns import clean, groups
+from monai_vlsm.statistics.comparison import Comparison, compare
+from monai_vlsm.statistics.existence import Existence, existence_by_tag
+from monai_vlsm.statistics.probes import AbsentRow, OtherRow, absent_rows, other_rows
+from monai_vlsm.statistics.reading import Run
+from monai_vlsm.statistics.scores import EmptyRow, PromptRow, ScoreRow, by_tag, empty_rows, prompt_rows, score_rows
 
 __all__ = ["Results", "RunResults", "measure", "plain"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.names import OverlayNames
-from monai_vlsm.report.columns import Columns, natural, select
-from monai_vlsm.report.reading import Run
-from monai_vlsm.report.scores import by_tag
+from monai_vlsm.statistics.columns import Columns, natural, select
+from monai_vlsm.statistics.reading import Run
+from monai_vlsm.statistics.scores import by_tag
 
 __all__ = ["Case", "Cases", "cases_by_tag", "picture_files"]
 

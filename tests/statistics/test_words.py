@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from monai_vlsm.report import words
-from monai_vlsm.report.blocks import Cell
-from monai_vlsm.report.bootstrap import Estimate
-from monai_vlsm.report.columns import ALL
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.bootstrap import Estimate
+from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.tables import Cell
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from PIL import Image
 
 from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers import OverlayWriter, ScoreWriter
-from monai_vlsm.report.cases import Cases, cases_by_tag, picture_files
-from monai_vlsm.report.reading import read_run
+from monai_vlsm.statistics.cases import Cases, cases_by_tag, picture_files
+from monai_vlsm.statistics.reading import read_run
 from tests.handlers import toy
-from tests.report.runs import make_run, score, scores, write_csv, write_record
+from tests.statistics.runs import make_run, score, scores, write_csv, write_record
 
 
 def names(cases: Cases, kind: str) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_vlsm.report.bootstrap import Estimate, estimates, signed_rank, unit_means
-from monai_vlsm.report.columns import Columns, Group, groups, select
-from monai_vlsm.report.reading import METRICS, Run
-from monai_vlsm.report.scores import by_tag, unit_word
+from monai_vlsm.statistics.bootstrap import Estimate, estimates, signed_rank, unit_means
+from monai_vlsm.statistics.columns import Columns, Group, groups, select
+from monai_vlsm.statistics.reading import METRICS, Run
+from monai_vlsm.statistics.scores import by_tag, unit_word
 
 __all__ = ["Comparison", "Difference", "PairedRow", "compare"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_vlsm.report.bootstrap import RESAMPLES, SEED, Estimate, estimates, signed_rank, unit_means
+from monai_vlsm.statistics.bootstrap import RESAMPLES, SEED, Estimate, estimates, signed_rank, unit_means
 
 
 def draw(count: int, columns: int = 1) -> np.ndarray:

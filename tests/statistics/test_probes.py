@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_vlsm.report.bootstrap import FEWEST
-from monai_vlsm.report.columns import ALL
-from monai_vlsm.report.probes import DECIDES, HARDLY, PARTLY, TOO_FEW, UNKNOWN, absent_rows, other_rows
-from monai_vlsm.report.reading import Run, read_run
-from tests.report.runs import Rows, make_run, probe, probes, score
+from monai_vlsm.statistics.bootstrap import FEWEST
+from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.statistics.probes import DECIDES, HARDLY, PARTLY, TOO_FEW, UNKNOWN, absent_rows, other_rows
+from monai_vlsm.statistics.reading import Run, read_run
+from tests.statistics.runs import Rows, make_run, probe, probes, score
 
 COUNT = 12
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from monai_vlsm.report.columns import ALL, Columns
-from monai_vlsm.report.reading import read_run
-from monai_vlsm.report.scores import by_tag, empty_rows, plain_rows, prompt_rows, score_rows
-from tests.report.runs import Rows, make_run, score
+from monai_vlsm.statistics.columns import ALL, Columns
+from monai_vlsm.statistics.reading import read_run
+from monai_vlsm.statistics.scores import by_tag, empty_rows, plain_rows, prompt_rows, score_rows
+from tests.statistics.runs import Rows, make_run, score
 
 MIXED = [
     score("a", 0.2),

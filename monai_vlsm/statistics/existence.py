@@ -10,9 +10,9 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from monai_vlsm.prompts import TAGS
-from monai_vlsm.report.bootstrap import Estimate, estimates
-from monai_vlsm.report.columns import Columns, select
-from monai_vlsm.report.reading import Run
+from monai_vlsm.statistics.bootstrap import Estimate, estimates
+from monai_vlsm.statistics.columns import Columns, select
+from monai_vlsm.statistics.reading import Run
 
 __all__ = ["ABSENT_OWN", "ABSENT_PROBE", "PRESENT", "Existence", "ExistenceRow", "existence_by_tag"]
 

@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from monai_vlsm.prompts import CLASS, TAGS
-from monai_vlsm.report.bootstrap import Estimate, estimates
-from monai_vlsm.report.columns import ALL, Columns, Group, groups, natural, select
-from monai_vlsm.report.reading import METRICS
+from monai_vlsm.statistics.bootstrap import Estimate, estimates
+from monai_vlsm.statistics.columns import ALL, Columns, Group, groups, natural, select
+from monai_vlsm.statistics.reading import METRICS
 
 __all__ = [
     "EmptyRow",

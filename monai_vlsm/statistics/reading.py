@@ -15,7 +15,7 @@ import numpy as np
 from monai_vlsm.evaluations import OVERLAYS, RECORD, own_files
 from monai_vlsm.names import without_folders
 from monai_vlsm.prompts import TAGS
-from monai_vlsm.report.columns import Columns, ReportError, clean, read_columns, require_ranges
+from monai_vlsm.statistics.columns import Columns, ReportError, clean, read_columns, require_ranges
 
 __all__ = ["EVALUATE", "METRICS", "Run", "read_run", "read_runs"]
 

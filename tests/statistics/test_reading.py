@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monai_vlsm.report.columns import ReportError
-from monai_vlsm.report.reading import read_run, read_runs
-from tests.report.runs import calibration, full_run, make_run, probes, score, scores, write_record
+from monai_vlsm.statistics.columns import ReportError
+from monai_vlsm.statistics.reading import read_run, read_runs
+from tests.statistics.runs import calibration, full_run, make_run, probes, score, scores, write_record
 
 
 def test_everything(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_vlsm.report.columns import ALL
-from monai_vlsm.report.comparison import Comparison, compare
-from monai_vlsm.report.reading import read_run
-from tests.report.runs import Rows, make_run, score, scores
+from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.statistics.comparison import Comparison, compare
+from monai_vlsm.statistics.reading import read_run
+from tests.statistics.runs import Rows, make_run, score, scores
 
 
 def runs(folder: Path, first: Rows, other: Rows) -> Comparison:

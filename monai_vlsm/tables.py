@@ -1,0 +1,87 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Tables for the terminal, for Markdown and for pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Cell", "Table", "escaped", "markdown_table", "text_table"]
+
+Cells = Sequence[object]
+_SIGNS = re.compile(r"[\\`*_\[\]|~$#@]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in a table, with an interval or remarks."""
+
+    main: str
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.main} ({', '.join(self.details)})" if self.details else self.main
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts and numbers; all texts are plain, nothing in them is markup."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, by the first row."""
+        return [isinstance(cell, Cell) for cell in self.rows[0]] if self.rows else [False] * len(self.header)
+
+    @property
+    def markdown(self) -> str:
+        """The table as Markdown, its texts escaped, its numbers to the right."""
+        return markdown_table(self.header, self.rows, escaped, self.numeric)
+
+
+def text_table(header: Cells, rows: Sequence[Cells]) -> str:
+    """Columns aligned with spaces, numbers to the right; no space at the end of a line.
+
+    Args:
+        header: one title a column.
+        rows: as many cells as the header has.
+    """
+    table = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    right = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(header))]
+    return "\n".join("  ".join(map(_pad, row, widths, right)).rstrip() for row in table)
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
+
+
+def _without_bars(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def markdown_table(
+    header: Cells, rows: Sequence[Cells], escape: Callable[[str], str] = _without_bars, right: Sequence[bool] = ()
+) -> str:
+    """A table as Markdown.
+
+    Args:
+        header: one title a column.
+        rows: as many cells as the header has.
+        escape: applied to each cell; by default Markdown stays what it is, apart from bars.
+        right: which columns stand to the right.
+    """
+    rule = ["---:" if to_right else "---" for to_right in right or [False] * len(header)]
+    lines = [[escape(str(cell)) for cell in line] for line in (header, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is: no markup, no HTML, no table, no mention."""
+    entities = "".join(_ENTITIES.get(sign, sign) for sign in text)
+    return _SIGNS.sub(lambda match: f"\\{match.group()}", entities)
