@@ -121,11 +121,7 @@ def _reason(error: OSError) -> str:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, sync: bool = True) -> None:
-    """Write bytes, all or nothing; ``sync`` as in `replacing`.
-
-    Raises:
-        WriteError: when it cannot be done.
-    """
+    """Write bytes, all or nothing; ``sync`` and errors as in `replacing`."""
     with replacing(path, sync) as temporary:
         temporary.write_bytes(content)
 

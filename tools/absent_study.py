@@ -31,6 +31,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_vlsm.checkpoints import read_settings
 from monai_vlsm.data import load_datalist
+from monai_vlsm.evaluations import own_files
 from monai_vlsm.io import read_rows
 from monai_vlsm.samples import is_sample, sample_dir
 from monai_vlsm.tables import markdown_table
@@ -98,7 +99,8 @@ def evaluate(model: Path, folder: Path, arguments: argparse.Namespace, **overrid
         more = {"model_file": str(model), "output_dir": str(part), "val_split": arguments.split, **override}
         run_bundle(["train.json", "evaluate.json"], **settings, **more, **{"validate#records": records})
         part.rename(folder)
-    return read(folder / "metrics.csv"), read(folder / "probes.csv")
+    files = own_files(folder)
+    return read(files["metrics.csv"]), read(files["probes.csv"])
 
 
 def shared_settings(arguments: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
