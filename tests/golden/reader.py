@@ -67,9 +67,9 @@ class Golden:
         CLIPSegForImageSegmentation(config).save_pretrained(folder)
         network = CLIPSegNet(folder, adaptation=adaptation, image_size=64)
         # position ids are no weights; the authors' shallow classes hold CLIP a second time, as ``clip.*``
-        names = [name for name in self.group("state") if not name.endswith("position_ids") and name[:5] != "clip."]
-        state = {name: self.group("state")[name] for name in names}
-        network.load_state_dict(state, strict=True)
+        state = self.group("state").items()
+        ours = {name: value for name, value in state if not name.endswith("position_ids") and name[:5] != "clip."}
+        network.load_state_dict(ours, strict=True)
         return network.double()
 
 

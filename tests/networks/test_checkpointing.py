@@ -13,7 +13,7 @@ from torch import Tensor
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
 from monai_vlsm.networks import CLIPSegNet
-from tests.networks.test_clipseg import inputs
+from tests.networks.tiny_networks import inputs
 
 ADAPTATIONS = {
     "dense_v": DenseAdaptation("v", width=4),
@@ -37,7 +37,7 @@ def step(network: CLIPSegNet, autocast: bool = False) -> tuple[Tensor, dict[str,
     """Loss and gradients of one step from a fixed random state."""
     torch.manual_seed(4)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        loss = network(*inputs(2, 3)).square().mean()
+        loss = network(*inputs(network, 2, 3)).square().mean()
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
@@ -67,7 +67,7 @@ def saved_bytes(network: CLIPSegNet) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = network(*inputs(8)).square().mean()
+        loss = network(*inputs(network, 8)).square().mean()
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
     total = sum(size for pointer, size in kept.items() if pointer not in weights)
     loss.backward()
@@ -90,14 +90,14 @@ def count_runs(network: CLIPSegNet) -> list[int]:
 def test_training_mode_only(backbone: Path, training: bool, runs: int) -> None:
     network = CLIPSegNet(backbone, adaptation=DenseAdaptation("vl", width=4), checkpointing=True).train(training)
     ran = count_runs(network)
-    network(*inputs()).mean().backward()
+    network(*inputs(network)).mean().backward()
     assert len(ran) == runs
 
 
 def test_frozen_towers_are_not_computed_again(backbone: Path) -> None:
     network = CLIPSegNet(backbone, adaptation=ShallowAdaptation("vl", width=6), checkpointing=True).train()
     ran = count_runs(network)
-    network(*inputs()).mean().backward()
+    network(*inputs(network)).mean().backward()
     assert len(ran) == 1
 
 

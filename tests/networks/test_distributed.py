@@ -34,6 +34,7 @@ def _train_step(rank: int, folder: str, backbone: str, rows: bool) -> None:
 
 
 @pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.slow
 def test_gradients_are_shared(rows: bool, tmp_path: Path, backbone: Path) -> None:
     """Those of what caches call too."""
     mp.spawn(_train_step, (str(tmp_path), str(backbone), rows), nprocs=2)
