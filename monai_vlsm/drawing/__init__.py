@@ -4,7 +4,7 @@
 
 from monai_vlsm.drawing.colours import prompt_colours
 from monai_vlsm.drawing.ends import Ends, patient_ends
-from monai_vlsm.drawing.page import below, beside, legend_block, marked, save_png, text_block
+from monai_vlsm.drawing.page import below, beside, legend_block, marked, save_png, text_block, text_lines
 from monai_vlsm.drawing.panels import fit_image, fit_masks, fit_size, outline, paint
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "prompt_colours",
     "save_png",
     "text_block",
+    "text_lines",
 ]

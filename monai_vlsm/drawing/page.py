@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.drawing.ends import Ends
 
-__all__ = ["below", "beside", "legend_block", "marked", "save_png", "text_block"]
+__all__ = ["below", "beside", "legend_block", "marked", "save_png", "text_block", "text_lines"]
 
 TEXT, GREY = (20, 20, 20), (90, 90, 90)
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -43,8 +43,7 @@ def text_block(
         lines: at most; the last one ends in "..." when there are more.
         centred: in the middle, or at the left.
     """
-    font = _font(size)
-    wrapped = [part for line in text.splitlines() or [""] for part in _wrap(_printable(line), font, width)]
+    font, wrapped = _font(size), text_lines(text, width, size)
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], _cut(wrapped[lines - 1] + " ...", font, width)]
     step = sum(font.getmetrics()) + _GAP // 2
@@ -54,6 +53,12 @@ def text_block(
         place = (width / 2, number * step) if centred else (0, number * step)
         draw.text(place, line, colour, font, anchor="ma" if centred else "la")
     return block
+
+
+def text_lines(text: str, width: int, size: int = 14) -> list[str]:
+    """The lines of a text that each fit into ``width`` pixels with letters of ``size``; one for an empty text."""
+    font = _font(size)
+    return [part for line in text.splitlines() or [""] for part in _wrap(_printable(line), font, width)]
 
 
 def _printable(line: str) -> str:

@@ -12,7 +12,7 @@ from monai_vlsm import drawing
 from monai_vlsm.io import replacing
 from monai_vlsm.serving.segmentation import Segmentation
 
-__all__ = ["draw_segmentation", "save_picture"]
+__all__ = ["caption", "draw_segmentation", "save_picture"]
 
 _SIDE, _LEAST = 512, 480  # pixels: of a panel, of the text below narrow ones
 _LONGEST = 200  # letters of a prompt
@@ -34,12 +34,13 @@ def draw_segmentation(result: Segmentation) -> Image.Image:
     panels = drawing.beside([drawing.marked(panel, view.ends) for panel in (plain, painted)])
     width = max(panels.width, _LEAST)
     where = "" if view.slice is None else f", slice {view.slice}"
-    lines = [_line(result, index) for index in range(len(result.prompts))]
+    lines = [caption(result, index) for index in range(len(result.prompts))]
     legend = drawing.legend_block(list(zip(colours, lines, strict=True)), width)
     return drawing.below([drawing.text_block(f"{result.name}{where}", width, lines=3), panels, legend], margin=10)
 
 
-def _line(result: Segmentation, index: int) -> str:
+def caption(result: Segmentation, index: int) -> str:
+    """A prompt, how much of the image or volume it is, and its existence score, in one line of bounded length."""
     area, (whole, unit) = result.areas[index], ("volume", "mm³") if result.masks.ndim == 4 else ("image", "mm²")
     size = f"{result.shares[index]:.1%} of the {whole}" + ("" if area is None else f", {area:,.0f} {unit}")
     found = size if result.pixels[index] else "empty"

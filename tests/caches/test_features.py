@@ -140,12 +140,21 @@ def damage(file: Path, kind: str) -> None:
     file.unlink() if kind == "removed" else file.write_bytes(content[:50] if kind == "cut" else content)
 
 
+def file_of(dataset: FeatureDataset, index: int) -> Path:
+    """Where the store keeps what an item is made of."""
+    keys: list[str] = []
+    read = dataset.store.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset.store, "read", lambda key: (keys.append(key), read(key))[1])
+        dataset[index]
+    return dataset.store.path(keys[0])
+
+
 @pytest.mark.parametrize("kind", ["removed", "cut", "flipped"])
 def test_damage_while_a_run_goes_on(kind: str, counting: Counting, data: Path, backbone: Path, tmp_path: Path) -> None:
     dataset = FeatureDataset(plain(data, backbone), counting, tmp_path / "cache", batch_size=2)
     expected = [dataset[index]["image"].as_tensor() for index in range(5)]
-    (path,) = {dataset.store.path(key) for _, key in dataset._items[2:3]}
-    damage(path, kind)
+    damage(file_of(dataset, 2), kind)
     counting.seen = 0
     assert all(torch.equal(dataset[index]["image"].as_tensor(), expected[index]) for index in range(5))
     assert torch.equal(dataset[2]["image"].as_tensor(), expected[2])
@@ -156,7 +165,7 @@ def test_a_spawned_worker_has_no_encoder(network: CLIPSegNet, data: Path, backbo
     dataset = FeatureDataset(plain(data, backbone), network, tmp_path / "cache")
     there = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(there[0]["image"].as_tensor(), dataset[0]["image"].as_tensor())
-    damage(dataset.store.path(dataset._items[0][1]), "flipped")
+    damage(file_of(dataset, 0), "flipped")
     with pytest.raises(CacheDamagedError, match=r"missing or damaged, and this worker has no encoder .* Start again"):
         there[0]
     dataset[0]
@@ -167,7 +176,7 @@ def test_an_image_that_changes_with_its_features(
     network: CLIPSegNet, data: Path, backbone: Path, tmp_path: Path
 ) -> None:
     dataset = FeatureDataset(plain(data, backbone), network, tmp_path / "cache")
-    damage(dataset.store.path(dataset._items[0][1]), "removed")
+    damage(file_of(dataset, 0), "removed")
     Image.new("RGB", (48, 40), "white").save(dataset.data[0]["image"])
     with pytest.raises(CacheDamagedError, match="their image has changed"):
         dataset[0]

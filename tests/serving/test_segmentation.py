@@ -14,7 +14,7 @@ from PIL import Image
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.serving import Segmentation, draw_segmentation, save_picture
-from monai_vlsm.serving.pictures import _line
+from monai_vlsm.serving.pictures import caption
 from monai_vlsm.serving.segmentation import COLUMNS, View, best_view
 from tests.folders import visible
 
@@ -97,7 +97,7 @@ def test_view_of_a_picture() -> None:
 def test_line_of_a_prompt(prompt: str, tmp_path: Path) -> None:
     result = segmentation(squares(5, 7), [prompt, "polyp"], (1.0, 1.0))
     save_picture(result, tmp_path / "new" / "a.png")
-    first, second = (_line(result, index) for index in (0, 1))
+    first, second = (caption(result, index) for index in (0, 1))
     assert first.startswith(" ".join(prompt.split())[:20])
     assert first.endswith(": 4.2% of the image, 25 mm², existence 0.75")
     assert len(first) < 250
@@ -111,7 +111,7 @@ def test_picture_shows_each_prompt_in_its_colour() -> None:
     large, small, none = (rgb(colour) for colour in prompt_colours(3))
     assert [bool((right == colour).all(axis=-1).any()) for colour in (large, small, none)] == [True, True, False]
     assert not any((left == colour).all(axis=-1).any() for colour in (large, small, none))
-    assert _line(result, 2) == "none: empty, existence 0.75"
+    assert caption(result, 2) == "none: empty, existence 0.75"
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (8, 8), (20000, 20), (20, 50000), (2000, 3000)])
