@@ -123,7 +123,7 @@ def test_other_ranks(shape: tuple[int, ...]) -> None:
 
 
 def test_tokens_of_another_batch() -> None:
-    with pytest.raises(ValueError, match=r"input_ids must be \(1, ...\) or \(3, ...\) for 3 images, got \(2, 6\)"):
+    with pytest.raises(ValueError, match=r"input_ids .* 3 images, got \(2, 6\)"):
         PromptInferer()(torch.zeros(3, 3, 4, 4, 2), Recorder(), input_ids=ids(2, L))
 
 

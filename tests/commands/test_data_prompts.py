@@ -382,9 +382,7 @@ def test_faults_are_listed_and_nothing_is_written(tmp_path: Path, spoil: Any, me
 
 def test_authors_rules_cannot_describe_every_mask(tmp_path: Path) -> None:
     picture(tmp_path, "a.png", box=(0, 0, 60, 80))
-    with pytest.raises(
-        DatasetProblems, match=r"masks/a\.png: expected a mask that the rules can describe.*fills the image"
-    ):
+    with pytest.raises(DatasetProblems, match=r"masks/a\.png: .*fills the image"):
         make_prompts(tmp_path, load_recipe(recipe(tmp_path, ALL + "parity: true")))
 
 

@@ -141,7 +141,7 @@ def test_folders_of_the_official_layout_in_any_case(tmp_path: Path) -> None:
     (record,) = load_datalist(tmp_path, "train")
     assert (Path(record["image"]), Path(record["label"])) == (tmp_path / "Images/a.png", tmp_path / "MASKS/m.png")
     (tmp_path / "ANNS").mkdir()
-    with pytest.raises(ValueError, match=r"expected one folder anns, found no such file, and several .*: ANNS, Anns"):
+    with pytest.raises(ValueError, match=r"folder anns.*: ANNS, Anns"):
         load_datalist(tmp_path, "train")
 
 

@@ -49,7 +49,7 @@ def test_prompt_that_names_no_target(build: Build, tmp_path: Path) -> None:
 
 def test_unknown_words(build: Build, tmp_path: Path) -> None:
     for arguments in ({"format": "tensorrt"}, {"form": "words"}):
-        with pytest.raises(ValueError, match="format must be one of onnx, torchscript and form of embedding, tokens"):
+        with pytest.raises(ValueError, match=r"format .* onnx, torchscript and form of embedding, tokens"):
             export_network(build("unet"), tmp_path, **arguments)
 
 
@@ -65,14 +65,14 @@ def test_missing_packages(build: Build, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         files, "find_spec", lambda name: None if name.startswith("onnx") else importlib.util.find_spec(name)
     )
-    with pytest.raises(ExportError, match=r"ONNX files need onnx and onnxruntime: pip install 'monai_vlsm\[export\]'"):
+    with pytest.raises(ExportError, match=r"pip install 'monai_vlsm\[export\]'"):
         export_network(build("unet"), tmp_path)
     assert export_network(build("unet"), tmp_path, "torchscript").model.is_file()
 
 
 def test_a_file_that_differs_is_kept_and_refused(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "LIMIT", -1.0)
-    with pytest.raises(ExportError, match=r"differs from the network in PyTorch by .*left as it is; do not use it"):
+    with pytest.raises(ExportError, match=r"left as it is"):
         export_network(build("unet"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
@@ -100,7 +100,7 @@ def test_what_torch_cannot_translate(tmp_path: Path) -> None:
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return torch.special.zeta(image, image)
 
-    with pytest.raises(ExportError, match=r"cannot write this network as ONNX with opset 18: .*--format torchscript"):
+    with pytest.raises(ExportError, match=r"opset 18.*--format torchscript"):
         files.write_onnx(Odd(), [torch.ones(1, 3, 4, 4)], ["image"], tmp_path / "x.onnx", {}, 18)
 
 

@@ -122,9 +122,7 @@ def test_other_coding(tmp_path: Path) -> None:
 
 
 def test_no_such_recipe(tmp_path: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"no such recipe file: .*x\.yaml; recipes by name are breast_tumor, foot_ulcer"
-    ):
+    with pytest.raises(RecipeError, match=r"x\.yaml.* breast_tumor, foot_ulcer"):
         load_recipe(tmp_path / "x.yaml")
 
 

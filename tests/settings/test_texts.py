@@ -71,9 +71,7 @@ def test_lists(word: str, texts: list[str]) -> None:
 
 @pytest.mark.parametrize("many", [True, False])
 def test_a_reference_or_a_text(many: bool) -> None:
-    with pytest.raises(
-        SettingError, match="@liver may be a text or the name of a setting; a text is written \"'@liver'\""
-    ):
+    with pytest.raises(SettingError, match=r"@liver .* \"'@liver'\""):
         read_text("@liver", many)
     assert read_text("'@liver'", many) == "@liver"
 
@@ -90,7 +88,7 @@ def test_only_a_quoted_text_is_taken_out_of_an_expression() -> None:
 
 @pytest.mark.parametrize("word", ["[]", "[ ]", "[a,,b]", "[[a]]", "[a, [b, c]]"])
 def test_lists_that_are_none(word: str) -> None:
-    with pytest.raises(SettingError, match=r"expected a list of texts such as \"\['brain','white matter'\]\", got"):
+    with pytest.raises(SettingError, match=r"\"\['brain','white matter'\]\", got"):
         read_text(word, many=True)
 
 
