@@ -44,7 +44,14 @@ def run(name: str, output: Path, *more: str) -> dict[str, Any]:
     return {**result, "file": file.name}
 
 
-@pytest.mark.parametrize("name", [case.name for case in CASES if case.name not in STARTING])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(case.name, marks=[] if case.name in ("dense_v", "hd95") else [pytest.mark.slow])
+        for case in CASES
+        if case.name not in STARTING
+    ],
+)
 def test_case_leaves_its_file(name: str, tmp_path: Path) -> None:
     case, result = find_case(name), run(name, tmp_path)
     assert set(result) >= KEYS | set(case.sides)

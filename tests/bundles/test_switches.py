@@ -66,7 +66,13 @@ def numbers(values: Any) -> list[float]:
     return [float(values)] if isinstance(values, int | float) else []
 
 
-@pytest.mark.parametrize(("switch", "tolerance"), SWITCHES.values(), ids=list(SWITCHES))
+@pytest.mark.parametrize(
+    ("switch", "tolerance"),
+    [
+        pytest.param(*values, id=name, marks=[pytest.mark.slow] if name == "compile" else [])
+        for name, values in SWITCHES.items()
+    ],
+)
 def test_same_results(switch: dict[str, Any], tolerance: float, settings: Any, plain: Any, tmp_path: Path) -> None:
     adapters, curves, scores = results(run([TRAIN], tmp_path, **{**settings, **switch}))
     expected_adapters, expected_curves, expected_scores = plain

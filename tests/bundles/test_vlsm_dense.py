@@ -295,6 +295,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_printed_command(settings: dict[str, Any], tmp_path: Path) -> None:
     """SIGINT in the second epoch: exit status 130, ``last.pt``, and a command that finishes the run bit-exactly."""
     settings = {**settings, "epochs": 40, "early_stop": 100}
@@ -332,6 +333,7 @@ def _wait_for_an_epoch(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_two_processes(settings: dict[str, Any], tmp_path: Path) -> None:
     """multi_gpu_train.json and multi_gpu_evaluate.json under torchrun, on two CPU processes."""
     for configs, folder in (
@@ -367,6 +369,7 @@ def test_started_by_another_program(settings: dict[str, Any], tmp_path: Path) ->
     assert trainer.state.epoch == 3
 
 
+@pytest.mark.slow
 def test_travels_alone(settings: dict[str, Any], trained: Path, folder_of_images: Path, tmp_path: Path) -> None:
     """A copy of the bundle's folder works elsewhere, run from within it."""
     copy = Path(shutil.copytree(BUNDLE, tmp_path / "bundle", ignore=shutil.ignore_patterns("models", "eval")))
@@ -389,6 +392,7 @@ def test_command_line_shows_the_faults_alone(settings: dict[str, Any], tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_missing_weights_in_at_most_eight_lines(settings: dict[str, Any], tmp_path: Path) -> None:
     arguments = command(str(TRAIN), {**settings, "backbone": "CIDAS/clipseg-rd64-refined"}, tmp_path / "out")
     offline = {**environment(), "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}

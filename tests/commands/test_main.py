@@ -59,9 +59,9 @@ def test_the_package_as_a_command_imports_no_kind() -> None:
 
 def test_the_package_gives_its_kinds_when_asked() -> None:
     code = "import sys; sys.argv, sys.orig_argv = ['-m'], ['python', '-m', 'monai_vlsm']; import monai_vlsm as m; "
-    code += "assert 'monai_vlsm.data' not in sys.modules; print(m.data.load_images, hasattr(m, 'nothing'))"
+    code += "assert 'monai_vlsm.prompts' not in sys.modules; print(m.prompts.compose, hasattr(m, 'nothing'))"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("<function load_images") and done.stdout.endswith(" False\n")
+    assert done.stdout.startswith("<function compose") and done.stdout.endswith(" False\n")
 
 
 def test_help_knows_what_the_package_has() -> None:

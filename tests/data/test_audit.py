@@ -309,6 +309,7 @@ def test_many_records() -> None:
     assert len(list(find_all(synthetic(20_000)))) > 20_000
 
 
+@pytest.mark.slow
 def test_busi(shared: Path) -> None:
     """The real dataset has no warnings; what its card says of it holds."""
     audit = audit_dataset(shared / "data" / "busi")

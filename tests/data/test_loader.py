@@ -31,7 +31,7 @@ def epoch(loader: SeededLoader, seed: int) -> torch.Tensor:
     return torch.cat(list(loader))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_live_on_and_follow_the_seed(start: str) -> None:
     if start not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {start}")

@@ -274,6 +274,7 @@ def test_error_keeps_its_message_between_processes() -> None:
     assert str(DatasetProblems("as a worker sends it")) == "as a worker sends it"
 
 
+@pytest.mark.slow
 def test_works_in_spawned_workers(tmp_path: Path) -> None:
     records = [{"x": str(save(ramp(), tmp_path / f"{i}.png"))} for i in range(2)]
     transform = LoadImaged("x", reader=PictureReader(), ensure_channel_first=True, dtype=None)

@@ -65,7 +65,11 @@ def test_another_process_is_refused_until_it_is_killed(
     tmp_path: Path, other: Callable[..., subprocess.Popen[str]]
 ) -> None:
     out, models = tmp_path / "out", tmp_path / "models"
+    require_free_folders(out, models)
+    assert {path.name for path in tmp_path.iterdir()} == {"hold.py"}
     process = other(out, models)
+    with pytest.raises(FolderInUseError, match=rf"process {process.pid} on"):
+        require_free_folders(tmp_path / "free", models)
     with pytest.raises(FolderInUseError, match=rf"another run \(process {process.pid} on .*\) writes to {models}"):
         claim_folders(tmp_path / "free", models)
     with pytest.raises(FolderInUseError, match="--output_dir and --ckpt_dir"):
@@ -86,12 +90,7 @@ def test_a_run_that_ends_leaves_nothing(tmp_path: Path, other: Callable[..., sub
     assert not (tmp_path / "a").exists()
 
 
-def test_the_check_at_the_start_makes_nothing(tmp_path: Path, other: Callable[..., subprocess.Popen[str]]) -> None:
-    require_free_folders(tmp_path / "out", tmp_path / "models")
-    assert {path.name for path in tmp_path.iterdir()} == {"hold.py"}
-    process = other(tmp_path / "models")
-    with pytest.raises(FolderInUseError, match=rf"process {process.pid} on"):
-        require_free_folders(tmp_path / "out", tmp_path / "models")
+def test_the_check_passes_what_this_run_has(tmp_path: Path) -> None:
     claim_folders(tmp_path / "out")
     require_free_folders(tmp_path / "out")
     assert (tmp_path / "out" / folder_lock.LOCK).is_file()
