@@ -20,6 +20,7 @@ WRAPPED = """
 import sys
 from types import SimpleNamespace
 sys.modules["__main__"].__spec__ = SimpleNamespace(name={program!r})
+sys.argv, sys.orig_argv = ["-m"], ["python", "-m", "monai_vlsm"]  # the package loads what is asked for, not all
 from monai_vlsm.errors import UserError, show_user_errors_plainly
 class Missing(UserError, FileNotFoundError):
     pass

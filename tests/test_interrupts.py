@@ -19,6 +19,7 @@ BUNDLE = """
 import os, signal, sys
 from types import SimpleNamespace
 sys.modules["__main__"].__spec__ = SimpleNamespace(name="monai.bundle.__main__")
+sys.argv, sys.orig_argv = ["-m"], ["python", "-m", "monai_vlsm"]  # the package loads what is asked for, not all
 from monai_vlsm.errors import show_user_errors_plainly
 show_user_errors_plainly()
 os.kill(os.getpid(), signal.{signal})

@@ -49,6 +49,15 @@ CASES = [
     ("unet_one", "tokens", "onnx"),
     ("unet_one", "embedding", "onnx"),
 ]
+# the others are slow
+FAST = {
+    ("dense", "embedding", "onnx"),
+    ("dense", "tokens", "torchscript"),
+    ("cris", "embedding", "onnx"),
+    ("san", "embedding", "torchscript"),
+    ("unet", "embedding", "onnx"),
+    ("unet", "embedding", "torchscript"),
+}
 
 
 def compute(files: ExportedModel, image: Tensor, images: int) -> Tensor:
@@ -69,7 +78,10 @@ def test_every_network_is_exported() -> None:
     assert {kind for kind, *_ in CASES} == set(NETWORKS)
 
 
-@pytest.mark.parametrize(("kind", "form", "format"), CASES)
+@pytest.mark.parametrize(
+    ("kind", "form", "format"),
+    [pytest.param(*case, marks=[] if case in FAST else [pytest.mark.slow]) for case in CASES],
+)
 def test_same_logits(build: Build, tmp_path: Path, kind: str, form: str, format: str) -> None:
     network = build(kind)
     with warnings.catch_warnings():
@@ -87,6 +99,7 @@ def test_same_logits(build: Build, tmp_path: Path, kind: str, form: str, format:
         torch.testing.assert_close(logits, wanted, atol=LIMIT, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "torchscript"])
 def test_mini_on_the_sample(tmp_path: Path, format: str) -> None:
     torch.manual_seed(0)

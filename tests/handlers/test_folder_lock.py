@@ -81,6 +81,7 @@ def test_another_process_is_refused_until_it_is_killed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hold.py", "models", "out"]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_leaves_nothing(tmp_path: Path, other: Callable[..., subprocess.Popen[str]]) -> None:
     process = other(tmp_path / "a" / "b", tmp_path / "a" / "c")
     assert (tmp_path / "a" / "b" / folder_lock.LOCK).is_file()

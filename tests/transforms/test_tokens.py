@@ -195,7 +195,7 @@ def test_batch_and_back(tokenizer: CLIPTokenizer, prompts: list[Any], batch_size
         assert item["image"].meta["filename_or_obj"] == f"{index}.png"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_in_workers(tokenizer: CLIPTokenizer, method: str) -> None:
     records = [{"image": picture(), "prompt": text} for text, _ in WORDS]
     transform = TokenizePromptd(tokenizer=tokenizer, max_length=LENGTH)
