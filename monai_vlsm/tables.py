@@ -66,7 +66,11 @@ def _without_bars(text: str) -> str:
 
 
 def markdown_table(
-    header: Cells, rows: Sequence[Cells], escape: Callable[[str], str] = _without_bars, right: Sequence[bool] = ()
+    header: Cells,
+    rows: Sequence[Cells],
+    escape: Callable[[str], str] = _without_bars,
+    right: Sequence[bool] = (),
+    aligned: bool = False,
 ) -> str:
     """A table as Markdown.
 
@@ -75,10 +79,15 @@ def markdown_table(
         rows: as many cells as the header has.
         escape: applied to each cell; by default Markdown stays what it is, apart from bars.
         right: which columns stand to the right.
+        aligned: fill cells with spaces, for reading as plain text too.
     """
     rule = ["---:" if to_right else "---" for to_right in right or [False] * len(header)]
     lines = [[escape(str(cell)) for cell in line] for line in (header, *rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+    table = [lines[0], rule, *lines[1:]]
+    if aligned:
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        table = [list(map(str.ljust, line, widths, ("-" if line is rule else " ") * len(line))) for line in table]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def escaped(text: str) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, count_parameters
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
+from monai_vlsm.tables import markdown_table
 
 __all__ = ["SYSTEMS", "System", "models_table"]
 
@@ -89,13 +90,7 @@ def models_table() -> str:
     Returns:
         A Markdown table that is aligned for reading as plain text too.
     """
-    rows = [_HEAD, *(_row(system) for system in SYSTEMS)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return markdown_table(_HEAD, [_row(system) for system in SYSTEMS], aligned=True)
 
 
 def _row(system: System) -> tuple[str, ...]:

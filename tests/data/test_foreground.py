@@ -71,4 +71,6 @@ def test_tables() -> None:
     rows = [("a", 5, "x|y"), ("long", 10, "")]
     assert text_table(("name", "n", "what"), rows) == "name   n  what\na      5  x|y\nlong  10"
     assert markdown_table(("name", "n", "what"), rows).splitlines()[2] == "| a | 5 | x\\|y |"
+    aligned = "| name | n   |\n| ---- | --- |\n| long | 5   |"
+    assert markdown_table(("name", "n"), [("long", 5)], aligned=True) == aligned
     assert text_table(("name", "n"), []) == "name  n"
