@@ -48,11 +48,12 @@ class OurTrainer:
 
     def __init__(self, network: CLIPSegNet, conditions: Conditions, encode_prompts: str = "all") -> None:
         self.network = network.train()
+        if conditions.compile:
+            network.compile(mode=conditions.compile)
         self.conditions = conditions
         self.inferer = PromptInferer(
             cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(encode_prompts, network)
         )
-        self.call = torch.compile(network, mode=conditions.compile) if conditions.compile else network
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-3, fused=True)
@@ -62,7 +63,7 @@ class OurTrainer:
         self.optimizer.zero_grad()
         half = self.conditions.device == "cuda" and self.conditions.precision != "fp32"
         with torch.autocast("cuda", self.conditions.dtype, enabled=half):
-            logits = self.inferer(image, self.call, input_ids, attention_mask)
+            logits = self.inferer(image, self.network, input_ids, attention_mask)
         self.scaler.scale(self.loss(logits, target)).backward()
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, 0.5)
