@@ -125,7 +125,7 @@ def test_structures_separate_and_together(tmp_path: Path) -> None:
 
 def test_together_needs_the_same_number(tmp_path: Path) -> None:
     root = plain(tmp_path, [structures("left", "right"), structures("left", image="b")])
-    with pytest.raises(ValueError, match=r'1 images with 1, 1 images with 2: use structures="separate"'):
+    with pytest.raises(ValueError, match=r'1 image with 1, 1 image with 2: use structures="separate"'):
         load_datalist(root, "train", structures="together")
     assert len(load_datalist(root, "train")) == 3
 
