@@ -221,7 +221,7 @@ def test_a_program_that_works_elsewhere_gives_the_root(
 def test_a_program_that_names_all_folders_needs_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = make("train", output_dir="out", ckpt_dir="models")
-    assert made.parser.get_parsed_content("score_writer").output_dir == Path("out")
+    assert made.parser.get_parsed_content("score_writer").files.folder == Path("out")
 
 
 def test_the_root_where_a_program_reads_the_config() -> None:
