@@ -337,6 +337,7 @@ def test_by_image_leaves_one_image_alone() -> None:
     assert network.calls[0].keys() == {"image", "input_ids"}
 
 
+@pytest.mark.slow
 def test_compiled_networks_compile_what_caches_call_too(backbone: Path) -> None:
     net, image = CLIPSegNet(backbone).eval(), torch.rand(1, 3, tiny.SIZE, tiny.SIZE)
     index: dict[str, Any] = {"image_index": torch.tensor([0, 0]), "prompt_index": torch.tensor([[0], [0]])}
