@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -268,47 +267,6 @@ def test_one_class_needs_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture
             run(tmp_path, *words)
     with pytest.raises(RecipeError, match="--class: class of the recipe must be a text"):
         run(tmp_path, "--class", " ")
-
-
-@pytest.mark.parametrize("home", ["", "images"])
-def test_masks_beside_their_images(tmp_path: Path, home: str, capsys: pytest.CaptureFixture[str]) -> None:
-    picture(tmp_path / "made", "a.png")
-    (tmp_path / "data" / home).mkdir(parents=True)
-    for name in ("a", "b"):
-        shutil.copy(tmp_path / "made" / "images" / "a.png", tmp_path / "data" / home / f"{name}.png")
-        shutil.copy(tmp_path / "made" / "masks" / "a.png", tmp_path / "data" / home / f"{name}_Mask.png")
-    for _ in range(2):  # the second time there are lists
-        assert run(tmp_path / "data", "--recipe", recipe(tmp_path)) == 0
-    start = f"{home}/" if home else ""
-    pairs = [(entry["image"], entry["mask"]) for entry in read(tmp_path / "data")]
-    assert pairs == [(f"{start}a.png", f"{start}a_Mask.png"), (f"{start}b.png", f"{start}b_Mask.png")]
-    assert len(load_datalist(tmp_path / "data", "train")) == 2
-    assert capsys.readouterr().err == ""
-    (tmp_path / "data" / home / "b_Mask.png").unlink()
-    with pytest.raises(DatasetProblems, match=r"(?s)1 problem.*b\.png: expected a mask b_mask beside it, found none"):
-        run(tmp_path / "data", "--recipe", recipe(tmp_path), "--overwrite")
-
-
-def test_marked_masks_in_their_folder(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
-    make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
-    assert read(tmp_path)[0]["mask"] == "masks/a_mask.png"
-
-
-def test_all_faulty_masks_are_listed(tmp_path: Path) -> None:
-    text = "structures: {x: {class: x}, y: {class: y}}\nsplits: {train: 1}"
-    for name in ("a.png", "b.png", "c.png"):
-        for structure in ("x", "y"):
-            picture(tmp_path, name, mask=structure)
-    save(np.zeros((30, 80), np.uint8), tmp_path / "masks" / "x" / "a.png")
-    save(np.arange(60 * 80, dtype=np.uint8).reshape(60, 80) % 4, tmp_path / "masks" / "y" / "a.png")
-    (tmp_path / "masks" / "y" / "b.png").write_bytes(b"")
-    save(np.zeros((60, 80), np.uint8), tmp_path / "masks" / "x" / "d.png")
-    with pytest.raises(DatasetProblems) as error:
-        make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
-    faulty = [Path(problem.file).relative_to(tmp_path).as_posix() for problem in error.value.problems]
-    assert faulty == ["masks/x/d.png", "masks/x/a.png", "masks/y/a.png", "masks/y/b.png"]
 
 
 def _two_files(folder: Path) -> None:
