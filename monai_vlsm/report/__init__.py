@@ -5,6 +5,5 @@
 from __future__ import annotations
 
 from monai_vlsm.report.writing import FILES, write_report
-from monai_vlsm.statistics.columns import ReportError
 
-__all__ = ["FILES", "ReportError", "write_report"]
+__all__ = ["FILES", "write_report"]

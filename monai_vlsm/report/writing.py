@@ -5,17 +5,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from monai_vlsm.io import WriteError, json_text
+from monai_vlsm.io import json_text
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.report.blocks import Block, Paragraph
 from monai_vlsm.report.overview import overview_blocks
 from monai_vlsm.report.pages import TEMPLATES, render
 from monai_vlsm.report.sections import run_blocks
-from monai_vlsm.statistics.columns import ReportError, clean
+from monai_vlsm.statistics.columns import clean
 from monai_vlsm.statistics.reading import read_runs
 from monai_vlsm.statistics.results import measure, plain
 
@@ -43,8 +43,10 @@ def write_report(
 
     Raises:
         NotOursError: a file that no report wrote has the name of one of them.
-        ReportError: a folder that no evaluation wrote, a file that cannot be read or written.
+        MixedFilesError: a folder with files of several evaluations.
+        ReportError: a folder that no evaluation wrote, or a file that cannot be read.
         ValueError: no folder.
+        WriteError: a file cannot be written.
     """
     if not folders:
         raise ValueError("a report needs at least one folder of an evaluation")
@@ -57,17 +59,10 @@ def write_report(
     return _write(Path(output), [*pages, json_text(plain(results, heading, made_by), indent=1)])
 
 
-def _without_repetition(blocks: Iterable[Block]) -> list[Block]:
+def _without_repetition(blocks: Sequence[Block]) -> list[Block]:
     """Explanations that stand already above are left out."""
-    said: set[Block] = set()
-    kept = []
-    for block in blocks:
-        if isinstance(block, Paragraph) and block.small:
-            if block in said:
-                continue
-            said.add(block)
-        kept.append(block)
-    return kept
+    small = [(block, isinstance(block, Paragraph) and block.small) for block in blocks]
+    return [block for place, (block, once) in enumerate(small) if not (once and block in blocks[:place])]
 
 
 def _version() -> str:
@@ -80,10 +75,7 @@ def _version() -> str:
 def _write(folder: Path, texts: Sequence[str]) -> list[Path]:
     outputs = Outputs(folder, "report")
     outputs.require_free(FILES)
-    try:
-        for name, text in zip(FILES, texts, strict=True):
-            with outputs.writing(name) as path:
-                path.write_text(text, encoding="utf-8", newline="\n")
-    except WriteError as error:
-        raise ReportError(str(error)) from error
+    for name, text in zip(FILES, texts, strict=True):
+        with outputs.writing(name) as path:
+            path.write_bytes(text.encode())
     return [folder / name for name in FILES]

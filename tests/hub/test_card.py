@@ -23,7 +23,7 @@ from monai_vlsm.commands import main
 from monai_vlsm.evaluations import MixedFilesError
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.report import ReportError
+from monai_vlsm.statistics import ReportError
 from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
 from tests.statistics.runs import HOSTILE, full_run, make_run, score, scores, write_record

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from monai_vlsm.io import WriteError
 from monai_vlsm.outputs import NotOursError
-from monai_vlsm.report import FILES, ReportError, write_report
+from monai_vlsm.report import FILES, write_report
 from tests.folders import visible
 from tests.report.test_page import Tags
 from tests.statistics.runs import HOSTILE, RUN_JSON, calibration, full_run, make_run, probe, probes, score, scores
@@ -211,5 +212,5 @@ def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
 
 def test_cannot_write(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine")
-    with pytest.raises(ReportError, match=r"cannot write report.html in .*metrics.csv: "):
+    with pytest.raises(WriteError, match=r"cannot write report.html in .*metrics.csv: "):
         write_report([run], run / "metrics.csv")
