@@ -139,7 +139,7 @@ def test_a_bundle_and_monai_label(file: Path, tmp_path: Path, caplog: pytest.Log
         config = json.loads(path.read_text("utf-8"))
         config["imports"].append("$import my_lora")
         if name == "train":
-            config["network_def"]["adaptation"] = {"_target_": "my_lora.LoRA", "rank": 4}
+            config["adaptation"] = {"_target_": "my_lora.LoRA", "rank": 4}
             config["backbone"] = describe(file).settings["backbone"]
         config["bundle_root"] = str(bundle)
         path.write_text(json.dumps(config), encoding="utf-8")

@@ -159,9 +159,11 @@ def _other_bundle(bundle: Path, model: Path, settings: Mapping[str, Any]) -> lis
     train = bundle / "configs/train.json"
     if not train.is_file():
         return []
-    definition = json.loads(train.read_text(encoding="utf-8")).get("network_def", {})
-    adaptation = definition.get("adaptation")
-    wanted = [definition.get("_target_", ""), adaptation.get("_target_", "") if isinstance(adaptation, dict) else ""]
+    config = json.loads(train.read_text(encoding="utf-8"))
+    definition = config.get("network_def", {})
+    adaptation = definition.get("adaptation", {})
+    adaptation = config.get(adaptation[1:], {}) if isinstance(adaptation, str) else adaptation  # "@adaptation"
+    wanted = [definition.get("_target_", ""), adaptation.get("_target_", "")]
     found = [settings["network"], (settings.get("adaptation") or {}).get("type", "")]
     kinds = [target.rpartition(".")[2] for target in wanted]
     found[1] = found[1].rpartition(":")[2]  # an adaptation of one's own is called module:class
