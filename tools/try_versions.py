@@ -48,7 +48,7 @@ class Environment:
 
 
 TORCH = "torch==2.13.0"
-OLDEST = ("monai==1.6.1", "transformers==5.23.0", "numpy==2.0.2", "pydicom==2.4.5", "pillow==11.3.0")
+OLDEST = ("monai==1.6.1", "transformers==5.23.0", "numpy==2.0.2", "pydicom==2.4.5")
 ENVIRONMENTS = {
     "pinned": Environment("3.11", pinned=True),
     "newest": Environment("3.11", (TORCH,)),
