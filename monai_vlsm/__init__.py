@@ -25,6 +25,7 @@ __all__ = [
     "losses",
     "metrics",
     "networks",
+    "probing",
     "processes",
     "prompts",
     "samples",

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": {"errors"},
     "checkpoints": {"adapters", "errors"},
     "backbones": {"errors"},
+    "probing": {"caches", "data"},
     "processes": set(),
     "prompts": {"errors", "io"},
     "data": {"errors", "io", "prompts", "tables"},

@@ -101,7 +101,7 @@ def settings_first(config: dict[str, Any], source: Mapping[str, Any]) -> dict[st
 
 
 def config_text(config: Any) -> str:
-    """A config as JSON, in which whatever fits stands on one line."""
+    """A config as JSON: on one line what fits, else ``_target_`` by itself and plain arguments side by side."""
     return f"{_text(config, 0, 0)}\n"
 
 
@@ -111,13 +111,22 @@ def _text(value: Any, depth: int, before: int) -> str:
     if not isinstance(value, dict | list) or not value or (depth and before + len(line) < WIDTH):
         return line
     space = " " * 4 * (depth + 1)
-    if isinstance(value, dict):
-        keys = [f"{space}{json.dumps(key)}: " for key in value]
-        rows = [key + _text(one, depth + 1, len(key)) for key, one in zip(keys, value.values(), strict=True)]
-    else:
-        rows = [space + _text(one, depth + 1, len(space)) for one in value]
-    start, end = "{}" if isinstance(value, dict) else "[]"
-    return f"{start}\n" + ",\n".join(rows) + f"\n{space[4:]}{end}"
+    rows: list[str] = []
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        start = f"{json.dumps(key)}: " if isinstance(value, dict) else ""
+        row = start + _text(one, depth + 1, len(space) + len(start))
+        if depth and start and rows and _fits(rows[-1], row, len(space)):
+            rows[-1] += f", {row}"
+        else:
+            rows.append(row)
+    left, right = "{}" if isinstance(value, dict) else "[]"
+    return f"{left}\n" + ",\n".join(space + row for row in rows) + f"\n{space[4:]}{right}"
+
+
+def _fits(row: str, more: str, before: int) -> bool:
+    """Whether a plain argument may stand behind others on their line."""
+    plain = not row.startswith('"_target_"') and not any(mark in row + more for mark in "{\n")
+    return plain and before + len(row) + len(more) + len(", ") < WIDTH
 
 
 def derived_readme(name: str) -> str:

@@ -27,7 +27,7 @@ class EarlyStop(EarlyStopHandler):
     do not count, and neither does NaN as an improvement.
 
     Args:
-        evaluator: the validating engine.
+        evaluator: the validating engine; None takes that of a :class:`HandlerList`.
         metric: name of its metric to watch; higher is better.
         patience: number of validations without improvement after which training stops; None, 0 and less never stop,
             and still count, for a run that is prolonged with some.
@@ -37,7 +37,13 @@ class EarlyStop(EarlyStopHandler):
         KeyError: at the first validation, when the evaluator has no such metric.
     """
 
-    def __init__(self, evaluator: Workflow, metric: str, patience: int | None = 20, min_delta: float = 1e-4) -> None:
+    def __init__(
+        self,
+        evaluator: Workflow | None = None,
+        metric: str = "val_dice",
+        patience: int | None = 20,
+        min_delta: float = 1e-4,
+    ) -> None:
         limit = patience if patience is not None and patience > 0 else sys.maxsize
         super().__init__(patience=limit, score_function=self._score, min_delta=min_delta)
         self.evaluator = evaluator
@@ -78,7 +84,7 @@ class EarlyStop(EarlyStopHandler):
         return handler
 
     def _score(self, engine: Engine) -> float:
-        metrics = self.evaluator.state.metrics
+        metrics = self.evaluator.state.metrics if self.evaluator else {}
         if self.metric not in metrics:
             raise KeyError(f"the evaluator has no metric {self.metric!r} to stop on, it has {sorted(metrics)}")
         score = float(metrics[self.metric])

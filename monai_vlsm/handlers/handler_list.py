@@ -1,13 +1,14 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Several handlers as one."""
+"""Several handlers as one, those that follow the validation among them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ignite.engine import Engine
+from monai.engines import Workflow
+from monai.handlers import ValidationHandler
 
 __all__ = ["HandlerList"]
 
@@ -18,6 +19,9 @@ class HandlerList:
     MONAI Label looks into each entry of ``train#handlers`` and takes it for a table with a ``_target_``. Entries of
     this list may be references by name, such as ``"@model_saver"``.
 
+    Handlers that follow the validation, and have not been told which, get the evaluator of MONAI's
+    ``ValidationHandler`` in the list: those with an attribute ``evaluator`` that is None, such as :class:`EarlyStop`.
+
     Args:
         handlers: objects with ``attach``, in their order.
     """
@@ -25,7 +29,10 @@ class HandlerList:
     def __init__(self, handlers: Sequence[Any]) -> None:
         self.handlers = list(handlers)
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Attach all to ``engine``."""
+        evaluator = next((one.validator for one in self.handlers if isinstance(one, ValidationHandler)), None)
         for handler in self.handlers:
+            if getattr(handler, "evaluator", self) is None:
+                handler.evaluator = evaluator
             handler.attach(engine)

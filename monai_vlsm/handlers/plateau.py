@@ -23,15 +23,19 @@ class PlateauSchedule(LrScheduleHandler):
 
     Args:
         lr_scheduler: a ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
-        evaluator: the validating engine.
-        metric: name of its metric, for example ``"val_loss"``.
+        evaluator: the validating engine; None takes that of a :class:`HandlerList`.
+        metric: name of its metric.
     """
 
-    def __init__(self, lr_scheduler: Any, evaluator: Workflow, metric: str) -> None:
-        super().__init__(lr_scheduler, print_lr=False, step_transform=lambda _: evaluator.state.metrics[metric])
+    def __init__(self, lr_scheduler: Any, evaluator: Workflow | None = None, metric: str = "val_loss") -> None:
+        super().__init__(lr_scheduler, print_lr=False, step_transform=self._value)
         self.evaluator = evaluator
+        self.metric = metric
 
     def __call__(self, engine: Engine) -> None:
         """Step if this epoch was validated."""
         if validated_in(self.evaluator, engine.state.epoch):
             super().__call__(engine)
+
+    def _value(self, _: Engine) -> Any:
+        return self.evaluator.state.metrics[self.metric] if self.evaluator else None

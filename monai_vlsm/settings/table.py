@@ -83,8 +83,6 @@ SAME_AS = {
     "train::dataloader::num_workers": "num_workers",
     "validate::dataloader::batch_size": "batch_size",
     "validate::dataloader::num_workers": "num_workers",
-    "probing::dataloader::batch_size": "batch_size",
-    "probing::dataloader::num_workers": "num_workers",
     "dataloader::batch_size": "batch_size",
     "network_def::attention": "attention",
     "network_def::image_size": "image_size",
