@@ -4,7 +4,8 @@
 
 Order in ``train_handlers``: :class:`InterruptExit`, :class:`EpochSeed`, :class:`NaNGuard`, :class:`ClipGradNorm`,
 ``ValidationHandler``, :class:`PlateauSchedule`, :class:`EarlyStop`, :class:`ModelSaver`, :class:`ProgressBar`,
-:class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last).
+:class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last). :class:`HandlerList`
+attaches them in this order, and tells those that follow the validation its evaluator.
 
 Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers
 (give its StatsHandler ``iteration_log=False``: an evaluator has no loss to print). An evaluation also has
