@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from conditions import Conditions, write_backbone, write_pictures
+from conditions import Conditions, write_backbone, write_images
 from monai.bundle import ConfigParser
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -63,8 +63,8 @@ def backbone_folder(conditions: Conditions) -> Path:
 
 
 @lru_cache(maxsize=8)
-def picture_folder(train: int, val: int, width: int, height: int) -> Path:
+def image_folder(train: int, val: int, width: int, height: int) -> Path:
     """Folder of a dataset, written once."""
     folder = scratch() / f"{train}_{val}_{width}_{height}"
-    write_pictures(folder, train, val, width, height)
+    write_images(folder, train, val, width, height)
     return folder

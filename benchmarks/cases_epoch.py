@@ -8,18 +8,18 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bundle import backbone_folder, caches_in_scratch, picture_folder, read_config, without_files
+from bundle import backbone_folder, caches_in_scratch, image_folder, read_config, without_files
 from cases import SPEED, Case
 from cases_network import plain_network
 from conditions import Conditions, fill_adapters, random_batch
 from measure import Side
-from plain import PlainPictures, PlainTrainer, plain_batches
+from plain import PlainImages, PlainTrainer, plain_batches
 
 from monai_vlsm.backbones import MINI, load_tokenizer
 
 BUNDLE_OF = {"shallow_vl": "vlsm_shallow", "decoder": "clipseg"}
-IMAGES = 8  # pictures of 12 megapixels
-EPOCH = 32  # pictures of an epoch whose features are kept: few would be quicker than what an epoch begins with
+IMAGES = 8  # images of 12 megapixels
+EPOCH = 32  # images of an epoch whose features are kept: few would be quicker than what an epoch begins with
 
 
 def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
@@ -27,11 +27,11 @@ def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
 
     def build(conditions: Conditions) -> Side:
         trainer = PlainTrainer(plain_network(kind, conditions), conditions.torch_device)
-        pictures = plain_pictures(conditions, picture_folder(EPOCH, 1, 640, 480), conditions.image_size)
+        images = plain_images(conditions, image_folder(EPOCH, 1, 640, 480), conditions.image_size)
         image, ids, mask, _ = random_batch(conditions)
 
         def run() -> None:
-            for batch in plain_batches(pictures, conditions.batch):
+            for batch in plain_batches(images, conditions.batch):
                 trainer.step(*(part.to(conditions.device) for part in batch))
 
         return Side(run, lambda: trainer.network(image, ids[:, 0], mask[:, 0]), items=EPOCH)
@@ -39,12 +39,10 @@ def plain_epoch(kind: str) -> Callable[[Conditions], Side]:
     return build
 
 
-def plain_pictures(
-    conditions: Conditions, folder: Path, size: int, backbone: str | Path | None = None
-) -> PlainPictures:
+def plain_images(conditions: Conditions, folder: Path, size: int, backbone: str | Path | None = None) -> PlainImages:
     """The training images of a folder."""
     rows = json.loads((folder / "train.json").read_text())
-    return PlainPictures(rows, folder, size, load_tokenizer(backbone or backbone_folder(conditions)))
+    return PlainImages(rows, folder, size, load_tokenizer(backbone or backbone_folder(conditions)))
 
 
 def our_epoch(kind: str) -> Callable[[Conditions], Side]:
@@ -54,7 +52,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
         caches_in_scratch()
         parser = read_config(
             BUNDLE_OF[kind],
-            dataset_dir=str(picture_folder(EPOCH, 1, 640, 480)),
+            dataset_dir=str(image_folder(EPOCH, 1, 640, 480)),
             backbone=str(backbone_folder(conditions)),
             batch_size=conditions.batch,
             num_workers=0,
@@ -62,7 +60,7 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
             amp=conditions.precision != "fp32",
             device=conditions.torch_device,
             cache_features=True,
-            encode_prompts="once",
+            text_cache="run",
         )
         without_files(parser)
         network = parser.get_parsed_content("network")
@@ -75,14 +73,14 @@ def our_epoch(kind: str) -> Callable[[Conditions], Side]:
 
 
 def reading(width: int, height: int) -> dict[str, Callable[[Conditions], Side]]:
-    """Both ways of getting the batches of an epoch from files; ours keeps decoded and resized pictures in memory."""
+    """Both ways of getting the batches of an epoch from files; ours keeps decoded and resized images in memory."""
 
     def folder(conditions: Conditions) -> Path:
-        return picture_folder(IMAGES, 1, *(side // 10 if conditions.quick else side for side in (width, height)))
+        return image_folder(IMAGES, 1, *(side // 10 if conditions.quick else side for side in (width, height)))
 
     def plain(conditions: Conditions) -> Side:
-        pictures = plain_pictures(conditions, folder(conditions), conditions.image_size, MINI)
-        return Side(lambda: _exhaust(plain_batches(pictures, conditions.batch)), items=IMAGES)
+        images = plain_images(conditions, folder(conditions), conditions.image_size, MINI)
+        return Side(lambda: _exhaust(plain_batches(images, conditions.batch)), items=IMAGES)
 
     def ours(conditions: Conditions) -> Side:
         parser = read_config(
@@ -114,8 +112,8 @@ CASES = (
     _cached("shallow_vl", "shallow VL, epoch after the first, features kept", 10, "shallow_vl"),
     _cached("decoder", "decoder of CLIPSeg, epoch after the first, features kept", 20, "decoder"),
     Case(
-        "large_pictures",
-        "reading 4000 x 3000 JPEG, epoch after the first, pictures kept",
+        "large_images",
+        "reading 4000 x 3000 JPEG, epoch after the first, images kept",
         10,
         SPEED,
         reading(4000, 3000),

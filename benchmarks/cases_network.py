@@ -42,13 +42,13 @@ def plain_step(kind: str, prompts: int = 1) -> Callable[[Conditions], Side]:
 
 
 def our_step(
-    kind: str, prompts: int = 1, checkpointing: bool = False, encode_prompts: str = "all"
+    kind: str, prompts: int = 1, checkpointing: bool = False, text_cache: str = "off"
 ) -> Callable[[Conditions], Side]:
     """One step of training for all prompts of each image."""
 
     def build(conditions: Conditions) -> Side:
         network = our_network(kind, conditions, checkpointing)
-        trainer = OurTrainer(network, conditions, encode_prompts)
+        trainer = OurTrainer(network, conditions, text_cache)
         image, ids, mask, target = random_batch(conditions, prompts)
         return Side(
             run=lambda: trainer.step(image, ids, mask, target),
@@ -90,7 +90,7 @@ def _each_prompt(network: torch.nn.Module, image: Tensor, ids: Tensor, mask: Ten
 
 def _train(name: str, title: str, target: float, kind: str, expected: int, prompts: int = 1) -> Case:
     # a text encoder that is frozen needs to see each prompt once
-    ours = our_step(kind, prompts, encode_prompts="once" if kind == "dense_v" else "all")
+    ours = our_step(kind, prompts, text_cache="run" if kind == "dense_v" else "off")
     sides = {"plain": plain_step(kind, prompts), "ours": ours}
     return Case(name, title, target, SPEED, sides, "train", expected)
 

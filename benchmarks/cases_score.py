@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import torch
-from bundle import backbone_folder, picture_folder, read_config
+from bundle import backbone_folder, image_folder, read_config
 from cases import SHARE, Case
 from conditions import Conditions
 from measure import Side
@@ -36,7 +36,7 @@ class TimedHausdorff95(Hausdorff95Metric):
 class BrightParts(nn.Module):
     """Takes the time of a network, and predicts what is bright: an object with a smooth outline, as a trained one does.
 
-    The outline that random weights would give is noise over the whole picture.
+    The outline that random weights would give is noise over the whole image.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -52,7 +52,7 @@ def validation(conditions: Conditions) -> Side:
     width, height = (320, 240) if conditions.quick else (1280, 960)
     parser = read_config(
         "vlsm_dense",
-        dataset_dir=str(picture_folder(1, IMAGES, width, height)),
+        dataset_dir=str(image_folder(1, IMAGES, width, height)),
         backbone=str(backbone_folder(conditions)),
         num_workers=0,
         device=conditions.torch_device,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bundle import backbone_folder, picture_folder, scratch
+from bundle import backbone_folder, image_folder, scratch
 from cases import EXTRA_SECONDS, SECONDS, Case
 from conditions import Conditions
 from measure import Side
@@ -26,7 +26,7 @@ def importing(modules: str) -> Callable[[Conditions], Side]:
 def first_step(conditions: Conditions) -> Side:
     """A fresh Python that runs ``train.json`` up to the moment when the first batch is ready for its step."""
     images = 20 if conditions.quick else 1000
-    data = picture_folder(images - 10, 10, 640, 480)
+    data = image_folder(images - 10, 10, 640, 480)
     output = scratch() / "started"
     arguments = [str(data), str(backbone_folder(conditions)), str(output), conditions.device]
     return Side(lambda: _python(str(Path(__file__).with_name("first_step.py")), *arguments), items=images)

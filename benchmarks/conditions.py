@@ -98,7 +98,7 @@ def fill_adapters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
 
 def common_name(name: str) -> str:
     """The name of a parameter without what the two sides put in front of it."""
-    return name.replace(".inner.", ".").removeprefix("base.").removeprefix("model.").removeprefix("seams.")
+    return name.replace(".inner.", ".").removeprefix("base.").removeprefix("model.").removeprefix("feature_adapters.")
 
 
 def random_batch(conditions: Conditions, prompts: int = 1) -> tuple[Tensor, ...]:
@@ -118,10 +118,10 @@ def random_batch(conditions: Conditions, prompts: int = 1) -> tuple[Tensor, ...]
     return tuple(part.to(conditions.device) for part in (image, *tokens, target))
 
 
-def write_pictures(folder: Path, train: int, val: int, width: int, height: int) -> None:
+def write_images(folder: Path, train: int, val: int, width: int, height: int) -> None:
     """Write a dataset of JPEG with one bright ellipse each: ``train.json`` and ``val.json``.
 
-    Eight different pictures are drawn; further ones are links to them, because drawing takes long.
+    Eight different images are drawn; further ones are links to them, because drawing takes long.
     """
     generator = np.random.default_rng(0)
     for name in ("images", "masks"):
@@ -141,12 +141,12 @@ def write_pictures(folder: Path, train: int, val: int, width: int, height: int) 
 
 def _draw(folder: Path, row: dict[str, str], width: int, height: int, generator: np.random.Generator) -> None:
     coarse = Image.fromarray(generator.integers(20, 90, (height // 16, width // 16, 3), dtype=np.uint8))
-    picture = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+    image = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
     y, x = np.ogrid[:height, :width]
     centre, radius = generator.uniform(0.4, 0.6, 2), generator.uniform(0.15, 0.25)
     inside = ((y / height - centre[0]) ** 2 + (x / width - centre[1]) ** 2) < radius**2
     grain = generator.integers(-3, 4, (height, width, 1), dtype=np.int16)
-    shown = np.clip(picture + grain + 120 * inside[..., None], 0, 255).astype(np.uint8)
+    shown = np.clip(image + grain + 120 * inside[..., None], 0, 255).astype(np.uint8)
     Image.fromarray(shown).save(folder / row["image"], quality=92)
     Image.fromarray((inside * 255).astype(np.uint8)).save(folder / row["mask"])
 

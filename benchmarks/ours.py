@@ -43,16 +43,16 @@ class OurTrainer:
     Args:
         network: as `our_network` makes it.
         conditions: device and precision.
-        encode_prompts: the switch of the config, ``"all"``, ``"distinct"`` or ``"once"``.
+        text_cache: the switch of the config, ``"off"``, ``"batch"`` or ``"run"``.
     """
 
-    def __init__(self, network: CLIPSegNet, conditions: Conditions, encode_prompts: str = "all") -> None:
+    def __init__(self, network: CLIPSegNet, conditions: Conditions, text_cache: str = "off") -> None:
         self.network = network.train()
         if conditions.compile:
             network.compile(mode=conditions.compile)
         self.conditions = conditions
         self.inferer = PromptInferer(
-            cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(encode_prompts, network)
+            cpu_autocast=conditions.precision == "bf16", prompts=prompt_encoding(text_cache, network)
         )
         self.loss = PromptedSegmentationLoss()
         self.parameters = trainable_parameters(network)

@@ -3,7 +3,7 @@
 """What the others are measured against: CLIPSeg fine-tuned in the obvious way with the parts that transformers offers.
 
 All 12 vision layers and all 77 text positions are computed, attention is ``"eager"``, each prompt takes a forward pass
-of its own, and pictures are decoded and resized whenever they are needed. Adapters sit where the paper puts them, so
+of its own, and images are decoded and resized whenever they are needed. Adapters sit where the paper puts them, so
 that both sides compute the same numbers.
 """
 
@@ -69,8 +69,8 @@ class PlainCLIPSeg(nn.Module):
         self.extract = list(model.config.extract_layers)
         vision, text = model.clip.vision_model, model.clip.text_model
         if kind.startswith("dense"):
-            for tower in (vision, text)[: len(kind.partition("_")[2])]:
-                self._adapt(tower)
+            for encoder in (vision, text)[: len(kind.partition("_")[2])]:
+                self._adapt(encoder)
         elif kind == "shallow_vl":
             self.skip_adapters = _bottlenecks(vision.config.hidden_size, len(self.extract))
             self.text_adapters = _bottlenecks(text.config.hidden_size, len(self.extract))
@@ -93,10 +93,10 @@ class PlainCLIPSeg(nn.Module):
                 condition = condition + adapter(read.hidden_states[layer + 1][rows, ends])
         return self.model.decoder(tuple(skips), condition).logits[:, None]
 
-    def _adapt(self, tower: Any) -> None:
-        for layer in tower.encoder.layers[: max(self.extract)]:
-            layer.self_attn = Adapted(layer.self_attn, tower.config.hidden_size, 64)
-            layer.mlp = Adapted(layer.mlp, tower.config.hidden_size, 64)
+    def _adapt(self, encoder: Any) -> None:
+        for layer in encoder.encoder.layers[: max(self.extract)]:
+            layer.self_attn = Adapted(layer.self_attn, encoder.config.hidden_size, 64)
+            layer.mlp = Adapted(layer.mlp, encoder.config.hidden_size, 64)
 
 
 def _bottlenecks(width: int, count: int) -> nn.ModuleList:
@@ -129,8 +129,8 @@ def half_on_gpu(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast("cuda", torch.float16) if device.type == "cuda" else nullcontext()
 
 
-class PlainPictures(Dataset[tuple[Tensor, ...]]):
-    """Pictures and masks from files: decoded, resized and normalised each time, texts padded to 77 tokens."""
+class PlainImages(Dataset[tuple[Tensor, ...]]):
+    """Images and masks from files: decoded, resized and normalised each time, texts padded to 77 tokens."""
 
     def __init__(self, rows: Sequence[dict[str, str]], folder: Path, size: int, tokenizer: Any) -> None:
         self.rows, self.folder, self.size, self.tokenizer = rows, folder, size, tokenizer
@@ -148,6 +148,6 @@ class PlainPictures(Dataset[tuple[Tensor, ...]]):
         return image, torch.tensor(tokens.input_ids), torch.tensor(tokens.attention_mask), target
 
 
-def plain_batches(pictures: PlainPictures, batch: int) -> Iterator[tuple[Tensor, ...]]:
+def plain_batches(images: PlainImages, batch: int) -> Iterator[tuple[Tensor, ...]]:
     """One epoch."""
-    yield from DataLoader(pictures, batch_size=batch, shuffle=True)
+    yield from DataLoader(images, batch_size=batch, shuffle=True)

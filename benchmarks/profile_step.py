@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the time of a training step goes: the plain way ("before") and the package ("after"), by kind of work.
 
-Dense VL on random inputs under torch's profiler; the row "data" is the time of getting one batch of 640 x 480 pictures
+Dense VL on random inputs under torch's profiler; the row "data" is the time of getting one batch of 640 x 480 images
 in the training process, and not part of the sum. Prints a Markdown table and writes one JSON file::
 
     python benchmarks/profile_step.py

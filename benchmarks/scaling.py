@@ -3,7 +3,7 @@
 """Time and memory against batch size, prompts per image, image size, and the number of images kept in memory.
 
 Each point is measured in a process of its own. A training step of dense VL for the first three; for the last, reading
-and resizing pictures for the cache. The last column is the exponent of the growth between the smallest and the largest
+and resizing images for the cache. The last column is the exponent of the growth between the smallest and the largest
 point: 1 means that twice the work takes twice the time. Prints tables and writes one JSON file::
 
     python benchmarks/scaling.py
@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bundle import picture_folder, read_config
+from bundle import image_folder, read_config
 from cases_network import our_step
 from conditions import Conditions, machine
 from measure import Side, peak_memory, time_once
@@ -44,17 +44,17 @@ WORK = {"batch": 1, "prompts": 1, "size": 2, "images": 1}  # power of the axis t
 def at_point(axis: str, value: int, conditions: Conditions) -> Callable[[], Side]:
     """Builds what is measured for a value of an axis."""
     if axis == "images":
-        return lambda: kept_pictures(value, conditions)
+        return lambda: kept_images(value, conditions)
     if axis == "prompts":
         return lambda: our_step("dense_vl", prompts=value)(conditions)
     changed = replace(conditions, batch=value) if axis == "batch" else replace(conditions, size=value)
     return lambda: our_step("dense_vl")(changed)
 
 
-def kept_pictures(images: int, conditions: Conditions) -> Side:
-    """Prepares all pictures of a dataset for the cache in memory."""
+def kept_images(images: int, conditions: Conditions) -> Side:
+    """Prepares all images of a dataset for the cache in memory."""
     width, height = (80, 60) if conditions.quick else (640, 480)
-    folder = picture_folder(images, 1, width, height)
+    folder = image_folder(images, 1, width, height)
     kept: list[Any] = []
 
     def run() -> None:

@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     results = read_results(given.results)
     plot(results, given.plot)
-    picture = Path(os.path.relpath(given.plot, given.page.parent)).as_posix()
-    text = f"![Speed-up and peak memory]({picture})\n\n{table(results)}\n\n{machines(results)}"
+    image = Path(os.path.relpath(given.plot, given.page.parent)).as_posix()
+    text = f"![Speed-up and peak memory]({image})\n\n{table(results)}\n\n{machines(results)}"
     replace_table(given.page, text)
     print(text)
     return 0

@@ -115,7 +115,7 @@ def distinct_neighbours(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PromptInferer(Inferer):
-    """Call ``network(image, input_ids=..., attention_mask=...)`` on pictures, and on volumes slice by slice.
+    """Call ``network(image, input_ids=..., attention_mask=...)`` on images, and on volumes slice by slice.
 
     MONAI's ``SlidingWindowInferer`` mixes the prompts of a batch and its ``SliceInferer`` drops them; this one binds
     each image to its own tokens. Without tokens the network uses its default prompt. Those of a request of MONAI Label,
@@ -165,8 +165,8 @@ class PromptInferer(Inferer):
         """Predict.
 
         Args:
-            inputs: pictures ``(B, 3, S, S)``, volumes ``(B, 3, S, S, D)``, or the features ``(B, F, N, C)`` that a
-                `monai_vlsm.caches.FeatureDataset` gives in place of pictures; their meta says so.
+            inputs: images ``(B, 3, S, S)``, volumes ``(B, 3, S, S, D)``, or the features ``(B, F, N, C)`` that a
+                `monai_vlsm.caches.FeatureDataset` gives in place of images; their meta says so.
             network: called with plain tensors.
             input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
             attention_mask: the same shape.

@@ -35,11 +35,11 @@ def probe_evaluator(
         preprocessing: the transforms of the other evaluator.
         postprocessing: of the other evaluator.
         handlers: such as `monai_vlsm.handlers.ProbeWriter` and `monai_vlsm.handlers.ThresholdSetter`.
-        caching: what is kept of the images; pictures are not, since each is read once.
+        caching: what is kept of the images; images are not, since each is read once.
         shared: True gives each of several processes its part of the images; else each asks all.
     """
     workers = caching.num_workers if caching else 0
-    dataset = cached_dataset(questions(records), preprocessing, caching, batch_size=1, pictures=False)
+    dataset = cached_dataset(questions(records), preprocessing, caching, batch_size=1, images=False)
     divided = shared and dist.is_initialized()
     parts = DistributedSampler(dataset, even_divisible=True, shuffle=False) if divided else None
     return SupervisedEvaluator(

@@ -137,7 +137,7 @@ def test_a_file_too_many(tmp_path: Path) -> None:
         own_files(tmp_path / "val")
 
 
-def test_a_picture_of_somebody_else_is_not_taken_for_an_overlay(tmp_path: Path) -> None:
+def test_an_image_of_somebody_else_is_not_taken_for_an_overlay(tmp_path: Path) -> None:
     evaluate(tmp_path)
     (tmp_path / "overlays" / "mine.png").write_bytes(b"photo")
     assert "overlays/mine.png" not in own_files(tmp_path)

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The inferer: what reaches the network, for pictures and volumes, and what comes back."""
+"""The inferer: what reaches the network, for images and volumes, and what comes back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ L = 6
 
 
 class Recorder(nn.Module):
-    """Adds the first token of each prompt to the mean of the picture, and keeps the calls."""
+    """Adds the first token of each prompt to the mean of the image, and keeps the calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,15 +67,15 @@ def meta_image(*shape: int, **meta: Any) -> MetaTensor:
     return MetaTensor(torch.rand(shape), meta={"filename_or_obj": "a.nii", **meta})
 
 
-PICTURES = [  # batch, shape of ids, structures
+IMAGES = [  # batch, shape of ids, structures
     (2, (2, L), 1),
     (2, (2, 3, L), 3),
     (1, (1, 3, L), 3),
 ]
 
 
-@pytest.mark.parametrize(("batch", "shape", "structures"), PICTURES)
-def test_pictures_are_one_call(batch: int, shape: tuple[int, ...], structures: int) -> None:
+@pytest.mark.parametrize(("batch", "shape", "structures"), IMAGES)
+def test_images_are_one_call(batch: int, shape: tuple[int, ...], structures: int) -> None:
     network, image, tokens = Recorder(), torch.rand(batch, 3, 4, 4), ids(*shape)
     mask = torch.ones_like(tokens)
     out = PromptInferer(False)(image, network, input_ids=tokens, attention_mask=mask)
@@ -102,7 +102,7 @@ def test_no_tokens_anywhere() -> None:
 
 
 @pytest.mark.parametrize("slice_batch", [1, 3, 8])
-@pytest.mark.parametrize(("batch", "shape", "structures"), [*PICTURES, (2, (1, L), 1), (2, (1, 2, L), 2)])
+@pytest.mark.parametrize(("batch", "shape", "structures"), [*IMAGES, (2, (1, L), 1), (2, (1, 2, L), 2)])
 def test_volumes_are_calls_for_slices(batch: int, shape: tuple[int, ...], structures: int, slice_batch: int) -> None:
     network, image, tokens = Recorder(), torch.rand(batch, 3, 4, 4, 7), ids(*shape)
     out = PromptInferer(False, slice_batch)(image, network, input_ids=tokens, attention_mask=torch.ones_like(tokens))

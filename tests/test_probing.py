@@ -27,7 +27,7 @@ def test_it_runs_the_network_as_the_other_does_on_each_question(tmp_path: Path) 
         {"image": torch.full((1, 2, 2), float(n)), "label": torch.zeros(1, 2, 2), "probes": object()} for n in range(3)
     ]
     seen: list[Any] = []
-    keep = Caching(folder=tmp_path / "cache", pictures="disk")
+    keep = Caching(folder=tmp_path / "cache", images="disk")
     made = probe_evaluator(other, records, Compose([Identityd("image")]), Identityd("pred"), [], keep, shared=True)
     made.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.append(engine.state.output[0]["pred"].max()))
     made.run()

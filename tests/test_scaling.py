@@ -20,7 +20,7 @@ from monai_vlsm.data import ClassPromptError, load_datalist
 from monai_vlsm.data.absent import absent_structures
 from monai_vlsm.handlers.scores import score_summary
 from monai_vlsm.names import OverlayNames
-from monai_vlsm.statistics.cases import picture_files
+from monai_vlsm.statistics.cases import image_files
 from monai_vlsm.statistics.reading import read_run
 
 SMALL, LARGE = 100, 300
@@ -72,17 +72,17 @@ def overlay_names(count: int, folder: Path) -> Work:
     return lambda: [names.stem("same", "p1") for _ in range(count)]
 
 
-def report_pictures(count: int, folder: Path) -> Work:
+def report_images(count: int, folder: Path) -> Work:
     names = np.array([f"{'?' * (1 + i % 3)}" for i in range(count)], dtype=object)
     styles = np.array([f"s{i}" for i in range(count)], dtype=object)
     scores = {"dataset": styles, "name": names, "style": np.array(["p1"] * count, dtype=object)}
-    return lambda: picture_files(scores, {})
+    return lambda: image_files(scores, {})
 
 
 def score_rows(count: int) -> list[dict[str, Any]]:
     empty = {"truth_pixels": 4, "pred_pixels": 4, "truth_empty": 0, "pred_empty": 0}
     scores = {"val_dice": 0.5, "val_iou": 0.4, "val_hd95": 2.0}
-    own = [{"name": f"{i}", "picture": f"{i}", "prompt": f"prompt {i}", "dataset": "mine"} for i in range(count)]
+    own = [{"name": f"{i}", "image_id": f"{i}", "prompt": f"prompt {i}", "dataset": "mine"} for i in range(count)]
     return [{**one, "structure": 0, "style": "p1", "tag": "class", **empty, **scores} for one in own]
 
 
@@ -100,7 +100,7 @@ def run_of_a_report(count: int, folder: Path) -> Work:
     return lambda: read_run(folder)
 
 
-@pytest.mark.parametrize("make", [datalist, structures, overlay_names, report_pictures, summary, run_of_a_report])
+@pytest.mark.parametrize("make", [datalist, structures, overlay_names, report_images, summary, run_of_a_report])
 def test_work_grows_with_the_records(make: Callable[[int, Path], Work], tmp_path: Path) -> None:
     counts = []
     for size in (SMALL, LARGE):

@@ -7,7 +7,7 @@
 
 For both it prints, before and after the existence threshold that was set on the validation set: the Dice of structures
 that are there with a bootstrap interval over images, how many of their masks came out empty, how many prompts of absent
-things got a mask, how much of the picture those cover, and how well the existence score tells present from absent (area
+things got a mask, how much of the image those cover, and how well the existence score tells present from absent (area
 under the ROC curve). Where training set no threshold, because none is better than none, there is one line. The table is
 also written to ``OUTPUT/table.md``.
 
@@ -38,14 +38,14 @@ from monai_vlsm.tables import markdown_table
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "vlsm_dense"
 RESAMPLES = 2000
-TRAIN_WORDS, TEST_WORDS = ("pancreas", "left ventricle"), ("liver", "tumor")  # in no picture of the sample
+TRAIN_WORDS, TEST_WORDS = ("pancreas", "left ventricle"), ("liver", "tumor")  # in no image of the sample
 HEADER = (
     "absent prompts in training",
     "existence threshold",
     "Dice, present (95 % interval)",
     "present, but empty mask",
     "absent, but a mask (95 % interval)",
-    "picture covered by such masks",
+    "image covered by such masks",
     "AUC of existence",
 )
 Rows = list[dict[str, str]]

@@ -28,7 +28,7 @@ SIZE = 160  # pixels
 FIELD = 192  # mm, holds the 180 mm from forehead to occiput
 STEP = 6  # mm between slices
 VAL_EVERY, VAL_FIRST = 4, 2  # every fourth slice validates, so training is always STEP away from it
-SMALLEST = 0.01  # share of the picture below which a structure is left out
+SMALLEST = 0.01  # share of the image below which a structure is left out
 RANGES = {  # mm; the atlas is symmetric, so the slices right of the middle are those left of it again
     "sagittal": (-62, -8),
     "coronal": (-88, 56),
@@ -42,7 +42,7 @@ class Atlas:
     """Volumes ``(x, y, z)`` in RAS+ of 1 mm.
 
     Args:
-        t1: the picture, float32 in 0..1.
+        t1: the image, float32 in 0..1.
         structures: each structure by name, bool or probability in 0..1. The hemispheres are the patient's own sides.
         zero: index of the millimetre 0.
         centre: middle of the brain's bounding box, in voxels counted from the edge of the first.
@@ -78,7 +78,7 @@ def load_atlas(folder: Path) -> Atlas:
     return Atlas(arrays["t1"], structures, zero, tuple((inside.min(0) + inside.max(0) + 1) / 2))
 
 
-def picture(volume: np.ndarray, plane: str, index: int, centre: tuple[float, ...]) -> np.ndarray:
+def image(volume: np.ndarray, plane: str, index: int, centre: tuple[float, ...]) -> np.ndarray:
     """One slice as a clinician sees it, ``(SIZE, SIZE)`` float32.
 
     Axial and coronal: the patient's right on the left, front or top above. Sagittal: front on the left, top above.
@@ -86,14 +86,14 @@ def picture(volume: np.ndarray, plane: str, index: int, centre: tuple[float, ...
     axis = AXES[plane]
     upright = volume.take(index, axis)[::-1, ::-1].T.astype(np.float32)  # rows fall along the later axis
     middle = [centre[a] for a in range(3) if a != axis]
-    left, top = (n - c + FIELD / 2 for n, c in zip(upright.shape[::-1], middle, strict=True))  # in the padded picture
+    left, top = (n - c + FIELD / 2 for n, c in zip(upright.shape[::-1], middle, strict=True))  # in the padded image
     padded = Image.fromarray(np.pad(upright, FIELD))
     box = (left, top, left + FIELD, top + FIELD)
     return np.asarray(padded.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box))
 
 
 def slices() -> Iterator[tuple[str, int, str]]:
-    """Plane, position in mm and split of every picture."""
+    """Plane, position in mm and split of every image."""
     for plane, (first, last) in RANGES.items():
         for number, position in enumerate(range(first, last + 1, STEP)):
             yield plane, position, "val" if number % VAL_EVERY == VAL_FIRST else "train"
@@ -105,18 +105,18 @@ def save(array: np.ndarray, path: Path) -> None:
 
 
 def write_slice(atlas: Atlas, plane: str, position: int, out: Path) -> dict[str, object]:
-    """Write the picture and the masks of one slice and return its entry for the list."""
+    """Write the image and the masks of one slice and return its entry for the list."""
     index = position + atlas.zero[AXES[plane]]
     name = f"{plane}_{position:+03d}"
     save(
-        np.rint(picture(atlas.t1, plane, index, atlas.centre) * 255).clip(0, 255).astype(np.uint8),
+        np.rint(image(atlas.t1, plane, index, atlas.centre) * 255).clip(0, 255).astype(np.uint8),
         out / f"images/{name}.png",
     )
     structures = []
     for structure, volume in atlas.structures.items():
         if plane == "sagittal" and "hemisphere" in structure:
             continue  # one slice from the side does not show which hemisphere it is
-        mask = picture(volume, plane, index, atlas.centre) > 0.5
+        mask = image(volume, plane, index, atlas.centre) > 0.5
         if mask.mean() < SMALLEST:
             continue
         file = f"masks/{name}_{structure.replace(' ', '_')}.png"
@@ -138,7 +138,7 @@ def write_volume(atlas: Atlas, path: Path) -> None:
 
 
 def make_sample(atlas: Atlas, out: Path) -> dict[str, int]:
-    """Write pictures, masks, lists and volume to ``out``, in place of those there; return the images of each split."""
+    """Write images, masks, lists and volume to ``out``, in place of those there; return the images of each split."""
     for folder in ("images", "masks"):
         shutil.rmtree(out / folder, ignore_errors=True)
     lists: dict[str, list[dict[str, object]]] = {"train": [], "val": []}

@@ -63,7 +63,7 @@ class SceneStore:
         self.files["things.json"].write_text(json.dumps(rows), "utf-8")
 
     def batch(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """uint8 pictures (B, S, S, 3) and index maps (B, S, S) of some scenes."""
+        """uint8 images (B, S, S, 3) and index maps (B, S, S) of some scenes."""
         return torch.from_numpy(self.images[places]), torch.from_numpy(self.indexes[places])
 
 

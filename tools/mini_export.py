@@ -21,7 +21,7 @@ LIMIT = 12 * 10**6
 _README = """# clipseg-mini
 
 A small CLIPSeg (5.7 M parameters, float16, 160 x 160 px) trained from scratch on procedurally drawn scenes by
-`tools/pretrain_mini.py` of monai_vlsm. No photograph, no medical picture and no other model's weights went into it;
+`tools/pretrain_mini.py` of monai_vlsm. No photograph, no medical image and no other model's weights went into it;
 it knows nothing about medicine. Scores, data and limits: `docs/clipseg_mini.md`. Licence: Apache-2.0 (see LICENSE).
 """
 _LICENCE = """Copyright (c) monai_vlsm contributors

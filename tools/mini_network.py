@@ -16,7 +16,7 @@ from monai_vlsm.networks import CLIPSegNet
 __all__ = ["SIZE", "build_config", "build_model", "logits_of", "to_pixels"]
 
 SIZE = 160
-"""Edge of the pictures in pixels."""
+"""Edge of the images in pixels."""
 
 EXTRACT = (3, 6, 9)
 
@@ -45,8 +45,8 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPSegConfig:
     )
 
 
-def _start_tower(tower: nn.Module, layers: Iterable[nn.Module]) -> None:
-    for module in tower.modules():
+def _start_encoder(encoder: nn.Module, layers: Iterable[nn.Module]) -> None:
+    for module in encoder.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5 * 0.6)
             nn.init.zeros_(module.bias)
@@ -72,8 +72,8 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
         if isinstance(module, nn.Linear | nn.LayerNorm | nn.Conv2d | nn.ConvTranspose2d):
             module.reset_parameters()
     vision, text = model.clip.vision_model, model.clip.text_model
-    _start_tower(vision, vision.encoder.layers)
-    _start_tower(text, text.encoder.layers)
+    _start_encoder(vision, vision.encoder.layers)
+    _start_encoder(text, text.encoder.layers)
     nn.init.kaiming_normal_(vision.embeddings.patch_embedding.weight, nonlinearity="linear")
     nn.init.normal_(text.embeddings.token_embedding.weight, std=0.3)
     for embeddings in (vision.embeddings, text.embeddings):
@@ -86,7 +86,7 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
 
 
 def to_pixels(images: Tensor, size: int = SIZE) -> Tensor:
-    """Turn uint8 pictures (B, S, S, 3) into ImageNet-normalised float32 (B, 3, size, size)."""
+    """Turn uint8 images (B, S, S, 3) into ImageNet-normalised float32 (B, 3, size, size)."""
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if pixels.shape[-1] != size:
         pixels = functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
@@ -95,13 +95,13 @@ def to_pixels(images: Tensor, size: int = SIZE) -> Tensor:
 
 
 def logits_of(model: CLIPSegForImageSegmentation, pixels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Logits (B, K, S, S) of K prompts for each of B pictures, with gradients into every part.
+    """Logits (B, K, S, S) of K prompts for each of B images, with gradients into every part.
 
     ``CLIPSegForImageSegmentation.forward`` runs both encoders without gradients, so it cannot train them.
 
     Args:
         model: the network.
-        pixels: normalised pictures (B, 3, S, S).
+        pixels: normalised images (B, 3, S, S).
         ids: token ids (B * K, L).
         mask: attention mask (B * K, L).
     """

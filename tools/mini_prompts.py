@@ -59,7 +59,7 @@ class Prompt:
         text: the prompt.
         indexes: values of the index map that are wanted; (0,) is the background.
         side: ``""``, or the side (left, right, top, bottom) to which the wanted area is cut.
-        origin: where the cut lies, as fractions (x, y) of the picture.
+        origin: where the cut lies, as fractions (x, y) of the image.
         family: a name of ``FAMILIES``.
     """
 
@@ -159,7 +159,7 @@ def _region(things: Sequence[Thing], rng: random.Random) -> Prompt:
 def contrasting_prompts(
     things: Sequence[Thing], count: int, families: Sequence[str], weights: Sequence[float], rng: random.Random
 ) -> list[Prompt]:
-    """Prompts of one scene that ask for different things, so that the picture alone does not give the answer.
+    """Prompts of one scene that ask for different things, so that the image alone does not give the answer.
 
     Args:
         things: the nameable things of a scene (at least one).
@@ -199,7 +199,7 @@ def contrasting_prompts(
 
 
 def all_texts(count: int, seed: int = 0) -> list[str]:
-    """Random prompts over the whole grammar (no picture needed), for learning the tokenizer's merges."""
+    """Random prompts over the whole grammar (no image needed), for learning the tokenizer's merges."""
     rng = random.Random(seed)
     things = [
         Thing((1,), shape, colour, size, (rng.random(), rng.random()), relation)

@@ -60,7 +60,7 @@ def learning_rate(share: float, step: int, peak: float) -> float:
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """BCE plus 0.6 times soft Dice, averaged over pictures and prompts.
+    """BCE plus 0.6 times soft Dice, averaged over images and prompts.
 
     Args:
         logits: (B, K, S, S), any floating dtype.
@@ -125,7 +125,7 @@ class Trainer:
         return self.step / self.args.steps if self.args.steps else self.seconds() / (60 * self.args.minutes)
 
     def size(self, share: float) -> int:
-        """Edge of the training pictures in pixels: small ones first, because they cost a third less."""
+        """Edge of the training images in pixels: small ones first, because they cost a third less."""
         return int(self.args.small) if share < self.args.switch else SIZE
 
     def _forward(self, images: Tensor, prompts: Sequence[Sequence[Prompt]], size: int) -> Tensor:
@@ -220,7 +220,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, default=10000, help="scenes in a file")
     parser.add_argument("--chunks", type=int, default=4, help="files of scenes")
     parser.add_argument("--held-out", type=int, default=256, help="scenes scored during the training")
-    parser.add_argument("--small", type=int, default=128, help="edge of the pictures at first")
+    parser.add_argument("--small", type=int, default=128, help="edge of the images at first")
     parser.add_argument("--switch", type=float, default=0.8, help=f"share at which the edge becomes {SIZE}")
     parser.add_argument("--score-every", type=float, default=60, help="seconds between two scores")
     parser.add_argument("--threads", type=int, default=2)

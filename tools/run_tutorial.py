@@ -26,7 +26,7 @@ __all__ = ["NOTEBOOK", "execute", "tidy"]
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 TIMEOUT = 300  # seconds for one cell
-COLOURS = 96  # of a picture: enough for grey images with coloured outlines
+COLOURS = 96  # of an image: enough for grey images with coloured outlines
 FOLDER = re.compile(r"/[^\s'\"]*/tutorial_\w+")  # where the notebook works, another name in each run
 SHOWN_FOLDER = "/tmp/tutorial"
 
@@ -58,7 +58,7 @@ def execute(folder: str | Path) -> NotebookNode:
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Take out what differs from machine to machine, and make pictures small. Changes the notebook itself.
+    """Take out what differs from machine to machine, and make images small. Changes the notebook itself.
 
     What goes to stderr is left out: progress bars, and what libraries say about packages that a machine lacks.
     """
@@ -77,7 +77,7 @@ def _tidy_output(output: NotebookNode) -> NotebookNode:
     if "text" in output:
         output.text = FOLDER.sub(SHOWN_FOLDER, output.text)
     data = output.get("data", {})
-    data.pop("image/jpeg", None)  # pillow gives each picture twice
+    data.pop("image/jpeg", None)  # pillow gives each image twice
     if "image/png" in data:
         data["image/png"] = _small_png(data["image/png"])
     return output
@@ -85,9 +85,9 @@ def _tidy_output(output: NotebookNode) -> NotebookNode:
 
 def _small_png(text: str) -> str:
     """A PNG in base64 with fewer colours."""
-    picture = Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
     buffer = io.BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

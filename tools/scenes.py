@@ -1,8 +1,8 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Procedurally drawn scenes: pictures of simple things whose every attribute is known.
+"""Procedurally drawn scenes: images of simple things whose every attribute is known.
 
-A scene is a square RGB picture, an index map that says which thing is visible at each pixel, and the list of the
+A scene is a square RGB image, an index map that says which thing is visible at each pixel, and the list of the
 things. Nothing is taken from a photograph: the only inputs are a random generator and the tables of this module.
 The attributes are those of the VLSM-Adapter paper's prompts (number, size, colour, shape, location).
 """
@@ -47,7 +47,7 @@ SHAPES: tuple[str, ...] = (
     "ribbon",
     "diamond",
 )
-# Shares of the picture's area. The gaps between the classes keep the words unambiguous.
+# Shares of the image's area. The gaps between the classes keep the words unambiguous.
 SIZES: dict[str, tuple[float, float]] = {"small": (0.008, 0.018), "medium": (0.032, 0.055), "large": (0.09, 0.17)}
 HUGE = (0.28, 0.55)
 _OVERSAMPLE = 2
@@ -64,7 +64,7 @@ class Thing:
         shape: a name of ``SHAPES``, or ``"part"`` for a region inside a whole.
         colour: a name of ``COLOURS``, or ``""`` for a whole whose parts differ in colour.
         size: a name of ``SIZES``, or ``""`` where no size word applies.
-        centre: centroid of the visible pixels as fractions (x, y) of the picture, y pointing down.
+        centre: centroid of the visible pixels as fractions (x, y) of the image, y pointing down.
         relation: ``"inner"``, ``"outer"`` or ``""``.
     """
 
@@ -81,7 +81,7 @@ class Scene:
     """A drawn scene.
 
     Args:
-        image: uint8 RGB picture of shape (S, S, 3).
+        image: uint8 RGB image of shape (S, S, 3).
         index: uint8 map of shape (S, S); 0 is the background.
         things: everything that a prompt may name.
     """
@@ -164,7 +164,7 @@ def _fill(points: Points, size: int) -> np.ndarray:
 
 
 def _cover(shape: str, area: float, centre: tuple[float, float], size: int, rng: np.random.Generator) -> np.ndarray:
-    """Coverage of a shape of the given area (share of the picture) at a centre (fractions); shape (size, size)."""
+    """Coverage of a shape of the given area (share of the image) at a centre (fractions); shape (size, size)."""
     outer, hole = _outline(shape, rng)
     turn = _turn(shape, rng)
     x, y = outer[:, 0], outer[:, 1]
@@ -192,7 +192,7 @@ def _cloud(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(rgb: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Float picture (size, size, 3) of one colour with a texture of its own."""
+    """Float image (size, size, 3) of one colour with a texture of its own."""
     kind = rng.random()
     texture: np.ndarray = np.zeros((size, size), np.float32)
     if kind < 0.5:
@@ -213,7 +213,7 @@ def _rgb(colour: str, rng: np.random.Generator) -> np.ndarray:
 
 
 class _Canvas:
-    """A picture in the making: colours are composited, the index map follows the coverage."""
+    """An image in the making: colours are composited, the index map follows the coverage."""
 
     def __init__(self, size: int, background: str, rng: np.random.Generator) -> None:
         self.size, self.rng = size, rng
@@ -235,7 +235,7 @@ class _Canvas:
         self.parts.append((indexes, shape, colour, size, relation))
 
     def finish(self) -> Scene:
-        """Apply the picture-wide disturbances and measure the centroids; things of under 12 pixels are dropped."""
+        """Apply the image-wide disturbances and measure the centroids; things of under 12 pixels are dropped."""
         rng, size, image = self.rng, self.size, self.image
         if rng.random() < 0.4:
             image = ndimage.gaussian_filter(image, (*(rng.uniform(0.3, 1.1),) * 2, 0))
@@ -294,7 +294,7 @@ def _objects(size: int, grey: bool, rng: np.random.Generator) -> Scene:
 
 
 def _nested(size: int, grey: bool, rng: np.random.Generator) -> Scene:
-    """A very large thing with one to three others on it: the picture of an organ with something inside."""
+    """A very large thing with one to three others on it: the image of an organ with something inside."""
     background, colours = _palette(rng, grey)
     canvas = _Canvas(size, background, rng)
     outer_colour = str(rng.choice(colours))
@@ -366,7 +366,7 @@ def draw_scene(seed: int, size: int = 160) -> Scene:
 
     Args:
         seed: any non-negative integer.
-        size: edge of the picture in pixels.
+        size: edge of the image in pixels.
 
     Raises:
         ValueError: if ``size`` is below 32 pixels.

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Score clipseg-mini on held-out drawn scenes: ``python tools/score_mini.py [--model DIR] [--picture FILE]``.
+"""Score clipseg-mini on held-out drawn scenes: ``python tools/score_mini.py [--model DIR] [--image FILE]``.
 
 Two figures decide whether the text is used: the mean IoU with what the prompt asks for, and the mean IoU of the same
 prediction with the mask of another object of the same scene.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a network trains: adapters, and where they sit. No files are read or written here."""
 
-from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, Encoder, FeatureAdapters
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.dense import DenseAdaptation
@@ -29,16 +29,16 @@ __all__ = [
     "Adaptation",
     "AdaptationError",
     "AdaptationNotImportedError",
+    "AdapterTargets",
     "BottleneckAdapter",
     "DenseAdaptation",
+    "Encoder",
+    "FeatureAdapters",
     "FineTuning",
     "Installation",
     "ModuleImportError",
     "NothingTrainsError",
-    "Seams",
     "ShallowAdaptation",
-    "Sites",
-    "Tower",
     "attach_adapter",
     "base_fingerprint",
     "build_adaptation",

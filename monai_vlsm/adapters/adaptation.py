@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a network offers to adapt (`Sites`) and what an adaptation may do with it (`Adaptation`, `Seams`)."""
+"""What a network offers to adapt, and what an adaptation may do with it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["KINDS", "Adaptation", "Seams", "Sites", "Tower"]
+__all__ = ["KINDS", "Adaptation", "AdapterTargets", "Encoder", "FeatureAdapters"]
 
 KINDS: dict[str, type[Adaptation]] = {}
 """Every kind of adaptation that is imported, by `Adaptation.kind`."""
 
 
 @dataclass(frozen=True)
-class Tower:
+class Encoder:
     """One transformer encoder, seen from outside.
 
     Args:
@@ -34,7 +34,7 @@ class Tower:
 
 
 @dataclass(frozen=True)
-class Sites:
+class AdapterTargets:
     """The places of a network where adapters can sit.
 
     Args:
@@ -46,15 +46,15 @@ class Sites:
         used: all modules that the forward pass runs, the decoder among them.
     """
 
-    vision: Tower
-    text: Tower
+    vision: Encoder
+    text: Encoder
     extract_layers: tuple[int, ...]
     condition_width: int
     decoder: nn.Module
     used: Sequence[nn.Module]
 
 
-class Seams(nn.Module):
+class FeatureAdapters(nn.Module):
     """The two places between the stages of a network where an adaptation can act; here it leaves both as they are.
 
     ``text_layers`` names the zero-based text layers whose states `condition` wants to see.
@@ -114,23 +114,24 @@ class Adaptation:
         return False
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
+    def frozen_encoders(self) -> frozenset[str]:
         """Encoders whose result for an input never changes: of ``"vision"`` and ``"text"`` those without adapters.
 
-        What acts in the `Seams` comes after an encoder and does not count. A subclass that changes an encoder says so.
+        What acts in the `FeatureAdapters` comes after an encoder and does not count. A subclass that changes an encoder
+        says so.
         """
         return frozenset({"vision", "text"})
 
-    def install(self, sites: Sites) -> Seams:
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Put adapters on a network whose parameters are all frozen, or let some of them train.
 
         Args:
-            sites: the places that the network offers.
+            targets: the places that the network offers.
 
         Returns:
             The module that the network calls between its stages. It holds the adapters that sit there.
         """
-        return Seams()
+        return FeatureAdapters()
 
     def settings(self) -> dict[str, Any]:
         """Plain values from which `monai_vlsm.adapters.build_adaptation` makes an equal adaptation."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites, Tower
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, Encoder, FeatureAdapters
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.placement import check_placement
@@ -20,52 +20,52 @@ __all__ = ["DenseAdaptation"]
 class DenseAdaptation(Adaptation):
     """Dense adapters of VLSM-Adapter (section 2.3.2): before both residual additions of the adapted layers.
 
-    Adapted are the first ``max(extract_layers)`` layers of each tower. For CLIPSeg these are the layers 0 to 8: layer 9
-    is the deepest that the decoder reads, and the authors leave it bare. The paper's variants are V
-    (``towers="v"``), VL (``towers="vl"``) and VLC (``towers="vl", condition_width=256``).
+    Adapted are the first ``max(extract_layers)`` layers of each encoder. For CLIPSeg these are the layers 0 to 8:
+    layer 9 is the deepest that the decoder reads, and the authors leave it bare. The paper's variants are V
+    (``encoders="v"``), VL (``encoders="vl"``) and VLC (``encoders="vl", condition_width=256``).
 
     Args:
-        towers: ``"v"`` adapts the vision encoder, ``"vl"`` the vision and the text encoder.
-        width: bottleneck of the adapters in the towers.
+        encoders: ``"v"`` adapts the vision encoder, ``"vl"`` the vision and the text encoder.
+        width: bottleneck of the adapters in the encoders.
         condition_width: bottleneck of the adapter on the text embedding, or None for no such adapter. The authors
             use 256.
 
     Raises:
-        ValueError: when ``towers`` is unknown or a width is not positive.
+        ValueError: when ``encoders`` is unknown or a width is not positive.
     """
 
-    towers: str = "vl"
+    encoders: str = "vl"
     width: int = 64
     condition_width: int | None = None
 
     def __post_init__(self) -> None:
-        check_placement(self.towers, self.width, self.condition_width)
+        check_placement(self.encoders, self.width, self.condition_width)
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
-        """The text encoder with ``towers="v"``, else none."""
-        return frozenset({"text"} if self.towers == "v" else ())
+    def frozen_encoders(self) -> frozenset[str]:
+        """The text encoder with ``encoders="v"``, else none."""
+        return frozenset({"text"} if self.encoders == "v" else ())
 
-    def install(self, sites: Sites) -> Seams:
-        """Attach the adapters of the towers and return the seams with the one on the text embedding.
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
+        """Attach the adapters of the encoders and return the feature_adapters with the one on the text embedding.
 
         Args:
-            sites: the places that the network offers.
+            targets: the places that the network offers.
 
         Returns:
-            Seams that adapt the condition ``(B, D)`` when ``condition_width`` is set.
+            FeatureAdapters that adapt the condition ``(B, D)`` when ``condition_width`` is set.
         """
-        depth = max(sites.extract_layers)
-        for tower in (sites.vision, sites.text)[: len(self.towers)]:
-            self._adapt(tower, depth)
-        return _DenseSeams(sites.condition_width, self.condition_width)
+        depth = max(targets.extract_layers)
+        for encoder in (targets.vision, targets.text)[: len(self.encoders)]:
+            self._adapt(encoder, depth)
+        return _DenseFeatureAdapters(targets.condition_width, self.condition_width)
 
-    def _adapt(self, tower: Tower, depth: int) -> None:
-        for module in (*tower.attentions[:depth], *tower.mlps[:depth]):
-            attach_adapter(module, BottleneckAdapter(tower.width, self.width))
+    def _adapt(self, encoder: Encoder, depth: int) -> None:
+        for module in (*encoder.attentions[:depth], *encoder.mlps[:depth]):
+            attach_adapter(module, BottleneckAdapter(encoder.width, self.width))
 
 
-class _DenseSeams(Seams):
+class _DenseFeatureAdapters(FeatureAdapters):
     def __init__(self, width: int, bottleneck: int | None) -> None:
         super().__init__()
         self.condition_adapter = None if bottleneck is None else BottleneckAdapter(width, bottleneck)

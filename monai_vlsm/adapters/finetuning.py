@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, FeatureAdapters
 
 __all__ = ["FineTuning"]
 
@@ -39,20 +39,20 @@ class FineTuning(Adaptation):
         return self.trainable == "full"
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
+    def frozen_encoders(self) -> frozenset[str]:
         """Both encoders, none with ``"full"``."""
-        return frozenset() if self.trainable == "full" else super().frozen_towers
+        return frozenset() if self.trainable == "full" else super().frozen_encoders
 
-    def install(self, sites: Sites) -> Seams:
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Let the chosen part train.
 
         Args:
-            sites: the places that the network offers.
+            targets: the places that the network offers.
 
         Returns:
-            Seams that change nothing.
+            FeatureAdapters that change nothing.
         """
-        parts = {"none": [], "decoder": [sites.decoder], "full": sites.used}
+        parts = {"none": [], "decoder": [targets.decoder], "full": targets.used}
         for module in parts[self.trainable]:
             module.requires_grad_(True)
-        return Seams()
+        return FeatureAdapters()

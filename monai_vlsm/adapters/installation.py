@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from monai_vlsm.adapters.adaptation import Adaptation, Seams
+from monai_vlsm.adapters.adaptation import Adaptation, FeatureAdapters
 from monai_vlsm.adapters.kinds import build_adaptation
 from monai_vlsm.errors import UserError
 
@@ -41,21 +41,23 @@ class Installation:
                 f"plain values (finite numbers, texts, lists, None), none of them called type; got {settings}"
             )
 
-    def added(self, network: nn.Module, seams: Any) -> set[str]:
+    def added(self, network: nn.Module, feature_adapters: Any) -> set[str]:
         """Names of the state that were added: they belong to ``model.pt``, whether they train or not.
 
         Args:
             network: the network with the adapters.
-            seams: what ``install`` returned, a child of the network by now.
+            feature_adapters: what ``install`` returned, a child of the network by now.
 
         Raises:
-            AdaptationError: when ``install`` returned no `Seams`, renamed weights of the network, or added buffers that
-                no state holds.
+            AdaptationError: when ``install`` returned no `FeatureAdapters`, renamed weights of the network, or added
+                buffers that no state holds.
         """
         state = set(network.state_dict())
         gone, hidden = sorted(self._state - state), sorted(_buffers(network) - self._buffers - state)
-        if not isinstance(seams, Seams):
-            raise AdaptationError(f"{self._name}.install must return Seams, got {type(seams).__name__}")
+        if not isinstance(feature_adapters, FeatureAdapters):
+            raise AdaptationError(
+                f"{self._name}.install must return FeatureAdapters, got {type(feature_adapters).__name__}"
+            )
         if gone:
             raise AdaptationError(
                 f"{self._name}.install took away or renamed {len(gone)} weights of the network, the first is "

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 __all__ = ["check_placement"]
 
-_TOWERS = ("v", "vl")
+_ENCODERS = ("v", "vl")
 
 
-def check_placement(towers: str, width: int, condition_width: int | None) -> None:
+def check_placement(encoders: str, width: int, condition_width: int | None) -> None:
     """Check the arguments of an adaptation.
 
     Raises:
-        ValueError: when ``towers`` is neither ``"v"`` nor ``"vl"``, or a width is not positive.
+        ValueError: when ``encoders`` is neither ``"v"`` nor ``"vl"``, or a width is not positive.
     """
-    if towers not in _TOWERS:
-        raise ValueError(f"towers must be one of {', '.join(map(repr, _TOWERS))}, got {towers!r}")
+    if encoders not in _ENCODERS:
+        raise ValueError(f"encoders must be one of {', '.join(map(repr, _ENCODERS))}, got {encoders!r}")
     for name, value in {"width": width, "condition_width": condition_width}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be positive, got {value}")

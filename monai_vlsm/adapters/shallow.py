@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from monai_vlsm.adapters.adaptation import Adaptation, Seams, Sites
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, FeatureAdapters
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.placement import check_placement
 
@@ -19,58 +19,60 @@ __all__ = ["ShallowAdaptation"]
 class ShallowAdaptation(Adaptation):
     """Shallow adapters of VLSM-Adapter (section 2.3.1): on what the decoder reads, not inside the encoders.
 
-    One adapter for each vision activation that the decoder reads. With ``towers="vl"`` also one for each text state
+    One adapter for each vision activation that the decoder reads. With ``encoders="vl"`` also one for each text state
     after the layers of the same numbers, at the end-of-text token; their outputs are added to the text embedding. An
     adapter's output includes its input, so even adapters that add nothing change the embedding. The encoders get no
-    gradients. The paper's variants are V (``towers="v"``), VL (``towers="vl"``) and VLC (``towers="vl",
+    gradients. The paper's variants are V (``encoders="v"``), VL (``encoders="vl"``) and VLC (``encoders="vl",
     condition_width=256``).
 
     Args:
-        towers: ``"v"`` adapts what comes from the vision encoder, ``"vl"`` also what comes from the text encoder.
+        encoders: ``"v"`` adapts what comes from the vision encoder, ``"vl"`` also what comes from the text encoder.
         width: bottleneck of the adapters.
         condition_width: bottleneck of the adapter on the text embedding, which acts before the text states are added,
             or None for no such adapter. The authors use 256.
 
     Raises:
-        ValueError: when ``towers`` is unknown or a width is not positive.
+        ValueError: when ``encoders`` is unknown or a width is not positive.
     """
 
-    towers: str = "vl"
+    encoders: str = "vl"
     width: int = 512
     condition_width: int | None = None
 
     def __post_init__(self) -> None:
-        check_placement(self.towers, self.width, self.condition_width)
+        check_placement(self.encoders, self.width, self.condition_width)
 
-    def install(self, sites: Sites) -> Seams:
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Make the adapters; nothing is attached to the encoders.
 
         Args:
-            sites: the places that the network offers.
+            targets: the places that the network offers.
 
         Returns:
-            Seams that adapt the vision activations, and with ``towers="vl"`` the text embedding.
+            FeatureAdapters that adapt the vision activations, and with ``encoders="vl"`` the text embedding.
 
         Raises:
             ValueError: when text states are to be added to an embedding of another width.
         """
-        if self.towers == "vl" and sites.text.width != sites.condition_width:
+        if self.encoders == "vl" and targets.text.width != targets.condition_width:
             raise ValueError(
-                f"shallow text adapters need a text encoder as wide as its embedding, got {sites.text.width} and "
-                f"{sites.condition_width}; use towers='v' with this backbone"
+                f"shallow text adapters need a text encoder as wide as its embedding, got {targets.text.width} and "
+                f"{targets.condition_width}; use encoders='v' with this backbone"
             )
-        return _ShallowSeams(sites, self)
+        return _ShallowFeatureAdapters(targets, self)
 
 
-class _ShallowSeams(Seams):
-    def __init__(self, sites: Sites, adaptation: ShallowAdaptation) -> None:
+class _ShallowFeatureAdapters(FeatureAdapters):
+    def __init__(self, targets: AdapterTargets, adaptation: ShallowAdaptation) -> None:
         super().__init__()
         width, condition_width = adaptation.width, adaptation.condition_width
-        self.text_layers = sites.extract_layers if adaptation.towers == "vl" else ()
-        self.skip_adapters = nn.ModuleList(BottleneckAdapter(sites.vision.width, width) for _ in sites.extract_layers)
-        self.text_adapters = nn.ModuleList(BottleneckAdapter(sites.text.width, width) for _ in self.text_layers)
+        self.text_layers = targets.extract_layers if adaptation.encoders == "vl" else ()
+        self.skip_adapters = nn.ModuleList(
+            BottleneckAdapter(targets.vision.width, width) for _ in targets.extract_layers
+        )
+        self.text_adapters = nn.ModuleList(BottleneckAdapter(targets.text.width, width) for _ in self.text_layers)
         self.condition_adapter = (
-            None if condition_width is None else BottleneckAdapter(sites.condition_width, condition_width)
+            None if condition_width is None else BottleneckAdapter(targets.condition_width, condition_width)
         )
 
     def skips(self, skips: list[Tensor]) -> list[Tensor]:

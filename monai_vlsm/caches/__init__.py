@@ -4,8 +4,8 @@
 
 from monai_vlsm.caches.datasets import Caching, cached_dataset
 from monai_vlsm.caches.features import FeatureDataset
+from monai_vlsm.caches.images import ImageDataset, MixedTransformsError, image_files
 from monai_vlsm.caches.packing import Packed, pack, unpack
-from monai_vlsm.caches.pictures import MixedTransformsError, PictureDataset, picture_files
 from monai_vlsm.caches.store import (
     DTYPES,
     CacheDamagedError,
@@ -29,16 +29,16 @@ __all__ = [
     "DistinctPrompts",
     "FeatureDataset",
     "FeatureStore",
+    "ImageDataset",
     "MixedTransformsError",
     "Packed",
-    "PictureDataset",
     "PromptCache",
     "cached_dataset",
     "clear_cache",
     "default_folder",
     "describe_cache",
+    "image_files",
     "pack",
-    "picture_files",
     "prompt_encoding",
     "unpack",
 ]

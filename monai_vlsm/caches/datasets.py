@@ -15,7 +15,7 @@ from monai.data import Dataset
 from torch import nn
 
 from monai_vlsm.caches.features import FeatureDataset
-from monai_vlsm.caches.pictures import PictureDataset
+from monai_vlsm.caches.images import ImageDataset
 from monai_vlsm.caches.store import default_folder
 from monai_vlsm.inferers import autocast_dtype
 
@@ -28,9 +28,9 @@ class Caching:
 
     Args:
         network: whose frozen image encoder makes features; needed with ``features`` only.
-        folder: for ``pictures`` and ``features``, which lie below it; None takes `monai_vlsm.caches.default_folder`.
-        pictures: ``"off"``, ``"memory"`` or ``"disk"`` (`PictureDataset`).
-        rate: share of the pictures that are kept in memory.
+        folder: for ``images`` and ``features``, which lie below it; None takes `monai_vlsm.caches.default_folder`.
+        images: ``"off"``, ``"memory"`` or ``"disk"`` (`ImageDataset`).
+        rate: share of the images that are kept in memory.
         features: True keeps what the frozen encoder makes of the images (`FeatureDataset`).
         dtype: in which features are kept.
         amp: whether the network runs in mixed precision.
@@ -40,7 +40,7 @@ class Caching:
 
     network: nn.Module | None = None
     folder: str | os.PathLike[str] | None = None
-    pictures: str = "off"
+    images: str = "off"
     rate: float = 1.0
     features: bool = False
     dtype: str = "float32"
@@ -80,28 +80,28 @@ def cached_dataset(
     transform: Sequence[Callable[..., Any]] | Callable[..., Any],
     caching: Caching | None = None,
     batch_size: int = 1,
-    pictures: bool = True,
+    images: bool = True,
 ) -> Dataset:
-    """Records through transforms; pictures or features of a frozen encoder are kept where that is wanted.
+    """Records through transforms; images or features of a frozen encoder are kept where that is wanted.
 
     Args:
         data: records.
         transform: transforms of a record.
         caching: what is kept; None keeps nothing.
         batch_size: of the data loader, in which features are computed.
-        pictures: False keeps no pictures whatever ``caching`` says, for records that are read once.
+        images: False keeps no images whatever ``caching`` says, for records that are read once.
 
     Raises:
-        MixedTransformsError: as `PictureDataset`.
+        MixedTransformsError: as `ImageDataset`.
         NotFrozenError: as `FeatureDataset`, which also raises the errors of its cache.
     """
     keep = caching or Caching()
-    dataset = PictureDataset(
+    dataset = ImageDataset(
         data,
         transform,
-        cache=keep.pictures if pictures else "off",
+        cache=keep.images if images else "off",
         cache_rate=keep.rate,
-        cache_dir=keep.path("pictures"),
+        cache_dir=keep.path("images"),
         num_workers=keep.num_workers,
     )
     return keep.of_features(dataset, batch_size) if keep.features else dataset

@@ -41,7 +41,7 @@ class FeatureDataset(Dataset):
     Several processes may fill one cache, each starts at another image.
 
     Args:
-        dataset: its ``data`` (records) and ``transform`` are used; the image is a picture ``(3, S, S)``.
+        dataset: its ``data`` (records) and ``transform`` are used; the image is an image ``(3, S, S)``.
         network: with a frozen vision encoder; or its DistributedDataParallel wrapper.
         folder: the cache.
         dtype: type in which features are kept: ``"float32"`` changes nothing, ``"float16"`` and ``"bfloat16"`` take
@@ -109,8 +109,8 @@ class FeatureDataset(Dataset):
         """Without the encoder: a process that is spawned would get all of its weights."""
         return {**self.__dict__, "_compute": None}
 
-    def picture(self, item: Mapping[Hashable, Any]) -> Tensor:
-        """The picture ``(3, S, S)`` as the network would get it, decoded anew.
+    def image(self, item: Mapping[Hashable, Any]) -> Tensor:
+        """The image ``(3, S, S)`` as the network would get it, decoded anew.
 
         Args:
             item: an item of this data set, or of a batch after decollation.
@@ -128,7 +128,7 @@ class FeatureDataset(Dataset):
         image = item[IMAGE] if isinstance(item[IMAGE], MetaTensor) else MetaTensor(item[IMAGE])
         if image.ndim != 3:
             raise CacheSettingError(
-                f"features are kept of pictures (3, S, S), got {tuple(image.shape)}; set cache_features to False"
+                f"features are kept of images (3, S, S), got {tuple(image.shape)}; set cache_features to False"
             )
         pixels = image.as_tensor()
         image.meta[FEATURES_KEY] = index
@@ -155,7 +155,7 @@ class _Encoder:
 
     @torch.no_grad()
     def __call__(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Features of pictures ``(3, S, S)``, at most as many as in a batch, which is filled up."""
+        """Features of images ``(3, S, S)``, at most as many as in a batch, which is filled up."""
         filled = torch.stack([*pixels, *[pixels[-1]] * (self.batch_size - len(pixels))])
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             return self.network.encode_frozen_image(filled.to(self.device))[: len(pixels)]

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures in the fewest bytes that hold them exactly."""
+"""Images in the fewest bytes that hold them exactly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEPT_META = (
 
 
 def pack(image: Tensor) -> Packed:
-    """The values of a picture or mask as 1 bit each, 8 bits each, or as they are: the first that loses nothing.
+    """The values of an image or mask as 1 bit each, 8 bits each, or as they are: the first that loses nothing.
 
     Args:
         image: any shape. float32 of 0 and 1 takes 1 bit per value, float32 of multiples of 1/255 in 0..1 takes 8 bits;

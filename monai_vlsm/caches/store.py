@@ -56,13 +56,13 @@ class CacheRoomError(UserError, OSError):
 def default_folder() -> str:
     """Where caches are kept when no other folder is named: ``monai_vlsm`` in the user's cache folder.
 
-    Features lie in ``features`` below it, pictures in ``pictures``.
+    Features lie in ``features`` below it, images in ``images``.
     """
     return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm")
 
 
 def tensor_key(tensor: Tensor) -> str:
-    """SHA-256 of shape, type and values: the same for the same picture after the same preprocessing."""
+    """SHA-256 of shape, type and values: the same for the same image after the same preprocessing."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
     digest.update(_bytes(tensor))
     return digest.hexdigest()

@@ -93,19 +93,19 @@ class PromptCache:
 
 
 def prompt_encoding(how: str, network: nn.Module) -> Callable[[dict[str, Tensor], int], dict[str, Any]] | None:
-    """What `monai_vlsm.inferers.PromptInferer` does with prompts: the switch ``encode_prompts`` of the bundles.
+    """What `monai_vlsm.inferers.PromptInferer` does with prompts: the switch ``text_cache`` of the bundles.
 
     Args:
-        how: ``"all"`` encodes each prompt of each batch, ``"distinct"`` equal ones of a batch once, ``"once"`` each
+        how: ``"off"`` encodes each prompt of each batch, ``"batch"`` equal ones of a batch once, ``"run"`` each
             prompt once for good.
         network: see `PromptCache`.
 
     Raises:
         CacheSettingError: another word.
-        NotFrozenError: ``"once"`` with a text encoder that trains.
+        NotFrozenError: ``"run"`` with a text encoder that trains.
     """
-    if how not in ("all", "distinct", "once"):
-        raise CacheSettingError(f"encode_prompts must be 'all', 'distinct' or 'once', got {how!r}")
-    if how == "all":
+    if how not in ("off", "batch", "run"):
+        raise CacheSettingError(f"text_cache must be 'off', 'batch' or 'run', got {how!r}")
+    if how == "off":
         return None
-    return DistinctPrompts() if how == "distinct" else PromptCache(network)
+    return DistinctPrompts() if how == "batch" else PromptCache(network)

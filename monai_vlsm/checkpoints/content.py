@@ -33,8 +33,8 @@ SETTINGS_KEY = "monai_vlsm"
 CHECKSUMS = "checksums"
 """Key among the settings: name of each entry to its CRC-32, and `SETTINGS_KEY` to that of the other settings."""
 
-FORMAT = 2
-"""What is written now. Format 1 has no checksums and is read without them."""
+FORMAT = 3
+"""What is written now. Files of format 1 have no checksums, and some names of formats 1 and 2 were other ones."""
 
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
@@ -44,6 +44,7 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "TargetUNet": {"targets": list},
 }
 _RECORDED = {"format", CHECKSUMS, "existence_threshold", *_NEEDED}
+_NEW_NAMES = {"towers": "encoders", "seams": "feature_adapters"}  # of formats 1 and 2
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
 
@@ -82,7 +83,7 @@ def verify(content: Any, sealed: bool = False) -> dict[str, Any]:
             fit its checksum or is no finite number, or with an existence threshold outside 0 to 1.
     """
     told = _settings(content)
-    verify_settings(told)
+    verify_settings(_renewed(told))
     tensors = tensors_of(content)
     strange = [name for name, value in tensors.items() if not _is_plain(name, value)]
     if strange:
@@ -95,7 +96,22 @@ def verify(content: Any, sealed: bool = False) -> dict[str, Any]:
     if CHECKSUMS in told or (sealed and told["format"] > 1):
         _compare_sums(sums, told.get(CHECKSUMS))
     _check_finite(tensors)
-    return state
+    return {_renewed_name(name, told["format"]): value for name, value in tensors.items()} | {
+        SETTINGS_KEY: _renewed(state[SETTINGS_KEY])
+    }
+
+
+def _renewed(settings: Any) -> dict[str, Any]:
+    """The settings of a file of format 1 or 2 in the words of now."""
+    adaptation = settings.get("adaptation")
+    if settings.get("format") not in (1, 2) or not isinstance(adaptation, Mapping):
+        return dict(settings)
+    return {**settings, "adaptation": {_NEW_NAMES.get(key, key): value for key, value in adaptation.items()}}
+
+
+def _renewed_name(name: str, number: int) -> str:
+    first, dot, rest = name.partition(".")
+    return f"{_NEW_NAMES.get(first, first)}{dot}{rest}" if number < FORMAT else name
 
 
 def verify_settings(settings: Mapping[str, Any]) -> None:

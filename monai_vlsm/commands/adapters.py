@@ -56,7 +56,7 @@ def _add_check(group: Any) -> None:
     parser = group.add_parser(
         "check",
         help="load a model file on its base and run it once",
-        description="Load a model file on its base and run it once, on a blank picture.",
+        description="Load a model file on its base and run it once, on a blank image.",
         epilog="exit status: 0 it fits, 1 it does not, and why",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="a model.pt")

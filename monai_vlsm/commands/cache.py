@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m monai_vlsm cache``: what cached features and pictures take, and their removal."""
+"""``python -m monai_vlsm cache``: what cached features and images take, and their removal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, run, text in (
         ("info", _info, "what lies in the cache and how much room it takes"),
-        ("clear", _clear, "delete cached features and pictures; they are made again when needed"),
+        ("clear", _clear, "delete cached features and images; they are made again when needed"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument(
@@ -35,7 +35,7 @@ def _folder(given: Path | None, default: str) -> Path:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from monai_vlsm.caches import default_folder, describe_cache, picture_files
+    from monai_vlsm.caches import default_folder, describe_cache, image_files
     from monai_vlsm.caches.store import readable
 
     folder = _folder(args.folder, default_folder())
@@ -47,19 +47,19 @@ def _info(args: argparse.Namespace) -> int:
         print(
             f"features {store.folder.name}  {readable(store.size):>8}  {counted(store.images, 'image')}  {what}{left}"
         )
-    sizes = [file.stat().st_size for file in picture_files(folder / "pictures")]
-    print(f"pictures and masks         {readable(sum(sizes)):>8}  {counted(len(sizes), 'file')}")
+    sizes = [file.stat().st_size for file in image_files(folder / "images")]
+    print(f"images and masks         {readable(sum(sizes)):>8}  {counted(len(sizes), 'file')}")
     print(f"{readable(sum(store.size for store in stores) + sum(sizes))} in {folder}")
     return 0
 
 
 def _clear(args: argparse.Namespace) -> int:
-    from monai_vlsm.caches import clear_cache, default_folder, picture_files
+    from monai_vlsm.caches import clear_cache, default_folder, image_files
     from monai_vlsm.caches.store import readable
 
     folder = _folder(args.folder, default_folder())
     freed = clear_cache(folder / "features")
-    for file in picture_files(folder / "pictures"):
+    for file in image_files(folder / "images"):
         freed += file.stat().st_size
         file.unlink(missing_ok=True)
     print(f"{readable(freed)} freed in {folder}")

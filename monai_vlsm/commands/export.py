@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
     network = load_network(args.model, args.backbone)
     files = export_network(network, args.output, args.format, args.form, args.prompts, args.names, args.opset)
     print(
-        f"compared with PyTorch on random pictures, {BATCHES[0]} and {BATCHES[1]} at a time: logits differ by at most "
+        f"compared with PyTorch on random images, {BATCHES[0]} and {BATCHES[1]} at a time: logits differ by at most "
         f"{files.difference:.1e} (allowed: {LIMIT:.0e})"
     )
     print(f"done: {', '.join(f'{file} ({file.stat().st_size / 1e6:.2f} MB)' for file in files[:3])}")

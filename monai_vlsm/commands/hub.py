@@ -24,7 +24,7 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = subparsers.add_parser(
         "push",
         help="share adapters on the Hugging Face Hub, with a model card",
-        description="Send a model.pt to the Hub, with a model card made from what is known, and a picture. Only what "
+        description="Send a model.pt to the Hub, with a model card made from what is known, and an image. Only what "
         "was trained goes up, nothing of the base.",
         epilog=_TOKEN,
     )
@@ -34,7 +34,7 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--evaluation",
         type=Path,
         metavar="RUN_DIR",
-        help="what an evaluation of FILE wrote; gives scores, prompts, picture",
+        help="what an evaluation of FILE wrote; gives scores, prompts, image",
     )
     parser.add_argument(
         "--dataset",
@@ -45,7 +45,7 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--license", metavar="ID", help="licence of the adapters, as the Hub spells it: apache-2.0")
     parser.add_argument("--data-license", metavar="TEXT", help="licence of the data that it was trained on")
-    parser.add_argument("--no-picture", action="store_true", help="share no picture; it shows an image of the data")
+    parser.add_argument("--no-image", action="store_true", help="share no image; it shows an image of the data")
     parser.add_argument("--private", action="store_true", help="let nobody else see it")
     parser.add_argument(
         "--preview", type=Path, metavar="DIR", help="send nothing; write to DIR what would be sent, to look at it"
@@ -77,7 +77,7 @@ def _push(args: argparse.Namespace) -> int:
         "datasets": args.dataset,
         "license": args.license,
         "data_license": args.data_license,
-        "picture": not args.no_picture,
+        "image": not args.no_image,
     }
     if args.preview is not None:
         paths = write_upload(args.file, args.repo_id, args.preview, args.evaluation, **told)

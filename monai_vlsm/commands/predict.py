@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``predict``: masks, pictures and areas for one image or a folder."""
+"""``predict``: masks, images and areas for one image or a folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the command to a parser."""
     parser = subparsers.add_parser(
         "predict",
-        help="masks, pictures and areas for an image or a folder",
+        help="masks, images and areas for an image or a folder",
         description="Segment what prompts name. Writes masks, overlays/NAME.png and areas.csv.",
     )
-    parser.add_argument("images", type=Path, metavar="IMAGE_OR_FOLDER", help="pictures, DICOM or NIfTI")
+    parser.add_argument("images", type=Path, metavar="IMAGE_OR_FOLDER", help="images, DICOM or NIfTI")
     parser.add_argument("--prompt", nargs="+", required=True, metavar="TEXT", help="what to segment; one or several")
     parser.add_argument("--adapters", type=Path, required=True, metavar="FILE", help="a model.pt that was trained")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="DIR", help="default: predictions")
@@ -48,7 +48,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="masks with a lower existence score are emptied; default: that of the file",
     )
     parser.add_argument(
-        "--overlays", type=_overlays, default="all", metavar="all|none|N", help="pictures to write; default: all"
+        "--overlays", type=_overlays, default="all", metavar="all|none|N", help="images to write; default: all"
     )
     parser.set_defaults(run=_run)
 

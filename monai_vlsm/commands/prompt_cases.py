@@ -93,7 +93,7 @@ def _by_stem(folder: Path, with_masks: bool = False) -> tuple[dict[str, Path], l
         listing = list_images(folder)
     except ImagesNotFoundError:
         files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
-        return {}, [Problem(str(folder), "pictures", f"none among {counted(len(files), 'file')}")]
+        return {}, [Problem(str(folder), "images", f"none among {counted(len(files), 'file')}")]
     others = [one for one in listing.left_out if not (with_masks and _is_expected(one))]
     if left_out := listing._replace(left_out=others).report():
         print(f"{folder}: {left_out}", file=sys.stderr, flush=True)

@@ -122,7 +122,7 @@ def _entry(folder: Path, case: Case, recipe: Recipe, answerer: Answerer | None) 
 
 def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: Answerer | None, name: str) -> Entry:
     """All words for one structure."""
-    stored, _ = _picture(path, "colours")
+    stored, _ = _image(path, "colours")
     mask = without_noise(mask_channel(stored)) if is_lossy(path) else mask_channel(stored)
     binary = np.asarray(BinarizeMask()(mask[None]))[0] > 0
     try:
@@ -136,18 +136,18 @@ def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: 
     return {**words, **own, **plural, **{key: value for key, value in case.metadata.items() if key != "patient"}}
 
 
-def _picture(path: Path, mode: str) -> tuple[np.ndarray, dict[str, Any]]:
+def _image(path: Path, mode: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels of a file, ``(rows, columns[, 3])``, and what its reader says of them."""
     reader = PictureReader(mode, flat=True)
     array, meta = reader.get_data(reader.read(path))
     if len(meta["spatial_shape"]) != 2:
-        raise DatasetProblems([Problem(str(path), "a 2D picture", f"a volume of shape {array.shape}")])
+        raise DatasetProblems([Problem(str(path), "a 2D image", f"a volume of shape {array.shape}")])
     return array, meta
 
 
 def _shown(path: Path) -> np.ndarray:
     """An image as it is looked at, uint8 ``(rows, columns[, 3])``."""
-    array, meta = _picture(path, "image")
+    array, meta = _image(path, "image")
     if array.dtype == np.uint8 and "window" not in meta:
         return array
     channels = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)

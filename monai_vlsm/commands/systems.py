@@ -57,7 +57,7 @@ SYSTEMS = (
     System("CLIPSeg, zero-shot", "clipseg, trainable none", _clipseg(FineTuning("none")), "nothing"),
     System("CLIPSeg, decoder", "clipseg", _clipseg(FineTuning("decoder")), "decoder", "150 M (1)", 79.53),
     System("CLIPSeg, full", "clipseg, trainable full", _clipseg(FineTuning("full")), "all that is used"),
-    System("shallow V", "vlsm_shallow, towers v", _clipseg(ShallowAdaptation("v")), "adapters", "", 78.75),
+    System("shallow V", "vlsm_shallow, encoders v", _clipseg(ShallowAdaptation("v")), "adapters", "", 78.75),
     System("shallow VL", "vlsm_shallow", _clipseg(ShallowAdaptation("vl")), "adapters", "4.2 M (2)", 78.91),
     System(
         "shallow VLC",
@@ -67,7 +67,7 @@ SYSTEMS = (
         "",
         78.73,
     ),
-    System("dense V", "vlsm_dense, towers v", _clipseg(DenseAdaptation("v")), "adapters", "", 80.30),
+    System("dense V", "vlsm_dense, encoders v", _clipseg(DenseAdaptation("v")), "adapters", "", 80.30),
     System("dense VL", "vlsm_dense", _clipseg(DenseAdaptation("vl")), "adapters", "3 M", 80.37),
     System(
         "dense VLC",

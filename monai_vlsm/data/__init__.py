@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.by_image import ImageSampler, image_batches
-from monai_vlsm.data.check import check_records, require_sound
+from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
@@ -43,6 +43,6 @@ __all__ = [
     "mask_channel",
     "probe_records",
     "questions",
-    "require_sound",
+    "validate_records",
     "with_absent_prompts",
 ]

@@ -223,7 +223,9 @@ def _require_absent(
     absent: Mapping[str, Sequence[Structure]], images: Mapping[str, Sequence[Part]], share: float
 ) -> None:
     parts = [part for its in images.values() for part in its]
-    if any(absent.values()) or not all(Path(part.mask).is_file() for part in parts):  # `require_sound` lists what lacks
+    if any(absent.values()) or not all(
+        Path(part.mask).is_file() for part in parts
+    ):  # `validate_records` lists what lacks
         return
     raise NothingAbsentError(
         f"negatives is {share:g}, but nothing is absent: every image has a mask of all that the class prompts name "

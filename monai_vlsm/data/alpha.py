@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures with transparency as pictures without."""
+"""Images with transparency as images without."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["without_alpha"]
 
 
 def without_alpha(image: Image.Image, mode: str = "image") -> Image.Image:
-    """Lay a picture with transparency on black; what would be black all over is told, or read as it is meant.
+    """Lay an image with transparency on black; what would be black all over is told, or read as it is meant.
 
-    Where nothing is opaque, the colours count alone: some programs write pictures of 32 bits with an unused, empty
+    Where nothing is opaque, the colours count alone: some programs write images of 32 bits with an unused, empty
     fourth channel. A mask whose colours are black all over is in its opacity: opaque is the structure.
 
     Args:
@@ -20,10 +20,10 @@ def without_alpha(image: Image.Image, mode: str = "image") -> Image.Image:
         mode: ``"image"`` or ``"mask"``.
 
     Returns:
-        a picture of mode RGB, if there was transparency.
+        an image of mode RGB, if there was transparency.
 
     Raises:
-        ValueError: the picture is not of one colour, but what is opaque of it is black; or a mask of one colour that
+        ValueError: the image is not of one colour, but what is opaque of it is black; or a mask of one colour that
             is not opaque anywhere, which may mean "nothing" or "everything".
     """
     if not image.has_transparency_data:

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Look a whole dataset over: broken files, odd masks, and pictures or patients that are in two splits."""
+"""Look a whole dataset over: broken files, odd masks, and images or patients that are in two splits."""
 
 from __future__ import annotations
 

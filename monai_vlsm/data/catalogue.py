@@ -30,7 +30,7 @@ class DatasetCard:
     Args:
         name: as the folders of the official annotations have it.
         title: as its makers call it.
-        modality: kind of picture.
+        modality: kind of image.
         targets: structures that its prompts ask for.
         splits: records in each official list; one record is one structure of one image.
         styles: number of prompt styles, p0 included.

@@ -13,7 +13,7 @@ from monai_vlsm.data.facts import FileFacts, KnownFiles
 from monai_vlsm.data.geometry import TOLERANCE, misplaced
 from monai_vlsm.data.problems import DatasetProblems, Problem
 
-__all__ = ["DatasetProblems", "Problem", "check_records", "record_problems", "require_sound"]
+__all__ = ["DatasetProblems", "Problem", "check_records", "record_problems", "validate_records"]
 
 _MEND = "draw it on the image as it is, or, where the voxels are right, give it the affine of the image"
 CHANNELS = (1, 3)
@@ -23,8 +23,8 @@ def check_records(records: Sequence[Mapping[str, Any]], files: KnownFiles | None
     """Decode every file of the records once and list what is wrong.
 
     Found are: missing, empty, truncated and unreadable files; images without any number (all NaN); images with a number
-    of channels other than 1 or 3 after loading (pictures and DICOM always have 1 or 3, so this is about NIfTI); volumes
-    where there is a mask, since training takes 2D pictures; masks that are not binary
+    of channels other than 1 or 3 after loading (images and DICOM always have 1 or 3, so this is about NIfTI); volumes
+    where there is a mask, since training takes 2D images; masks that are not binary
     (:func:`monai_vlsm.data.binary_fault`); masks whose size is not that of their image, or that lie elsewhere by the
     affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation.
 
@@ -67,7 +67,7 @@ def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFa
     elif fact.channels not in CHANNELS:
         yield "channels", Problem(image, "1 (grey) or 3 (colour) channels", f"{fact.channels} channels")
     elif fact.size is not None and len(fact.size) != 2 and masks:
-        yield "volume", Problem(image, "a 2D picture, since it has masks", f"a volume of {_text(fact.size)}")
+        yield "volume", Problem(image, "a 2D image, since it has masks", f"a volume of {_text(fact.size)}")
     for mask in masks:
         yield from _mask_problems(mask, facts[mask], Path(image).name, fact)
 
@@ -95,7 +95,7 @@ def _text(size: tuple[int, ...]) -> str:
     return " x ".join(f"{n} {name}" for n, name in zip(size, names, strict=False)) or "no pixels"
 
 
-def require_sound(*datalists: Sequence[Mapping[str, Any]], files: KnownFiles | None = None) -> None:
+def validate_records(*datalists: Sequence[Mapping[str, Any]], files: KnownFiles | None = None) -> None:
     """Stop before anything is written when a file of any of the lists is missing or faulty.
 
     Args:

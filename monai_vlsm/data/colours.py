@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 __all__ = ["colour_fault"]
 
-EXACT = 16  # colours that a picture may have at most to be judged by them as they are; smooth edges make more
+EXACT = 16  # colours that an image may have at most to be judged by them as they are; smooth edges make more
 NEAR = 0.1  # of the brightest channel, up to which colours as they were saved are one
 FAR = 0.3  # and colours of areas, after compression or with smooth edges; JPEG keeps one hue well inside this
 RIM = 7  # pixels, side of the window that must lie in the structure for its middle to be inside
@@ -39,7 +39,7 @@ def colour_fault(array: np.ndarray, structure: np.ndarray, lossy: bool) -> str |
     """Name the colours of the structures, if they are several; None if they are one.
 
     Colours are compared by hue, which is what they are when their brightest channel is 1: dark edges on black have the
-    hue of their structure. Colours as they were saved are compared one by one. Those of lossy files, and of pictures
+    hue of their structure. Colours as they were saved are compared one by one. Those of lossy files, and of images
     with more than 16, are compared inside of wide structures, and for thin ones by their mean over 8 x 8 pixels.
 
     Args:
@@ -54,7 +54,7 @@ def colour_fault(array: np.ndarray, structure: np.ndarray, lossy: bool) -> str |
 
 
 def _exact(array: np.ndarray, structure: np.ndarray) -> Counted | None:
-    """The colours of the structures as they are, if the picture has few."""
+    """The colours of the structures as they are, if the image has few."""
     if array.dtype != np.uint8:
         return None
     counted = Image.fromarray(array * structure[..., None]).getcolors(EXACT)

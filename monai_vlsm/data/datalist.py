@@ -23,7 +23,6 @@ from monai_vlsm.errors import UserError
 
 __all__ = ["ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
 
-STRUCTURES = ("separate", "together")
 Record = dict[str, Any]
 
 
@@ -35,7 +34,7 @@ def load_datalist(
     dataset_dir: PathLike,
     split: str | int,
     dataset: str | int | None = None,
-    structures: str = "separate",
+    multi_prompt: bool = False,
     check: bool = True,
 ) -> list[Record]:
     """Records of one split, from the official annotation layout or a plain JSON or CSV (see ``docs/data.md``).
@@ -45,34 +44,32 @@ def load_datalist(
             ``{split}.csv``.
         split: train, val or test.
         dataset: name of a dataset if ``dataset_dir`` holds several.
-        structures: ``"separate"``: one record for each structure of each image; ``"together"``: one record for each
-            image, with lists of K masks and K prompts, K being the same for all.
+        multi_prompt: False: one record for each structure of each image. True: one record for each image, with lists
+            of K masks and K prompts, K being the same for all.
         check: decode all files first and refuse the list if anything is wrong.
 
     Returns:
-        records ``{"image", "label", "prompt", "tags", "dataset", "name", "picture", "patient"}`` in the order of the
+        records ``{"image", "label", "prompt", "tags", "dataset", "name", "image_id", "patient"}`` in the order of the
         list: a path, a path or K paths, a table of styles or K tables, what each style gives away or K tables of that
         (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, a unique name that can be part of a file name
-        (records that would have the same name get -2, -3, ... behind it), the name of the picture, which all records
-        of one picture share, and the patient, empty where neither list nor file name tells.
+        (records that would have the same name get -2, -3, ... behind it), the name of the image, which all records
+        of one image share, and the patient, empty where neither list nor file name tells.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: unknown dataset, split or ``structures``; different numbers of structures with ``"together"``.
+        ValueError: unknown dataset or split; different numbers of structures with ``multi_prompt``.
         DatasetProblems: (a ValueError) all faults of the list, or all faults of the files.
     """
-    if structures not in STRUCTURES:
-        raise ValueError(f"unknown structures {structures!r}, known: {', '.join(STRUCTURES)}")
     source = find_source(dataset_dir, split, dataset)
     rows = read_rows(source)
-    records = _separate(rows) if structures == "separate" else _together(rows)
+    records = _together(rows) if multi_prompt else _separate(rows)
     for record in records:
         record["dataset"] = source.dataset
     return _checked(records) if check else records
 
 
 def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True) -> list[Record]:
-    """Records for inference on one file, or on all pictures, DICOM and NIfTI files of a folder.
+    """Records for inference on one file, or on all images, DICOM and NIfTI files of a folder.
 
     What a file is, its content says. :func:`monai_vlsm.data.list_images` lists what of a folder is left out, and why.
 
@@ -114,7 +111,7 @@ def _separate(rows: Sequence[Row]) -> list[Record]:
     names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
     return [
         {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "tags": row.tags, "name": name}
-        | {"picture": images[row.image], "patient": row.patient or ""}
+        | {"image_id": images[row.image], "patient": row.patient or ""}
         for row, name in zip(rows, _unique(names), strict=True)
     ]
 
@@ -124,7 +121,7 @@ def _together(rows: Sequence[Row]) -> list[Record]:
     records: dict[Path, Record] = {}
     for row in rows:
         name = names[row.image]
-        who = {"name": name, "picture": name, "patient": row.patient or ""}
+        who = {"name": name, "image_id": name, "patient": row.patient or ""}
         record = records.setdefault(row.image, {"image": str(row.image), "label": [], "prompt": [], "tags": []} | who)
         record["label"].append(str(row.mask))
         record["prompt"].append(row.prompt)
@@ -133,8 +130,8 @@ def _together(rows: Sequence[Row]) -> list[Record]:
     if len(numbers) > 1:
         found = ", ".join(f"{counted(count, 'image')} with {k}" for k, count in sorted(numbers.items()))
         raise ValueError(
-            'structures="together" needs the same number of structures in every image, '
-            f'found {found}: use structures="separate"'
+            "multi_prompt=True needs the same number of structures in every image, "
+            f"found {found}: use multi_prompt=False"
         )
     return list(records.values())
 

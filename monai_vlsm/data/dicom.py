@@ -41,7 +41,7 @@ def no_pixels(path: Path) -> str | None:
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The picture of a DICOM file of one frame.
+    """The image of a DICOM file of one frame.
 
     Returns:
         ``(rows, columns[, 3])``, see :func:`monai_vlsm.data.dicom_values.displayed_values`; and the metadata: affine

@@ -79,7 +79,7 @@ def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray
         values[padding] = body.min()
     if int(data.BitsAllocated) == 1:
         return values > 0, {}
-    # a window beside all values would make the picture black or white all over
+    # a window beside all values would make the image black or white all over
     fits = window is not None and window[0] < values.max() and values.min() < window[1]
     return values, {"window": window} if window is not None and fits else _range(data, values)
 

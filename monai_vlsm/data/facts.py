@@ -42,7 +42,7 @@ class FileFacts:
         problem: why it cannot be read.
         missing: whether there is no such file at all.
         more: what the caller's ``look`` returned.
-        place: where the pixels lie in the patient; None for pictures.
+        place: where the pixels lie in the patient; None for images.
     """
 
     size: tuple[int, ...] | None = None
@@ -105,7 +105,7 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         return FileFacts(problem=Problem(file, "a file", found), missing=True)
     path = Path(file)
     try:
-        if roles == {"image"} and look is None and not _is_float_picture(path) and (seen := glance(path)):
+        if roles == {"image"} and look is None and not _is_float_image(path) and (seen := glance(path)):
             return FileFacts(*seen)
         reader = PictureReader("image" if "image" in roles else "colours")
         array, meta = reader.get_data(reader.read(file))
@@ -116,7 +116,7 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
     return _facts(path, array, meta, roles, look)
 
 
-def _is_float_picture(path: Path) -> bool:
+def _is_float_image(path: Path) -> bool:
     """Whether it is a TIFF of floats, of which a glance does not tell that all are NaN."""
     try:
         with Image.open(path, formats=("TIFF",)) as image:
@@ -128,8 +128,8 @@ def _is_float_picture(path: Path) -> bool:
 def _facts(path: Path, array: np.ndarray, meta: Mapping[str, Any], roles: set[str], look: Look | None) -> FileFacts:
     place = geometry(array, meta)
     grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
-    picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if place and place.volume else None
-    array = array if picture is None else picture
+    image = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if place and place.volume else None
+    array = array if image is None else image
     size = array.shape if grey else array.shape[:-1]
     mask = "mask" in roles and len(size) == 2 and bool(array.size)
     lossy = roles != {"image"} and is_lossy(path)

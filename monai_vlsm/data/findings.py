@@ -100,7 +100,7 @@ def look(array: np.ndarray, roles: set[str]) -> Seen:
 
 
 def _digest(array: np.ndarray) -> bytes:
-    """Hash of the pixels; a grey picture stored as colour has that of the grey one."""
+    """Hash of the pixels; a grey image stored as colour has that of the grey one."""
     if array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
     mark = f"{array.shape} {array.dtype}".encode()

@@ -12,7 +12,7 @@ from scipy import ndimage
 __all__ = ["STRAY_SHARE", "Extent", "foreground", "measure"]
 
 STRAY_SHARE = 1e-4
-"""Share of the picture up to which a component is stray: below it the authors' prompts give no size."""
+"""Share of the image up to which a component is stray: below it the authors' prompts give no size."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Extent:
 
     Args:
         pixels: of the structure; 0 for an empty mask.
-        stray: components of at most 0.01 % of the picture beside a larger one (4-connected, as the authors count).
+        stray: components of at most 0.01 % of the image beside a larger one (4-connected, as the authors count).
         box: left, top, right, bottom of the structure, the last two just outside; None for an empty mask.
     """
 

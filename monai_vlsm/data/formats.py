@@ -12,19 +12,19 @@ from typing import Literal
 from monai.config import PathLike
 from PIL import Image
 
-__all__ = ["FORMATS", "PICTURE_FORMATS", "SUPPORTED_SUFFIXES", "Kind", "file_kind", "image_stem", "is_supported"]
+__all__ = ["FORMATS", "IMAGE_FORMATS", "SUPPORTED_SUFFIXES", "Kind", "file_kind", "image_stem", "is_supported"]
 
-Kind = Literal["picture", "dicom", "volume"]
+Kind = Literal["image", "dicom", "volume"]
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM")
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM")
 """Pillow's names. Those that it reads but are left out have no mark of their own (TGA), or run a program (EPS)."""
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
     *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
-SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
+SUPPORTED_SUFFIXES = IMAGE_SUFFIXES + DICOM_SUFFIXES + VOLUME_SUFFIXES
 """Lower case. Files need none of them."""
 MASK_MARK = "_mask"
 """End of the name of a mask that lies among images: ``case_mask.png`` is that of ``case.png``."""
@@ -34,7 +34,7 @@ FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, DICOM and NIfTI"
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "volume": VOLUME_SUFFIXES,
     "dicom": DICOM_SUFFIXES,
-    "picture": PICTURE_SUFFIXES,
+    "image": IMAGE_SUFFIXES,
 }
 _HEAD = 352  # bytes, of a NIfTI-1 header
 _MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")  # quicker than to ask Pillow
@@ -44,7 +44,7 @@ _BARE_DICOM = re.compile(rb"(?s)\x08\0[\0\x01\x05\x06\x08\x12-\x18\x20]\0([A-Z]{
 
 
 def file_kind(path: PathLike) -> Kind | None:
-    """Whether a file is a picture, DICOM or a NIfTI volume; None for anything else.
+    """Whether a file is an image, DICOM or a NIfTI volume; None for anything else.
 
     Args:
         path: any file. One that does not exist, or whose content says nothing (empty or damaged), is judged by its
@@ -86,7 +86,7 @@ def _kind_of_content(path: Path) -> Kind | None:
         return "dicom"
     if _NIFTI.match(_unzipped(head)):
         return "volume"
-    return "picture" if head.startswith(_MARKS) or _is_picture(path) else None
+    return "image" if head.startswith(_MARKS) or _is_image(path) else None
 
 
 def _unzipped(head: bytes) -> bytes:
@@ -99,9 +99,9 @@ def _unzipped(head: bytes) -> bytes:
         return b""
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     try:
-        with Image.open(path, formats=PICTURE_FORMATS):
+        with Image.open(path, formats=IMAGE_FORMATS):
             return True
     except Image.DecompressionBombError:
         return True

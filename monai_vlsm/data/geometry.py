@@ -22,10 +22,10 @@ TOLERANCE = 0.5
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a picture lies that was read from DICOM or NIfTI.
+    """Where an image lies that was read from DICOM or NIfTI.
 
     Args:
-        affine: ``(4, 4)``, from (row, column, slice) of the picture as it is shown to mm to the patient's right, front
+        affine: ``(4, 4)``, from (row, column, slice) of the image as it is shown to mm to the patient's right, front
             and top.
         axes: where the axes of the file point, such as ``"RAS"``.
         known: whether the file says so; else the affine is that of a rule of its format.
@@ -41,7 +41,7 @@ class Geometry:
 
 
 def geometry(array: np.ndarray, meta: Mapping[str, Any]) -> Geometry | None:
-    """The place of a file as `monai_vlsm.data.PictureReader` reads it, not flat; None for pictures, which have none.
+    """The place of a file as `monai_vlsm.data.PictureReader` reads it, not flat; None for images, which have none.
 
     Args:
         array: native axes for NIfTI.

@@ -13,9 +13,9 @@ from monai_vlsm.counts import counted
 __all__ = ["between_fault", "label_fault", "populated"]
 
 # after lossy compression, and for smooth masks
-TOLERATED = 0.002  # share of the picture that may have values in between without being an edge
+TOLERATED = 0.002  # share of the image that may have values in between without being an edge
 FLAT = 38  # of 255, span of 5 x 5 pixels below which they are an area and not an edge
-MOST_BETWEEN = 0.15  # share of the picture in between from which on it is no mask, edges or not
+MOST_BETWEEN = 0.15  # share of the image in between from which on it is no mask, edges or not
 
 # of values as they were saved
 SAME = 0.99  # of the highest value, above which a value counts as the highest (254 and 255)
@@ -78,15 +78,15 @@ def _neighbours(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest of each pixel and its eight neighbours."""
     if ranks.max() > 255:
         return ndimage.minimum_filter(ranks, 3, mode="nearest"), ndimage.maximum_filter(ranks, 3, mode="nearest")
-    picture = Image.fromarray(ranks.astype(np.uint8))  # Pillow is quicker
-    lowest, highest = picture.filter(ImageFilter.MinFilter(3)), picture.filter(ImageFilter.MaxFilter(3))
+    image = Image.fromarray(ranks.astype(np.uint8))  # Pillow is quicker
+    lowest, highest = image.filter(ImageFilter.MinFilter(3)), image.filter(ImageFilter.MaxFilter(3))
     return np.asarray(lowest), np.asarray(highest)
 
 
 def between_fault(values: np.ndarray) -> str | None:
     """Why a mask with noise or smooth edges is none: values from a quarter to three quarters make areas.
 
-    Allowed are such values on edges (they are not flat) and elsewhere on 0.2 % of the picture; on 15 % in all.
+    Allowed are such values on edges (they are not flat) and elsewhere on 0.2 % of the image; on 15 % in all.
 
     Args:
         values: ``(rows, columns)``, finite floats of at least 0.
@@ -97,7 +97,7 @@ def between_fault(values: np.ndarray) -> str | None:
 
 
 def populated(values: np.ndarray) -> str:
-    """The most frequent values and their share of the picture."""
+    """The most frequent values and their share of the image."""
     unique, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:4]
     shares = ", ".join(f"{unique[i]:g} ({_share(int(counts[i]), values.size)})" for i in order)

@@ -59,7 +59,7 @@ class Listing(NamedTuple):
 def list_images(path: PathLike) -> Listing:
     """Sort what is in a folder into images and what is left out. Files are opened, their pixels are not decoded.
 
-    An image is a picture, DICOM or NIfTI file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
+    An image is an image, DICOM or NIfTI file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
     claims to be an image but cannot be read counts as an image: reading it says what is wrong. Left out are other
     files, DICOM without pixels (DICOMDIR, reports), masks beside their image (``case_mask.png`` and ``case.png``),
     hidden files and sub-folders.

@@ -11,7 +11,7 @@ from monai.config import PathLike
 from PIL import Image
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from monai_vlsm.data.formats import PICTURE_FORMATS, file_kind
+from monai_vlsm.data.formats import IMAGE_FORMATS, file_kind
 
 __all__ = ["is_lossy"]
 
@@ -32,13 +32,13 @@ def is_lossy(path: PathLike) -> bool:
     path = Path(path)
     kind = file_kind(path)
     try:
-        return (kind == "picture" and _picture(path)) or (kind == "dicom" and _dicom(path))
+        return (kind == "image" and _image(path)) or (kind == "dicom" and _dicom(path))
     except Exception:  # Pillow and pydicom raise nearly every type; reading the pixels says what is wrong
         return False
 
 
-def _picture(path: Path) -> bool:
-    with Image.open(path, formats=PICTURE_FORMATS) as image:
+def _image(path: Path) -> bool:
+    with Image.open(path, formats=IMAGE_FORMATS) as image:
         kind, compression = image.format, image.info.get("compression")
     if kind == "TIFF":
         return compression in _TIFF

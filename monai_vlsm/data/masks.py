@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What counts as a binary mask: one channel from any picture, and the rule that refuses everything else."""
+"""What counts as a binary mask: one channel from any image, and the rule that refuses everything else."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["binary_fault", "mask_channel", "without_noise"]
 
 NOISE_MIN, NOISE_MAX = 2, 20
 """A largest value in this range is what lossy compression makes of an empty mask."""
-NOISE_SHARE = 0.002  # of the picture, that noise may cover above half of its largest value
+NOISE_SHARE = 0.002  # of the image, that noise may cover above half of its largest value
 
 DIM = 10  # times darker than the brightest, what a colour is not told of
 
 
 def mask_channel(array: np.ndarray) -> np.ndarray:
-    """One channel of a mask picture: the brightest of the colour channels at each pixel.
+    """One channel of a mask image: the brightest of the colour channels at each pixel.
 
     The background of a mask is black, so any colour that is brighter counts as the structure, whatever its hue.
 
@@ -61,7 +61,7 @@ def _is_noise(channel: np.ndarray) -> bool:
 
 
 def binary_fault(array: np.ndarray, lossy: bool = False) -> str | None:
-    """Say why a picture is no binary mask; None if it is one.
+    """Say why an image is no binary mask; None if it is one.
 
     A mask has one value (empty or full), or two, of which the darker is at most a quarter of the brighter. More values
     are judged by :func:`monai_vlsm.data.levels.label_fault` as what they are, a label map or smooth edges; after lossy
@@ -71,7 +71,7 @@ def binary_fault(array: np.ndarray, lossy: bool = False) -> str | None:
     Args:
         array: ``(rows, columns)`` or ``(rows, columns, 3)``.
         lossy: whether the file is compressed so that values change; then a largest value from 2 to 20 is noise of an
-            empty mask if it covers less than 0.2 % of the picture.
+            empty mask if it covers less than 0.2 % of the image.
 
     Returns:
         a description of what was found and what to do, or None.

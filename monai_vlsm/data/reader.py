@@ -19,9 +19,9 @@ from monai.utils import MetaKeys, ensure_tuple
 from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import read_dicom
 from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
+from monai_vlsm.data.images import image_facts, read_image
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import mask_channel, without_noise
-from monai_vlsm.data.pictures import picture_facts, read_picture
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import read_volume
@@ -39,9 +39,9 @@ warnings.filterwarnings("ignore", "NvImgCodecPydicomReader: nvImageCodec decoder
 
 
 class PictureReader(ImageReader):
-    """Reads pictures, single-frame DICOM and NIfTI: what a file is, its content says.
+    """Reads images, single-frame DICOM and NIfTI: what a file is, its content says.
 
-    - Pictures and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the picture is first. MONAI's
+    - Images and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the image is first. MONAI's
       readers transpose by default. A DICOM affine belongs to these axes. The orientation of EXIF and TIFF is applied.
     - ``pixel_spacing`` in the metadata of DICOM: distance of rows and of columns in mm, NaN where the file has none.
       ``window`` or ``range``, where there is one: the values that should be black and white, for
@@ -58,7 +58,7 @@ class PictureReader(ImageReader):
             files gives ``(K, rows, columns)`` whatever their colour modes, and what lossy compression leaves in an
             empty one becomes 0 (:func:`without_noise`); or ``"colours"``: a mask before that, for those who judge its
             colours. Transparency means another thing in masks (`monai_vlsm.data.alpha`).
-        flat: read a NIfTI file of one slice as a picture, in the orientation of a radiologist's screen. For training,
+        flat: read a NIfTI file of one slice as an image, in the orientation of a radiologist's screen. For training,
             where nothing is written back into the file's own axes.
 
     Raises:
@@ -89,7 +89,7 @@ class PictureReader(ImageReader):
         """Decode the files that :meth:`read` named.
 
         Returns:
-            the array, ``(rows, columns[, 3])`` for one picture, ``(K, rows, columns)`` for K masks, native axes for
+            the array, ``(rows, columns[, 3])`` for one image, ``(K, rows, columns)`` for K masks, native axes for
             NIfTI; and the metadata (of the first file) that MONAI's transforms need.
 
         Raises:
@@ -112,17 +112,17 @@ class PictureReader(ImageReader):
 
 
 def glance(path: Path) -> tuple[tuple[int, int], int] | None:
-    """Find out that a picture is whole, without making an array of it: twice as fast as reading it.
+    """Find out that an image is whole, without making an array of it: twice as fast as reading it.
 
     Returns:
-        rows and columns of the upright picture, and channels, 1 or 3; None for DICOM and NIfTI.
+        rows and columns of the upright image, and channels, 1 or 3; None for DICOM and NIfTI.
 
     Raises:
         FileNotFoundError: no such file.
         DatasetProblems: what :meth:`PictureReader.get_data` would raise.
     """
     with _explained(path, "image"):
-        return picture_facts(path) if _kind(path) == "picture" else None
+        return image_facts(path) if _kind(path) == "image" else None
 
 
 @contextmanager
@@ -150,15 +150,15 @@ def _decode(path: Path, flat: bool, mode: str) -> Loaded:
     kind = _kind(path)
     if kind == "volume":
         array, meta = read_volume(path)
-        picture = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
-        return (_native(array), meta) if picture is None else _plane(picture)
+        image = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
+        return (_native(array), meta) if image is None else _plane(image)
     if kind == "dicom":
         return _plane(*read_dicom(path))
-    return _plane(read_picture(path, mode))
+    return _plane(read_image(path, mode))
 
 
 def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:
-    """The array and metadata of a picture; only what transforms use, so that no patient's name travels along."""
+    """The array and metadata of an image; only what transforms use, so that no patient's name travels along."""
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     meta: dict[str, Any] = {

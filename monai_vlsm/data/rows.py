@@ -30,13 +30,13 @@ class Row:
     """One structure of one image.
 
     Args:
-        image: path of the picture.
+        image: path of the image.
         mask: path of its mask.
         prompt: style to text or texts.
         tags: style to what its prompts give away (:mod:`monai_vlsm.prompts.tags`).
         structure: name of the structure, if the list gives one.
         box: left, top, right and bottom of the structure in pixels, the last two just outside, if the list gives it.
-        patient: who is in the picture, if the list or the name of the file tells.
+        patient: who is in the image, if the list or the name of the file tells.
     """
 
     image: Path

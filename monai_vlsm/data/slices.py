@@ -28,7 +28,7 @@ def display_codes(codes: str, shape: Sequence[int], axcodes: str) -> str:
 
 
 def flat_slice(array: np.ndarray, affine: np.ndarray) -> np.ndarray | None:
-    """A volume of one slice as a picture, in the orientation of a radiologist's screen.
+    """A volume of one slice as an image, in the orientation of a radiologist's screen.
 
     Args:
         array: ``(X, Y, Z)`` or ``(X, Y)``, channels may follow three axes.
@@ -45,7 +45,7 @@ def flat_slice(array: np.ndarray, affine: np.ndarray) -> np.ndarray | None:
 
 
 def displayed(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """A volume turned so that its last axis counts pictures as on a radiologist's screen; axial, if there are several.
+    """A volume turned so that its last axis counts images as on a radiologist's screen; axial, if there are several.
 
     Args:
         volume: ``(X, Y, Z)``, channels may follow.

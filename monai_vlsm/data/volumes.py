@@ -92,7 +92,7 @@ def _numbers(array: np.ndarray) -> np.ndarray:
 def _one_volume(array: np.ndarray, intent: int) -> np.ndarray:
     """``(X, Y[, Z][, C])`` of ``(X, Y[, Z[, 1[, C]]])``: colour is a fifth axis, as ITK and MONAI Label write it."""
     if array.ndim > 5 or (array.ndim == 5 and intent == _DISPLACEMENTS):
-        raise ValueError(f"an array of shape {array.shape}, which is no picture or volume")
+        raise ValueError(f"an array of shape {array.shape}, which is no image or volume")
     if array.ndim >= 4 and array.shape[3] != 1:
         raise ValueError(f"{array.shape[3]} volumes; split the file into one for each")
     return array[:, :, :, 0] if array.ndim >= 4 else array

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Which sides of the patient lie at the edges of a picture, where its file says so."""
+"""Which sides of the patient lie at the edges of an image, where its file says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LPS = (("R", "L"), ("A", "P"), ("I", "S"))  # ends of the axes when the affine 
 
 
 class Ends(NamedTuple):
-    """What lies at the edges of a picture of a patient: R, L, A, P, S or I."""
+    """What lies at the edges of an image of a patient: R, L, A, P, S or I."""
 
     left: str
     right: str

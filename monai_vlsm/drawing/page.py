@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of text and images, put together to one picture."""
+"""Blocks of text and images, put together to one image."""
 
 from __future__ import annotations
 

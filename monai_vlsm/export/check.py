@@ -51,7 +51,7 @@ def open_file(path: Path) -> Run:
 
 
 def check_file(path: Path, network: PromptedNet, ids: Tensor, texts: Mapping[str, Tensor]) -> float:
-    """Compare a file with the network on random pictures, with the numbers of images in `BATCHES`.
+    """Compare a file with the network on random images, with the numbers of images in `BATCHES`.
 
     One image gets all prompts. Of several, each gets three of them at most, in an order of its own.
 

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Training curves as a picture."""
+"""Training curves as an image."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _panel(axes: Axes, curves: Mapping[str, Curve], colours: Mapping[str, str], 
 
 
 class CurvePlot:
-    """Writes a picture of the training loss and the validation's losses and scores after each epoch.
+    """Writes an image of the training loss and the validation's losses and scores after each epoch.
 
     The training loss is the mean over all processes. Attach to the *trainer*, on all of them, after
     ``ValidationHandler``. Its values survive a resume when it is in the ``save_dict`` of :class:`TrainingState`.

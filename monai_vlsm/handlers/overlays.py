@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of some images with the true and the predicted outline and the prompt."""
+"""Images of some images with the true and the predicted outline and the prompt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 _SIDE, _SMALL_SIDE = 432, 288  # pixels of a panel: of one structure, of several
 _ACROSS, _MOST = 5, 30  # structures in a row, structures that are drawn
 
-Pictures = Callable[[Mapping[str, Any]], Tensor]
+Images = Callable[[Mapping[str, Any]], Tensor]
 
 
 class Normalisation(NamedTuple):
@@ -69,20 +69,20 @@ class Overlay:
         cls,
         item: Mapping[str, Any],
         output: Mapping[str, Any],
-        pictures: Pictures | None = None,
+        images: Images | None = None,
         normalisation: Normalisation | None = None,
     ) -> Overlay:
         """From a decollated batch entry (``image``, ``prompt``) and output entry (``label``, ``pred``).
 
         Raises:
-            ValueError: when the entry holds features and there is no ``pictures`` that gives its picture.
+            ValueError: when the entry holds features and there is no ``images`` that gives its image.
         """
         truth, pred = (torch.as_tensor(output[key]).detach().cpu() for key in ("label", "pred"))
         dice = compute_dice(pred[None].float(), truth[None].float(), ignore_empty=False)[0]
         size = drawing.fit_size(truth.shape[1], truth.shape[2], _SIDE if len(truth) == 1 else _SMALL_SIDE)
         return cls(
             name=next(iter(batch_names(item)), "image"),
-            image=drawing.fit_image(_display_image(_picture(item, pictures), normalisation or Normalisation()), size),
+            image=drawing.fit_image(_display_image(_image(item, images), normalisation or Normalisation()), size),
             truth=drawing.fit_masks(truth.numpy() > 0.5, size),
             pred=drawing.fit_masks(pred.numpy() > 0.5, size),
             prompts=prompts_of(item, len(truth)),
@@ -91,12 +91,12 @@ class Overlay:
         )
 
 
-def _picture(item: Mapping[str, Any], pictures: Pictures | None) -> Tensor:
+def _image(item: Mapping[str, Any], images: Images | None) -> Tensor:
     if FEATURES_KEY not in getattr(item["image"], "meta", {}):
         return item["image"]
-    if pictures is None:
-        raise ValueError("the batch holds features, not pictures: give OverlayWriter pictures=FeatureDataset.picture")
-    return pictures(item)
+    if images is None:
+        raise ValueError("the batch holds features, not images: give OverlayWriter images=FeatureDataset.image")
+    return images(item)
 
 
 def _display_image(image: Tensor, normalisation: Normalisation) -> np.ndarray:
@@ -112,7 +112,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
 
 
 def overlay_count(wanted: int | str) -> int | None:
-    """How many pictures a setting asks for: ``"all"``, which becomes None, ``"none"``, which becomes 0, or a number.
+    """How many images a setting asks for: ``"all"``, which becomes None, ``"none"``, which becomes 0, or a number.
 
     Raises:
         ValueError: anything else.
@@ -127,7 +127,7 @@ def overlay_count(wanted: int | str) -> int | None:
 def draw_overlay(overlay: Overlay) -> Image.Image:
     """Draw an image: one structure as image, truth and prediction side by side; several in columns, truth above.
 
-    Of more than 30 structures the first 30 are drawn, so that the picture has a bounded size.
+    Of more than 30 structures the first 30 are drawn, so that the image has a bounded size.
     """
     drawn = min(len(overlay.truth), _MOST)
     left_out = len(overlay.truth) - drawn
@@ -181,23 +181,23 @@ class OverlayWriter:
     The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
     prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
     several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
-    Attach to the *evaluator*, on all processes (process 0 writes). Pictures of before are removed, and files that were
+    Attach to the *evaluator*, on all processes (process 0 writes). Images of before are removed, and files that were
     not written by this are never replaced.
 
     Args:
-        output_dir: folder of the pictures, made if needed; or the files of an evaluation, whose folder ``overlays``
+        output_dir: folder of the images, made if needed; or the files of an evaluation, whose folder ``overlays``
             gets them.
-        count: number of pictures. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
+        count: number of images. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
             takes a tenth of a second each, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
             none.
-        pictures: gives the network input (3, S, S) of an item whose ``image`` holds cached features
-            (`monai_vlsm.caches.FeatureDataset.picture`); not asked for other items.
-        mean: what images were normalised with, undone in the picture; None takes that of the engine's network, and
+        images: gives the network input (3, S, S) of an item whose ``image`` holds cached features
+            (`monai_vlsm.caches.FeatureDataset.image`); not asked for other items.
+        mean: what images were normalised with, undone in the image; None takes that of the engine's network, and
             leaves images as they are where it has none.
         std: deviation for ``mean``.
 
     Raises:
-        NotOursError: when it is attached: there are other pictures in the folder.
+        NotOursError: when it is attached: there are other images in the folder.
         ValueError: another ``count``.
     """
 
@@ -205,7 +205,7 @@ class OverlayWriter:
         self,
         output_dir: str | os.PathLike[str] | EvaluationFiles,
         count: int | str = 6,
-        pictures: Pictures | None = None,
+        images: Images | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -215,7 +215,7 @@ class OverlayWriter:
         else:
             self.outputs = Outputs(Path(output_dir), OVERLAYS)
         self.count = overlay_count(count)
-        self.pictures = pictures
+        self.images = images
         self._given = None if mean is None or std is None else Normalisation(mean, std)
         self._overlays: list[Overlay] = []
         self._names = OverlayNames()
@@ -237,7 +237,7 @@ class OverlayWriter:
 
     def _overlay(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
         normalisation = self._given or Normalisation.of(getattr(engine, "network", None))
-        return Overlay.of(item, output, self.pictures, normalisation)
+        return Overlay.of(item, output, self.images, normalisation)
 
     def _collect(self, engine: Workflow) -> None:
         pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
@@ -264,6 +264,6 @@ class OverlayWriter:
             self._first = False
             if self.files is not None:
                 self.files.open()
-            self.outputs.clear()  # pictures of before do not lie among these, also when the run is interrupted
+            self.outputs.clear()  # images of before do not lie among these, also when the run is interrupted
         with self.outputs.writing(f"{self._names.stem(overlay.name, overlay.style)}.png") as path:
             drawing.save_png(draw_overlay(overlay), path)

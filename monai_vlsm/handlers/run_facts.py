@@ -23,7 +23,7 @@ _FREE = {"foreach", "fused", "capturable", "differentiable"}
 _NAMES = {
     "lr": "learning_rate",
     "adaptation width": "adapter_width",
-    "adaptation towers": "towers",
+    "adaptation encoders": "encoders",
     "adaptation condition_width": "condition_width",
     "adaptation trainable": "trainable",
 }

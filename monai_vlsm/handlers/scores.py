@@ -49,7 +49,7 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
     """One row for each structure of an image, without its scores.
 
     Args:
-        item: decollated batch entry with ``name``, ``dataset``, ``picture``, ``patient``, ``prompt``, ``prompt_style``
+        item: decollated batch entry with ``name``, ``dataset``, ``image``, ``patient``, ``prompt``, ``prompt_style``
             and ``prompt_tag`` (all optional; a prompt without a tag is of the class alone).
         output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W), and, if the
             postprocessing computes it, ``existence``, K numbers.
@@ -62,7 +62,7 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
     rows = []
     styles, tags = texts_of(item, "prompt_style", "", len(truth)), texts_of(item, "prompt_tag", CLASS, len(truth))
     for index, prompt in enumerate(prompts_of(item, len(truth))):
-        row = {"name": name, "dataset": item.get("dataset", ""), "picture": item.get("picture", name)}
+        row = {"name": name, "dataset": item.get("dataset", ""), "image_id": item.get("image_id", name)}
         row |= {"patient": item.get("patient", ""), "structure": index}
         row |= {"style": styles[index], "tag": worst_tag([tags[index]]), "prompt": prompt}
         pixels = {"truth_pixels": truth[index], "pred_pixels": pred[index]}
@@ -90,7 +90,7 @@ def _tag_summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
     return {
-        "images": len({(row["dataset"], row["picture"]) for row in rows}),
+        "images": len({(row["dataset"], row["image_id"]) for row in rows}),
         "masks": len(rows),
         "empty_truths": sum(row["truth_empty"] for row in rows),
         "empty_predictions": sum(row["pred_empty"] for row in rows),
@@ -115,7 +115,7 @@ def _mean(values: Sequence[float]) -> float | None:
 class ScoreWriter(RowWriter):
     """Writes ``metrics.csv`` and ``metrics.json`` of the best epoch, the one whose model is kept.
 
-    ``metrics.csv`` has a row for each image and structure: name, dataset, picture (one for all records of one image),
+    ``metrics.csv`` has a row for each image and structure: name, dataset, image (one for all records of one image),
     patient (where known), structure (index), style, tag, prompt, truth_pixels, pred_pixels, truth_empty, pred_empty,
     existence (if the postprocessing computes it) and one column per metric. The tag says what the prompt gives away
     (:mod:`monai_vlsm.prompts.tags`).

@@ -62,7 +62,7 @@ class Evaluation:
         scores: by tag, one section each.
         plain: the rows that may be quoted: class prompts, plainest style, one for each dataset.
         remarks: sentences on what wrong and absent prompts did.
-        case: the mask that the picture shows; None without pictures.
+        case: the mask that the image shows; None without images.
     """
 
     datasets: Sequence[str]
@@ -161,11 +161,11 @@ def _remarks(results: RunResults) -> Iterator[str]:
 
 
 def _typical(results: RunResults) -> Case | None:
-    """A mask with a picture whose Dice lies in the middle; with class prompts, if there are such pictures."""
+    """A mask with an image whose Dice lies in the middle; with class prompts, if there are such images."""
     for tag in (CLASS, *TAGS):
         chosen = results.cases[tag].cases if tag in results.cases else []
-        pictured = [case for case in chosen if case.picture is not None and case.kind != "invented"]
-        middle = [case for case in pictured if case.kind == "median"] or pictured
+        imaged = [case for case in chosen if case.image is not None and case.kind != "invented"]
+        middle = [case for case in imaged if case.kind == "median"] or imaged
         if middle:
             return middle[len(middle) // 2]
     return None

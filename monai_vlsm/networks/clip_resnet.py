@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The ResNet of CLIP (Radford et al., ICML 2021, section 2.4), with a picture at the end in place of one vector."""
+"""The ResNet of CLIP (Radford et al., ICML 2021, section 2.4), with an image at the end in place of one vector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXPANSION = 4  # of a bottleneck (He et al., CVPR 2016)
 
 
 class CLIPBottleneck(nn.Module):
-    """A residual bottleneck that shrinks the picture by averaging, not by strided convolutions.
+    """A residual bottleneck that shrinks the image by averaging, not by strided convolutions.
 
     ``relu(x' + bn3(conv3(pool(relu(bn2(conv2(relu(bn1(conv1(x)))))))))``, where ``x'`` is ``x``, averaged and convolved
     where the shape changes.
@@ -26,7 +26,7 @@ class CLIPBottleneck(nn.Module):
     Args:
         channels: channels of the input.
         width: channels inside; four times as many come out.
-        stride: 1 keeps the size of the picture, 2 halves it.
+        stride: 1 keeps the size of the image, 2 halves it.
     """
 
     def __init__(self, channels: int, width: int, stride: int = 1) -> None:
@@ -53,15 +53,15 @@ class CLIPBottleneck(nn.Module):
 
 
 class CLIPAttentionMap(nn.Module):
-    """CLIP's attention pool, used on every position of the picture (as CRIS does, Wang et al., CVPR 2022).
+    """CLIP's attention pool, used on every position of the image (as CRIS does, Wang et al., CVPR 2022).
 
-    CLIP lets the mean of the picture look at all positions and keeps that one vector. Here each position looks at all
-    positions, so the result is a picture in CLIP's common space; a convolution of the input is added to it.
+    CLIP lets the mean of the image look at all positions and keeps that one vector. Here each position looks at all
+    positions, so the result is an image in CLIP's common space; a convolution of the input is added to it.
 
     Args:
         channels: channels of the input, a multiple of 64.
         output_dim: channels of the output.
-        grid: positions per side of the picture that CLIP was trained on; others are interpolated (bicubic). CLIP's
+        grid: positions per side of the image that CLIP was trained on; others are interpolated (bicubic). CLIP's
             extra position for the mean stays in the weights and is not used.
     """
 
@@ -84,8 +84,8 @@ class CLIPAttentionMap(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         attended = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        picture = self.c_proj(attended).transpose(1, 2).unflatten(-1, x.shape[-2:])
-        return (picture + self.connect(x)).relu()
+        image = self.c_proj(attended).transpose(1, 2).unflatten(-1, x.shape[-2:])
+        return (image + self.connect(x)).relu()
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Embedding of each position, ``(1, C, height, width)``."""
@@ -94,14 +94,14 @@ class CLIPAttentionMap(nn.Module):
 
 
 class CLIPResNet(nn.Module):
-    """CLIP's ResNet up to its attention pool; three pictures come out, of the last three levels.
+    """CLIP's ResNet up to its attention pool; three images come out, of the last three levels.
 
     The names of the weights are those of OpenAI's files, without the leading ``visual.``.
 
     Args:
         layers: bottlenecks in each of the four levels.
         width: channels after the stem, even.
-        output_dim: channels of the last picture.
+        output_dim: channels of the last image.
         grid: positions per side of the attention pool, 1/32 of the image size that CLIP was trained on.
     """
 
@@ -129,7 +129,7 @@ class CLIPResNet(nn.Module):
             image: ``(B, 3, H, W)``, sides a multiple of 32.
 
         Returns:
-            Pictures at 1/8, 1/16 and 1/32 of the size, with ``8 * width``, ``16 * width`` and ``output_dim`` channels.
+            Images at 1/8, 1/16 and 1/32 of the size, with ``8 * width``, ``16 * width`` and ``output_dim`` channels.
         """
         x = self.bn1(self.conv1(image)).relu()
         x = self.bn2(self.conv2(x)).relu()

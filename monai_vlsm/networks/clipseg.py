@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_vlsm.adapters import Adaptation, Installation, Sites, Tower, base_fingerprint
+from monai_vlsm.adapters import Adaptation, AdapterTargets, Encoder, Installation, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
@@ -30,7 +30,7 @@ class CLIPSegNet(PromptedNet):
 
     Args:
         backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder in Hugging Face layout.
-        adaptation: what trains, for example ``DenseAdaptation(towers="vl")``. None trains nothing.
+        adaptation: what trains, for example ``DenseAdaptation(encoders="vl")``. None trains nothing.
         image_size: side of the square input in pixels, a multiple of the patch size. Images of other sizes work too;
             it is the size that a bundle resizes to and that ``model.pt`` records. None takes
             `monai_vlsm.backbones.default_image_size`.
@@ -68,8 +68,8 @@ class CLIPSegNet(PromptedNet):
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
         installation = Installation(self.adaptation, self)
-        self.seams = self.adaptation.install(self._sites())
-        self.remember_trained(self.adaptation.saves_base, installation.added(self, self.seams))
+        self.feature_adapters = self.adaptation.install(self._sites())
+        self.remember_trained(self.adaptation.saves_base, installation.added(self, self.feature_adapters))
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
         """First stage: activations of the vision encoder that the decoder reads.
@@ -80,14 +80,14 @@ class CLIPSegNet(PromptedNet):
         Returns:
             One tensor ``(B, N, C)`` for each extracted layer, N = 1 + patches.
         """
-        return self.seams.skips(self._vision_states(image))
+        return self.feature_adapters.skips(self._vision_states(image))
 
     def encode_frozen_image(self, image: Tensor) -> Tensor:
-        """The first stage up to the seams: ``(B, F, N, C)``, the F activations that the decoder reads."""
+        """The first stage up to the feature_adapters: ``(B, F, N, C)``, the F activations that the decoder reads."""
         return torch.stack(self._vision_states(image), dim=1)
 
     def finish_image(self, frozen: Tensor) -> list[Tensor]:
-        """The first stage from the seams on.
+        """The first stage from the feature_adapters on.
 
         Args:
             frozen: what `encode_frozen_image` returned, of any floating-point type.
@@ -96,13 +96,13 @@ class CLIPSegNet(PromptedNet):
             What `encode_image` returns.
         """
         # contiguous, because a linear layer rounds strided inputs differently
-        return self.seams.skips([at_least_float32(states).contiguous() for states in frozen.unbind(1)])
+        return self.feature_adapters.skips([at_least_float32(states).contiguous() for states in frozen.unbind(1)])
 
     def _vision_states(self, image: Tensor) -> list[Tensor]:
-        tower: CLIPSegVisionModel = self.base.clip.vision_model
-        hidden = tower.pre_layrnorm(tower.embeddings(image, interpolate_pos_encoding=True))
+        encoder: CLIPSegVisionModel = self.base.clip.vision_model
+        hidden = encoder.pre_layrnorm(encoder.embeddings(image, interpolate_pos_encoding=True))
         skips: list[Tensor] = []
-        for index, layer in enumerate(tower.encoder.layers[: max(self.config.extract_layers) + 1]):
+        for index, layer in enumerate(encoder.encoder.layers[: max(self.config.extract_layers) + 1]):
             hidden = self._run_layer(layer, hidden, None)
             if index in self.config.extract_layers:
                 skips.append(hidden)
@@ -122,29 +122,29 @@ class CLIPSegNet(PromptedNet):
         return self.finish_text(self.encode_frozen_text(input_ids))
 
     def finish_text(self, frozen: list[Tensor]) -> Tensor:
-        """The second stage from the seams on: embeddings from what `encode_frozen_text` returned."""
-        return self.seams.condition(frozen[0], frozen[1:])
+        """The second stage from the feature_adapters on: embeddings from what `encode_frozen_text` returned."""
+        return self.feature_adapters.condition(frozen[0], frozen[1:])
 
     def encode_frozen_text(self, input_ids: Tensor) -> list[Tensor]:
-        """The second stage up to the seams.
+        """The second stage up to the feature_adapters.
 
         Args:
             input_ids: ``(B*K, L)``, each row with an end-of-text token.
 
         Returns:
-            Embeddings ``(B*K, D)``, then the states that the seams want to see, ``(B*K, C)`` each.
+            Embeddings ``(B*K, D)``, then the states that the feature_adapters want to see, ``(B*K, C)`` each.
         """
-        tower: CLIPSegTextModel = self.base.clip.text_model
+        encoder: CLIPSegTextModel = self.base.clip.text_model
         ends = self._end_positions(input_ids)
         rows = torch.arange(ends.shape[0], device=ends.device)
-        hidden = tower.embeddings(input_ids=input_ids)
-        mask = create_causal_mask(tower.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None)
+        hidden = encoder.embeddings(input_ids=input_ids)
+        mask = create_causal_mask(encoder.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None)
         states: list[Tensor] = []
-        for index, layer in enumerate(tower.encoder.layers):
+        for index, layer in enumerate(encoder.encoder.layers):
             hidden = self._run_layer(layer, hidden, mask, is_causal=True)
-            if index in self.seams.text_layers:
+            if index in self.feature_adapters.text_layers:
                 states.append(hidden[rows, ends])
-        return [self.base.clip.text_projection(tower.final_layer_norm(hidden[rows, ends])), *states]
+        return [self.base.clip.text_projection(encoder.final_layer_norm(hidden[rows, ends])), *states]
 
     def decode(self, image_features: list[Tensor], text_features: Tensor) -> Tensor:
         """Third stage: logits from activations and embeddings.
@@ -165,34 +165,34 @@ class CLIPSegNet(PromptedNet):
         return logits.view(images, prompts, *logits.shape[-2:])
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
+    def frozen_encoders(self) -> frozenset[str]:
         """Encoders that the adaptation leaves alone, if none of their weights trains and they drop nothing."""
-        return frozenset(name for name in self.adaptation.frozen_towers if self._is_constant(name))
+        return frozenset(name for name in self.adaptation.frozen_encoders if self._is_constant(name))
 
-    def frozen_settings(self, tower: str) -> dict[str, Any]:
+    def frozen_settings(self, encoder: str) -> dict[str, Any]:
         """Plain values on which the results of a frozen encoder depend, a fingerprint of its weights among them.
 
         Args:
-            tower: ``"vision"`` or ``"text"``.
+            encoder: ``"vision"`` or ``"text"``.
 
         Raises:
             NotFrozenError: when the encoder is not frozen.
         """
-        self.require_frozen(tower)
+        self.require_frozen(encoder)
         return {
-            "tower": tower,
-            "weights": base_fingerprint(self._module_of(tower), ()),
-            "layers": list(self.config.extract_layers if tower == "vision" else self.seams.text_layers),
+            "encoder": encoder,
+            "weights": base_fingerprint(self._module_of(encoder), ()),
+            "layers": list(self.config.extract_layers if encoder == "vision" else self.feature_adapters.text_layers),
             "attention": self.base.config._attn_implementation,
         }
 
-    def _module_of(self, tower: str) -> nn.Module:
+    def _module_of(self, encoder: str) -> nn.Module:
         clip = self.base.clip
-        return clip.vision_model if tower == "vision" else nn.ModuleList([clip.text_model, clip.text_projection])
+        return clip.vision_model if encoder == "vision" else nn.ModuleList([clip.text_model, clip.text_projection])
 
-    def _is_constant(self, tower: str) -> bool:
-        config = self.config.vision_config if tower == "vision" else self.config.text_config
-        trains = any(parameter.requires_grad for parameter in self._module_of(tower).parameters())
+    def _is_constant(self, encoder: str) -> bool:
+        config = self.config.vision_config if encoder == "vision" else self.config.text_config
+        trains = any(parameter.requires_grad for parameter in self._module_of(encoder).parameters())
         return not trains and config.attention_dropout == 0
 
     def settings(self) -> dict[str, Any]:
@@ -205,11 +205,11 @@ class CLIPSegNet(PromptedNet):
             return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)
         return layer(hidden, mask, **arguments)
 
-    def _sites(self) -> Sites:
+    def _sites(self) -> AdapterTargets:
         vision, text = self.base.clip.vision_model, self.base.clip.text_model
-        return Sites(
-            vision=_tower(vision.encoder.layers, self.config.vision_config.hidden_size),
-            text=_tower(text.encoder.layers, self.config.text_config.hidden_size),
+        return AdapterTargets(
+            vision=_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),
+            text=_encoder(text.encoder.layers, self.config.text_config.hidden_size),
             extract_layers=tuple(self.config.extract_layers),
             condition_width=self.config.projection_dim,
             decoder=self.base.decoder,
@@ -237,6 +237,6 @@ def _repeated(states: Tensor, times: int) -> Tensor:
     return states if times == 1 else states.repeat_interleave(times, dim=0)
 
 
-def _tower(layers: nn.ModuleList, width: int) -> Tower:
+def _encoder(layers: nn.ModuleList, width: int) -> Encoder:
     modules: list[Any] = list(layers)
-    return Tower(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])
+    return Encoder(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])

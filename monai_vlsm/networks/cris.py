@@ -43,7 +43,7 @@ class CRISText(NamedTuple):
 class CRISNet(PromptedNet):
     """CLIP-driven referring image segmentation (Wang et al., CVPR 2022), trained from end to end.
 
-    CLIP's ResNet and text encoder, a neck that fuses the sentence into the picture, a decoder in which pixels look at
+    CLIP's ResNet and text encoder, a neck that fuses the sentence into the image, a decoder in which pixels look at
     words, and a projector that turns the sentence into a kernel. The logits have a quarter of the side of the image
     and are enlarged (bicubic).
 
@@ -96,7 +96,7 @@ class CRISNet(PromptedNet):
         self.remember_trained(whole=True)
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
-        """First stage: pictures of CLIP's ResNet.
+        """First stage: images of CLIP's ResNet.
 
         Args:
             image: ``(B, 3, H, W)``, normalised with the mean and deviation of CLIP.
@@ -104,8 +104,8 @@ class CRISNet(PromptedNet):
         Returns:
             ``(B, C, H, W)`` at 1/8, 1/16 and 1/32 of the image.
         """
-        pictures: list[Tensor] = self.visual(image)
-        return pictures
+        images: list[Tensor] = self.visual(image)
+        return images
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> CRISText:
         """Second stage: words and sentence.
@@ -135,8 +135,8 @@ class CRISNet(PromptedNet):
             Logits ``(B, K, H, W)``, float32.
         """
         words, sentence, padding = text_features
-        picture = self.neck(image_features, sentence)
-        logits = self.proj(self.decoder(picture, words, padding), sentence)
+        image = self.neck(image_features, sentence)
+        logits = self.proj(self.decoder(image, words, padding), sentence)
         size = [side * _STRIDE for side in image_features[-1].shape[-2:]]
         images = image_features[0].shape[0]
         return interpolate(logits, size, mode="bicubic", align_corners=True).view(images, -1, *size)

@@ -13,7 +13,7 @@ from torch.nn.functional import fold
 from monai_vlsm.networks.cris_neck import convolution
 from monai_vlsm.networks.precision import at_least_float32
 
-__all__ = ["CRISDecoder", "CRISDecoderLayer", "CRISProjector", "picture_positions", "word_positions"]
+__all__ = ["CRISDecoder", "CRISDecoderLayer", "CRISProjector", "image_positions", "word_positions"]
 
 _KERNEL = 3  # side of the kernel that a sentence is turned into
 
@@ -34,8 +34,8 @@ def word_positions(length: int, width: int, device: torch.device | None = None) 
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def picture_positions(height: int, width: int, channels: int, device: torch.device | None = None) -> Tensor:
-    """Sine encoding of positions in a picture: half of the channels say the column, half the row.
+def image_positions(height: int, width: int, channels: int, device: torch.device | None = None) -> Tensor:
+    """Sine encoding of positions in an image: half of the channels say the column, half the row.
 
     Args:
         height: number of rows.
@@ -115,21 +115,21 @@ class CRISDecoder(nn.Module):
         self.layers = nn.ModuleList(CRISDecoderLayer(width, heads, ffn, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, picture: Tensor, words: Tensor, padding: Tensor | None) -> Tensor:
-        """Let a picture read a text.
+    def forward(self, image: Tensor, words: Tensor, padding: Tensor | None) -> Tensor:
+        """Let an image read a text.
 
         Args:
-            picture: ``(B, C, H, W)``.
+            image: ``(B, C, H, W)``.
             words: ``(B, L, C)``.
             padding: ``(B, L)``, True where a word is padding; None looks at all.
 
         Returns:
             ``(B, C, H, W)``.
         """
-        height, width = picture.shape[-2:]
-        places = picture_positions(height, width, picture.shape[1], picture.device).to(picture.dtype)
+        height, width = image.shape[-2:]
+        places = image_positions(height, width, image.shape[1], image.device).to(image.dtype)
         keys = words + word_positions(words.shape[1], words.shape[2], words.device).to(words.dtype)
-        pixels = picture.flatten(2).transpose(1, 2)
+        pixels = image.flatten(2).transpose(1, 2)
         for layer in self.layers:
             pixels = layer(pixels, places, words, keys, padding)
         return self.norm(pixels).transpose(1, 2).unflatten(-1, (height, width))
@@ -142,7 +142,7 @@ class CRISProjector(nn.Module):
 
     Args:
         sentence: size of the embedding of the sentence.
-        width: channels of the picture, even.
+        width: channels of the image, even.
     """
 
     def __init__(self, sentence: int, width: int) -> None:
@@ -156,16 +156,16 @@ class CRISProjector(nn.Module):
         )
         self.txt = nn.Linear(sentence, width // 2 * _KERNEL**2 + 1)
 
-    def forward(self, picture: Tensor, sentence: Tensor) -> Tensor:
-        """Map a picture ``(B, C, H, W)`` and embeddings ``(B, D)`` to logits ``(B, 1, 4 H, 4 W)``, float32."""
-        pixels, kernel = self.vis(picture), self.txt(sentence)
-        with torch.autocast(picture.device.type, enabled=False):
+    def forward(self, image: Tensor, sentence: Tensor) -> Tensor:
+        """Map an image ``(B, C, H, W)`` and embeddings ``(B, D)`` to logits ``(B, 1, 4 H, 4 W)``, float32."""
+        pixels, kernel = self.vis(image), self.txt(sentence)
+        with torch.autocast(image.device.type, enabled=False):
             kernel = at_least_float32(kernel)
             return _convolve_each(at_least_float32(pixels), kernel[:, :-1], kernel[:, -1])
 
 
 def _convolve_each(pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve each picture with a kernel of its own.
+    """Convolve each image with a kernel of its own.
 
     One output channel needs no grouped convolution: each of the 9 taps is one product, and `fold` adds the shifted
     products. It is faster, and a traced network keeps its batch size free.

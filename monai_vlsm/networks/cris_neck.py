@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Neck of CRIS (Wang et al., CVPR 2022, section 3.1): three pictures and one sentence become one picture."""
+"""Neck of CRIS (Wang et al., CVPR 2022, section 3.1): three images and one sentence become one image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["CRISNeck", "CoordinateConv", "SentenceNorm", "convolution"]
 
 
 def convolution(channels: int, filters: int, kernel: int) -> nn.Sequential:
-    """Convolution without bias that keeps the size of the picture, batch norm, ReLU."""
+    """Convolution without bias that keeps the size of the image, batch norm, ReLU."""
     layer = nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(filters), nn.ReLU())
 
@@ -52,12 +52,12 @@ class SentenceNorm(nn.BatchNorm1d):
 
 
 class CRISNeck(nn.Module):
-    """Fuse the sentence into the deepest picture, then the pictures from deep to shallow, at 1/16 of the image.
+    """Fuse the sentence into the deepest image, then the images from deep to shallow, at 1/16 of the image.
 
     The names of the weights are those of published CRIS checkpoints, without the leading ``neck.``.
 
     Args:
-        inputs: channels of the pictures at 1/8, 1/16 and 1/32.
+        inputs: channels of the images at 1/8, 1/16 and 1/32.
         widths: channels that they are brought to; ``widths[1]`` come out.
         sentence: size of the embedding of the sentence.
     """
@@ -78,22 +78,22 @@ class CRISNeck(nn.Module):
         self.aggr = convolution(3 * out4, out4, 1)
         self.coordconv = nn.Sequential(CoordinateConv(out4, out4), convolution(out4, out4, 3))
 
-    def forward(self, pictures: Sequence[Tensor], sentence: Tensor) -> Tensor:
+    def forward(self, images: Sequence[Tensor], sentence: Tensor) -> Tensor:
         """Fuse.
 
         Args:
-            pictures: ``(B, C, H, W)`` at 1/8, 1/16 and 1/32 of the image.
+            images: ``(B, C, H, W)`` at 1/8, 1/16 and 1/32 of the image.
             sentence: embeddings ``(B*K, D)``, the K sentences of an image one after the other.
 
         Returns:
             ``(B*K, widths[1], H / 16, W / 16)`` for an image of H x W.
         """
-        pictures3, pictures4, pictures5 = pictures
+        images3, images4, images5 = images
         # what depends on the image alone is computed once for its K sentences
-        prompts = sentence.shape[0] // pictures3.shape[0]
-        p3 = avg_pool2d(self.f3_v_proj(pictures3), 2).repeat_interleave(prompts, dim=0)
-        p4 = self.f2_v_proj(pictures4).repeat_interleave(prompts, dim=0)
-        p5 = self.f1_v_proj(pictures5).repeat_interleave(prompts, dim=0)
+        prompts = sentence.shape[0] // images3.shape[0]
+        p3 = avg_pool2d(self.f3_v_proj(images3), 2).repeat_interleave(prompts, dim=0)
+        p4 = self.f2_v_proj(images4).repeat_interleave(prompts, dim=0)
+        p5 = self.f1_v_proj(images5).repeat_interleave(prompts, dim=0)
         f5 = self.norm_layer(p5 * self.txt_proj(sentence)[:, :, None, None])
         f4 = self.f2_cat(torch.cat([p4, _double(f5)], dim=1))
         f3 = self.f3_cat(torch.cat([p3, f4], dim=1))
@@ -101,5 +101,5 @@ class CRISNeck(nn.Module):
         return self.coordconv(self.aggr(torch.cat(levels, dim=1)))
 
 
-def _double(picture: Tensor) -> Tensor:
-    return interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)
+def _double(image: Tensor) -> Tensor:
+    return interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)

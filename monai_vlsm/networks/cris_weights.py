@@ -60,6 +60,6 @@ def missing_cris_weights(backbone: str) -> BackboneNotFoundError:
         f"{backbone} needs CLIP's weights and none were given. Get one of these files and add  --weights PATH\n"
         "  1. RN50.pt of https://github.com/openai/CLIP (its address is in clip/clip.py)\n"
         "  2. RN50 of open_clip:  hf download timm/resnet50_clip.openai open_clip_model.safetensors\n"
-        "  3. a checkpoint of CRIS (.pth), with its neck and decoder trained on other pictures\n"
+        "  3. a checkpoint of CRIS (.pth), with its neck and decoder trained on other images\n"
         "To try things out without it: --backbone cris-mini"
     )

@@ -27,7 +27,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _REMEDIES = {
     "vision": "Set cache_features to False, or leave the encoder alone: bundle vlsm_shallow, or clipseg with trainable "
     "decoder or none",
-    "text": "Set encode_prompts to 'all' or 'distinct', or leave the encoder alone: bundle vlsm_dense with towers v, "
+    "text": "Set text_cache to 'off' or 'batch', or leave the encoder alone: bundle vlsm_dense with encoders v, "
     "vlsm_shallow, or clipseg with trainable decoder or none",
 }
 
@@ -157,30 +157,30 @@ class PromptedNet(nn.Module, ABC):
         """Third stage: logits ``(B, K, H, W)`` in float32 from what the other two returned."""
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
+    def frozen_encoders(self) -> frozenset[str]:
         """Encoders, of ``"vision"`` and ``"text"``, that can run alone and give the same for an input for good."""
         return frozenset()
 
-    def require_frozen(self, tower: str) -> None:
+    def require_frozen(self, encoder: str) -> None:
         """Check that results of an encoder may be kept.
 
         Raises:
             NotFrozenError: when they may not; the message says why and what to do.
         """
-        if tower not in self.frozen_towers:
+        if encoder not in self.frozen_encoders:
             trains = self.settings().get("adaptation", type(self).__name__)
             raise NotFrozenError(
-                f"results of the {tower} encoder cannot be kept: it trains, or does not run alone, with {trains}. "
-                f"{_REMEDIES[tower]}"
+                f"results of the {encoder} encoder cannot be kept: it trains, or does not run alone, with {trains}. "
+                f"{_REMEDIES[encoder]}"
             )
 
-    def frozen_settings(self, tower: str) -> dict[str, Any]:
+    def frozen_settings(self, encoder: str) -> dict[str, Any]:
         """Plain values on which the results of a frozen encoder depend, a fingerprint of its weights among them.
 
         Raises:
             NotFrozenError: when its results may not be kept.
         """
-        raise NotFrozenError(f"{type(self).__name__} does not run its {tower} encoder alone")
+        raise NotFrozenError(f"{type(self).__name__} does not run its {encoder} encoder alone")
 
     def encode_frozen_image(self, image: Tensor) -> Tensor:
         """The part of `encode_image` before all that trains: ``(B, F, N, C)``, F activations of each image.
@@ -262,6 +262,6 @@ class PromptedNet(nn.Module, ABC):
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3] or image.shape[0] == 0:
             raise ValueError(
                 f"image must be (B, 3, H, W) with H = W and B > 0, got {tuple(image.shape)}; "
-                "ToRGBd makes three channels and ResizePictured makes it square"
+                "ToRGBd makes three channels and ResizeImaged makes it square"
             )
         self._check_size(image.shape[2])

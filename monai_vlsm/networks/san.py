@@ -39,9 +39,9 @@ class SANFeatures(NamedTuple):
 class SANNet(PromptedNet):
     """Side Adapter Network (Xu et al., CVPR 2023): a small trained network beside a frozen CLIP.
 
-    The side network reads the picture, and CLIP's tokens on its way. It proposes Q masks, and for each of them biases
+    The side network reads the image, and CLIP's tokens on its way. It proposes Q masks, and for each of them biases
     that steer the attention of a copy of CLIP's class token in CLIP's last layers. So CLIP says in its own language
-    what lies under each mask. CLIP works on a picture of half the side. Each layer of it runs once.
+    what lies under each mask. CLIP works on an image of half the side. Each layer of it runs once.
 
     The logits of a prompt are a mean of the mask logits, weighted by how well CLIP's embedding of a proposal fits the
     text::
@@ -54,7 +54,7 @@ class SANNet(PromptedNet):
     sum of Q * s would saturate every sigmoid.
 
     Trains: side network and proposals (8,219,058 parameters for ``san-vit-b16``), and as in the paper CLIP's embedding
-    of picture positions (151,296), together 8,370,354. ``"san-mini"`` also trains CLIP's projection of pictures and
+    of image positions (151,296), together 8,370,354. ``"san-mini"`` also trains CLIP's projection of images and
     takes CLIP's scale of 100: clipseg-mini was pretrained to segment, which leaves both as they were at its start.
 
     Args:
@@ -98,7 +98,7 @@ class SANNet(PromptedNet):
             raise ValueError(f"fusion must be one of {', '.join(_FUSIONS)}, got {fusion!r}")
         architecture = load_san_architecture(backbone)
         clip = load_clip(architecture, load_weights)
-        # the side network sees the whole picture, CLIP half of it
+        # the side network sees the whole image, CLIP half of it
         stride = math.lcm(architecture["side"]["patch_size"], 2 * clip.config.vision_config.patch_size)
         super().__init__(backbone, image_size, default_prompt, stride)
         self.fusion = fusion
@@ -120,9 +120,9 @@ class SANNet(PromptedNet):
         masks, biases = self.proposals(*self.side(image, maps))
         if self.fusion == "official":
             biases = biases.detach()
-        tower = self.clip.vision_model
-        copies = recognise_proposals(tower.encoder.layers[self.recognition :], states[-1], biases, grid)
-        return SANFeatures(masks, self.clip.visual_projection(tower.post_layernorm(copies)))
+        encoder = self.clip.vision_model
+        copies = recognise_proposals(encoder.encoder.layers[self.recognition :], states[-1], biases, grid)
+        return SANFeatures(masks, self.clip.visual_projection(encoder.post_layernorm(copies)))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Second stage: one embedding for each prompt.

@@ -78,20 +78,20 @@ def load_clip(architecture: Mapping[str, Any], load_weights: bool) -> Any:
     return clip.requires_grad_(False)
 
 
-def clip_states(clip: Any, picture: Tensor, layers: int) -> list[Tensor]:
+def clip_states(clip: Any, image: Tensor, layers: int) -> list[Tensor]:
     """Tokens of CLIP's vision encoder after 0, 1, ... ``layers`` layers.
 
     Args:
         clip: what `load_clip` returned.
-        picture: ``(B, 3, H, W)`` of any multiple of CLIP's patch size; its positions are interpolated (bicubic).
+        image: ``(B, 3, H, W)`` of any multiple of CLIP's patch size; its positions are interpolated (bicubic).
         layers: how many layers to run.
 
     Returns:
         ``layers + 1`` tensors ``(B, 1 + N, C)``, the class token first.
     """
-    tower = clip.vision_model
-    states = [tower.pre_layrnorm(tower.embeddings(picture, interpolate_pos_encoding=True))]
-    for layer in tower.encoder.layers[:layers]:
+    encoder = clip.vision_model
+    states = [encoder.pre_layrnorm(encoder.embeddings(image, interpolate_pos_encoding=True))]
+    for layer in encoder.encoder.layers[:layers]:
         states.append(layer(states[-1], attention_mask=None))
     return states
 

@@ -23,7 +23,7 @@ class SideAdapterNetwork(nn.Module):
     Positions are added in front of every block, not only of the first: the authors' numbers show it.
 
     Args:
-        image_size: side of the square picture in pixels that the positions are made for; others are interpolated.
+        image_size: side of the square image in pixels that the positions are made for; others are interpolated.
         patch_size: side of a patch in pixels.
         width: channels of a token.
         depth: number of blocks.

@@ -19,7 +19,7 @@ short to the long axis of the ellipse with the same second moments (its eccentri
 several components the largest counts. Below 200 pixels the outline says little and only aspect is asked. Circularity is
 left out: it needs the length of the outline, which on pixels depends on size and angle.
 
-The authors asked a model about a picture with a green box instead, and published its answers ("circle", "thumb").
+The authors asked a model about an image with a green box instead, and published its answers ("circle", "thumb").
 """
 
 from __future__ import annotations

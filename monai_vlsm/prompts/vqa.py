@@ -1,10 +1,10 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Shape and colour words from a model that answers questions about pictures, as the VLSM-Adapter authors made theirs.
+"""Shape and colour words from a model that answers questions about images, as the VLSM-Adapter authors made theirs.
 
 They drew a green box around the structure and asked OFA two questions. Any model of transformers' "image-text-to-text"
 pipeline will do here (the "visual-question-answering" pipeline is gone from transformers 5). The answers are free text,
-differ from model to model, and come from a picture with the true box: they are ``mask-derived``.
+differ from model to model, and come from an image with the true box: they are ``mask-derived``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AnswererError(UserError, ValueError):
 
 
 def load_answerer(model: str) -> Answerer:
-    """A function that answers a question about a picture with a model from the Hugging Face Hub or a local folder.
+    """A function that answers a question about an image with a model from the Hugging Face Hub or a local folder.
 
     Args:
         model: name or folder of a model for the "image-text-to-text" pipeline.
@@ -56,11 +56,11 @@ class _Pipeline:
         self.pipe = pipe
         self.chats = getattr(pipe.processor, "chat_template", None) is not None
 
-    def __call__(self, picture: Image.Image, question: str) -> str:
+    def __call__(self, image: Image.Image, question: str) -> str:
         options = {"return_full_text": False, "max_new_tokens": 12}
         if not self.chats:
-            return str(self.pipe(images=picture, text=question, **options)[0]["generated_text"])
-        asked = [{"type": "image", "image": picture}, {"type": "text", "text": f"{question} Answer in one word."}]
+            return str(self.pipe(images=image, text=question, **options)[0]["generated_text"])
+        asked = [{"type": "image", "image": image}, {"type": "text", "text": f"{question} Answer in one word."}]
         return str(self.pipe(text=[{"role": "user", "content": asked}], **options)[0]["generated_text"])
 
 
@@ -68,7 +68,7 @@ def ask_about(answerer: Answerer, image: np.ndarray, mask: np.ndarray, name: str
     """Ask for shape and colour.
 
     Args:
-        answerer: called with a picture and a question, returns the answer.
+        answerer: called with an image and a question, returns the answer.
         image: ``(H, W)`` or ``(H, W, 3)``, 8-bit.
         mask: ``(H, W)``, whatever is above zero counts.
         name: class of the structure, part of the questions.
@@ -84,7 +84,7 @@ def ask_about(answerer: Answerer, image: np.ndarray, mask: np.ndarray, name: str
 
 
 def boxed(image: np.ndarray, mask: np.ndarray) -> Image.Image:
-    """The picture as RGB with a green box around the mask."""
+    """The image as RGB with a green box around the mask."""
     drawn = Image.fromarray(image).convert("RGB")
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     width = max(2, max(drawn.size) // 200)

@@ -19,7 +19,7 @@ from monai_vlsm.statistics.bootstrap import Estimate
 
 __all__ = ["ForestRow", "forest", "reliability"]
 
-# Okabe and Ito, as in the pictures of the cases
+# Okabe and Ito, as in the images of the cases
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#9aa5ad"
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "monai_vlsm",  # else ids in the file are random

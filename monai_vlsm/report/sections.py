@@ -23,11 +23,11 @@ from monai_vlsm.tables import Cell, Table
 __all__ = ["run_blocks"]
 
 SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
-NO_PICTURES = "There are no pictures. An evaluation writes them to the folder overlays:"
-SOME_PICTURES = "Not every mask has a picture, so there may be worse ones than those shown. For all of them:"
-ALL_PICTURES = f"{EVALUATE} --overlays all"
+NO_IMAGES = "There are no images. An evaluation writes them to the folder overlays:"
+SOME_IMAGES = "Not every mask has an image, so there may be worse ones than those shown. For all of them:"
+ALL_IMAGES = f"{EVALUATE} --overlays all"
 TOLD: tuple[dict[str, str], ...] = (  # sentences; what is not known is left out
-    {"network": "network {}", "backbone": "backbone {}", "type": "{}", "towers": "towers {}"},
+    {"network": "network {}", "backbone": "backbone {}", "type": "{}", "encoders": "encoders {}"},
     {"zero_shot": "zero-shot: nothing was trained"},
     {"dataset_dir": "data {}", "dataset": "dataset {}", "split": "split {}", "styles": "prompt styles {}"},
     {"created": "evaluated {}", "monai_vlsm": "monai_vlsm {}"},
@@ -122,22 +122,22 @@ def _share(part: int, whole: int) -> Cell:
 
 
 def _cases(cases: Mapping[str, Cases]) -> Iterator[Block]:
-    if any(found.with_picture < found.masks for found in cases.values()):
-        yield Hint(SOME_PICTURES if any(found.with_picture for found in cases.values()) else NO_PICTURES, ALL_PICTURES)
+    if any(found.with_image < found.masks for found in cases.values()):
+        yield Hint(SOME_IMAGES if any(found.with_image for found in cases.values()) else NO_IMAGES, ALL_IMAGES)
     for tag, found in cases.items():
         yield Heading(words.TAG_TITLE[tag], 4)
         yield Paragraph(_chosen_from(found))
         for kind, title in CASE_TITLES.items():
             photos = [_photo(case) for case in found.cases if case.kind == kind]
             if photos:
-                yield Gallery(title, photos, shown=found.with_picture > 0)
+                yield Gallery(title, photos, shown=found.with_image > 0)
 
 
 def _chosen_from(found: Cases) -> str:
     style = f"Prompts of style {words.style_name(found.style)}."
-    if 0 < found.with_picture < found.masks:
-        share = f"{found.with_picture:,} of {words.plural(found.masks, 'mask')}"
-        return f"{style} Chosen from the {share} that have a picture."
+    if 0 < found.with_image < found.masks:
+        share = f"{found.with_image:,} of {words.plural(found.masks, 'mask')}"
+        return f"{style} Chosen from the {share} that have an image."
     return f"{style} Chosen from {words.plural(found.masks, 'mask')}."
 
 
@@ -147,4 +147,4 @@ def _photo(case: Case) -> Photo:
         scores = f"{case.pred_pixels:,} pixels segmented"
     elif not case.pred_pixels:
         scores += "; nothing was segmented"
-    return Photo(case.picture, words.quoted(case.prompt), scores, f"{words.dataset_name(case.dataset)}: {case.name}")
+    return Photo(case.image, words.quoted(case.prompt), scores, f"{words.dataset_name(case.dataset)}: {case.name}")

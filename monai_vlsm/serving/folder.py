@@ -15,7 +15,7 @@ from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
 from monai_vlsm.progress import progress_bar
-from monai_vlsm.serving.pictures import save_picture
+from monai_vlsm.serving.images import save_image
 from monai_vlsm.serving.predict import Segmenter
 from monai_vlsm.serving.records import Worklist, say_what_stays
 from monai_vlsm.serving.segmentation import COLUMNS, Segmentation
@@ -77,8 +77,8 @@ def predict_records(
     table.close()
     work.finish(folder)
     ends = ", ".join(f"{what} ({count})" for what, count in shown_by.items())
-    pictures = f", overlays in {folder / 'overlays'}" if drawn else ""
-    where = f"masks in {folder}{pictures}, areas in {folder / TABLE}"
+    images = f", overlays in {folder / 'overlays'}" if drawn else ""
+    where = f"masks in {folder}{images}, areas in {folder / TABLE}"
     return f"{counted(work.done, 'image')}: {where}; black and white are the ends of: {ends}"
 
 
@@ -93,4 +93,4 @@ def _write(result: Segmentation, outputs: Outputs, draw: bool) -> None:
     if not draw:
         return
     with outputs.writing(overlay_file(result.name)) as path:
-        save_picture(result, path)
+        save_image(result, path)

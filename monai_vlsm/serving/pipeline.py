@@ -14,7 +14,7 @@ from monai.transforms import Compose, LoadImaged, NormalizeIntensityd
 
 from monai_vlsm.data import PictureReader
 from monai_vlsm.networks import PromptedNet
-from monai_vlsm.transforms import OrientVolumed, ResizePictured, TokenizePromptd, ToRGBd
+from monai_vlsm.transforms import OrientVolumed, ResizeImaged, TokenizePromptd, ToRGBd
 
 __all__ = ["DISPLAY_STEPS", "preprocessing"]
 
@@ -37,7 +37,7 @@ def preprocessing(network: PromptedNet, window: tuple[float, float] | None = Non
             LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
             ToRGBd("image", window=window),
             OrientVolumed("image"),
-            ResizePictured("image", size=network.image_size),
+            ResizeImaged("image", size=network.image_size),
             NormalizeIntensityd("image", subtrahend=mean, divisor=std, channel_wise=True),
             TokenizePromptd("prompt", tokenizer=network.backbone, default_prompt=network.default_prompt),
         ]

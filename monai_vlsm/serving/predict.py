@@ -98,7 +98,7 @@ class Segmenter:
         """Segment one image.
 
         Args:
-            image: a picture, DICOM or NIfTI file.
+            image: an image, DICOM or NIfTI file.
             prompts: one text or K texts.
 
         Raises:
@@ -115,22 +115,22 @@ class Segmenter:
     def segment(self, record: Mapping[str, Any]) -> Segmentation:
         """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
         displayed: Any = self._before(dict(record), end=DISPLAY_STEPS)
-        picture: MetaTensor = displayed["image"]
+        image: MetaTensor = displayed["image"]
         data: Any = self._before(displayed, start=DISPLAY_STEPS)
         data = self._after({**data, "pred": self._logits(data)})
         probabilities = data["pred"].as_tensor().float().cpu()
         masks = (probabilities >= self.threshold).to(torch.uint8)
         prompt = record["prompt"]
-        meta = {key: picture.meta[key] for key in _META if key in picture.meta}
-        turned = MetaTensor(masks, affine=picture.meta.get("original_affine"), meta=meta)
+        meta = {key: image.meta[key] for key in _META if key in image.meta}
+        turned = MetaTensor(masks, affine=image.meta.get("original_affine"), meta=meta)
         return Segmentation(
             name=record["name"],
             prompts=[prompt] if isinstance(prompt, str) else list(prompt),
             masks=masks.numpy(),
             probabilities=probabilities.numpy(),
             existence=data["existence"],
-            spacing=file_spacing(picture),
-            view=best_view(picture, turned),
+            spacing=file_spacing(image),
+            view=best_view(image, turned),
             threshold=self.threshold,
             meta=meta,
         )

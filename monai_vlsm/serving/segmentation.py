@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a prediction is: masks, probabilities, areas, and the view that a picture of it shows."""
+"""What a prediction is: masks, probabilities, areas, and the view that an image of it shows."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class View:
     """One slice to look at, upright.
 
     Args:
-        picture: RGB ``(rows, columns, 3)``, float32 within 0..1.
+        image: RGB ``(rows, columns, 3)``, float32 within 0..1.
         masks: bool ``(K, rows, columns)``.
-        slice: its number in a volume from 1, feet first; None for a picture.
+        slice: its number in a volume from 1, feet first; None for an image.
         aspect: height of a pixel by its width.
         ends: which sides of the patient lie at the edges; None where the file does not say.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     masks: np.ndarray
     slice: int | None = None
     aspect: float = 1.0
@@ -55,7 +55,7 @@ class Segmentation:
         probabilities: float32 from 0 to 1, the same shape.
         existence: K scores from 0 to 1, how sure the model is that the structure is there.
         spacing: size of a pixel in mm along each axis; None where the file does not say.
-        view: what a picture of it shows; of a volume the slice with the largest area.
+        view: what an image of it shows; of a volume the slice with the largest area.
         threshold: lowest probability of a pixel of the mask.
         meta: name and affine of the file; which of its values are shown black and white, and what chose them.
     """
@@ -91,7 +91,7 @@ class Segmentation:
 
     @property
     def shares(self) -> list[float]:
-        """Share of the picture or volume that each mask covers, from 0 to 1."""
+        """Share of the image or volume that each mask covers, from 0 to 1."""
         return [count / mask.size for count, mask in zip(self.pixels, self.masks, strict=True)]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -136,22 +136,22 @@ def _shown(meta: Mapping[str, Any]) -> str:
     return f"{low:g} to {high:g}, {meta['shown_by']}"
 
 
-def best_view(picture: MetaTensor, masks: MetaTensor) -> View:
-    """The slice of a volume in which the masks cover most, the middle one where all are empty; a picture as it is.
+def best_view(image: MetaTensor, masks: MetaTensor) -> View:
+    """The slice of a volume in which the masks cover most, the middle one where all are empty; an image as it is.
 
     Args:
-        picture: RGB within 0..1, upright: ``(3, H, W[, D])``.
+        image: RGB within 0..1, upright: ``(3, H, W[, D])``.
         masks: ``(K, ...)`` with the axes and the affine of the file.
     """
     shown: Any = OrientVolume()(masks)
-    number, ends = None, patient_ends(picture.meta, shown.affine)
+    number, ends = None, patient_ends(image.meta, shown.affine)
     if shown.ndim == 4:
         sizes = (shown > 0).any(dim=0).sum(dim=(0, 1))
         index = int(sizes.argmax()) if int(sizes.max()) else shown.shape[-1] // 2
-        picture, shown, number = cast(MetaTensor, picture[..., index]), shown[..., index], index + 1
+        image, shown, number = cast(MetaTensor, image[..., index]), shown[..., index], index + 1
     rows, columns = (float(one) for one in torch.as_tensor(shown.affine[:3, :2]).norm(dim=0))
     return View(
-        np.ascontiguousarray(picture.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
+        np.ascontiguousarray(image.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
         shown.as_tensor().cpu().numpy() > 0,
         number,
         rows / columns,

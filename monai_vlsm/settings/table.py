@@ -32,10 +32,10 @@ SETTINGS: dict[str, Kind] = {
     "val_style": text(),
     "styles": text(many=True),
     "targets": text(many=True, optional=True),
-    "structures": choice("separate", "together"),
+    "multi_prompt": switch(),
     "negatives": number(0, 0.5),
     "probes": switch(),
-    "encode_prompts": choice("all", "distinct", "once"),
+    "text_cache": choice("off", "batch", "run"),
     # training
     "epochs": number(1, whole=True),
     "batch_size": number(1, whole=True),
@@ -50,7 +50,7 @@ SETTINGS: dict[str, Kind] = {
     "resume": switch(),
     "labels_only": switch(),
     # network
-    "towers": choice("v", "vl"),
+    "encoders": choice("v", "vl"),
     "adapter_width": number(1, 8192, whole=True),
     "condition_width": number(1, 8192, whole=True, optional=True),
     "trainable": choice("none", "decoder", "full"),
@@ -71,7 +71,7 @@ SETTINGS: dict[str, Kind] = {
     "checkpointing": switch(),
     "compile": switch(),
     "compile_kwargs": table(),
-    # pictures
+    # images
     "overlays": number(0, whole=True, words=("all", "none")),
     "window": pair(),
 }

@@ -16,7 +16,7 @@ from monai_vlsm.statistics.columns import Columns, natural, select
 from monai_vlsm.statistics.reading import Run
 from monai_vlsm.statistics.scores import by_tag
 
-__all__ = ["Case", "Cases", "cases_by_tag", "picture_files"]
+__all__ = ["Case", "Cases", "cases_by_tag", "image_files"]
 
 SHOWN = 3  # of each kind
 NO_TEXT = "p0"  # the style of empty prompts, where a case says nothing about text
@@ -36,7 +36,7 @@ class Case:
         hd95: score in pixels.
         truth_pixels: size of the true mask.
         pred_pixels: size of the prediction.
-        picture: its file, if there is one.
+        image: its file, if there is one.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Case:
     hd95: float
     truth_pixels: int
     pred_pixels: int
-    picture: Path | None
+    image: Path | None
 
 
 @dataclass(frozen=True)
@@ -58,29 +58,29 @@ class Cases:
     Args:
         style: they are all of the style that has most masks, the empty prompt only if there is no other.
         masks: how many masks of that style and tag there are.
-        with_picture: how many of these have a picture; if any have, only they are chosen from.
+        with_image: how many of these have an image; if any have, only they are chosen from.
         cases: the chosen ones.
     """
 
     style: str
     masks: int
-    with_picture: int
+    with_image: int
     cases: list[Case]
 
 
 def cases_by_tag(run: Run) -> dict[str, Cases]:
     """Tag to the cases to show."""
-    pictures = picture_files(run.scores, run.pictures)
-    return by_tag({**run.scores, "overlay": pictures}, _cases)
+    images = image_files(run.scores, run.images)
+    return by_tag({**run.scores, "overlay": images}, _cases)
 
 
 def _cases(columns: Columns) -> Cases:
     counts = Counter(columns["style"])
     style = min(counts, key=lambda name: (name == NO_TEXT, -counts[name], natural(name)))
     of_style = select(columns, columns["style"] == style)
-    has_picture = np.array([picture is not None for picture in of_style["overlay"]])
-    pool = select(of_style, has_picture) if has_picture.any() else of_style
-    return Cases(style, len(has_picture), int(has_picture.sum()), _choose(pool))
+    has_image = np.array([image is not None for image in of_style["overlay"]])
+    pool = select(of_style, has_image) if has_image.any() else of_style
+    return Cases(style, len(has_image), int(has_image.sum()), _choose(pool))
 
 
 def _choose(pool: Columns) -> list[Case]:
@@ -106,12 +106,12 @@ def _case(pool: Columns, row: int, kind: str) -> Case:
         hd95=float(cells["val_hd95"]),
         truth_pixels=int(cells["truth_pixels"]),
         pred_pixels=int(cells["pred_pixels"]),
-        picture=cells["overlay"],
+        image=cells["overlay"],
     )
 
 
-def picture_files(scores: Columns, pictures: Mapping[str, Path]) -> np.ndarray:
-    """The picture of each row of ``metrics.csv``, or None.
+def image_files(scores: Columns, images: Mapping[str, Path]) -> np.ndarray:
+    """The image of each row of ``metrics.csv``, or None.
 
     Named as the handler ``OverlayWriter`` does (`monai_vlsm.names.OverlayNames`).
     """
@@ -119,5 +119,5 @@ def picture_files(scores: Columns, pictures: Mapping[str, Path]) -> np.ndarray:
     names = OverlayNames()
     stems = {key: names.stem(name, style) for key in dict.fromkeys(keys) for _, name, style in [key]}
     found = np.full(len(keys), None, dtype=object)
-    found[:] = [pictures.get(stems[key]) for key in keys]
+    found[:] = [images.get(stems[key]) for key in keys]
     return found

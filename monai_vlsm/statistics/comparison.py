@@ -94,7 +94,7 @@ def compare(first: Run, other: Run) -> Comparison:
         first=first.name,
         other=other.name,
         pairs=int(same.sum()),
-        images=len(set(zip(before["dataset"], before["picture"], strict=True))),
+        images=len(set(zip(before["dataset"], before["image_id"], strict=True))),
         only_first=len(mine) - len(common),
         only_other=len(its) - len(common),
         other_truth=int((~same).sum()),

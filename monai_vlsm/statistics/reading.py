@@ -25,7 +25,7 @@ EVALUATE = (
     "\"['bundles/vlsm_dense/configs/train.json','bundles/vlsm_dense/configs/evaluate.json']\" --dataset_dir DATA"
 )
 METRICS = ("val_dice", "val_iou", "val_hd95")
-SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "picture", "patient")
+SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "image_id", "patient")
 SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence")
 PROBE_TEXTS = ("name", "dataset", "probe", "style", "tag", "prompt", "own_prompt")
 PROBE_NUMBERS = (
@@ -49,11 +49,11 @@ class Run:
     Args:
         name: what the report calls it.
         scores: ``metrics.csv``, and ``unit``: what the bootstrap draws, the patient where known, else the
-            picture, which several structures may share.
+            image, which several structures may share.
         probes: ``probes.csv`` with ``unit``, if it is there.
         calibration: tag to bins and error from ``calibration.json``, if it is there.
         facts: ``run.json``, or an empty table.
-        pictures: file of each picture in ``overlays``, by its name without the suffix.
+        images: file of each image in ``overlays``, by its name without the suffix.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Run:
     probes: Columns | None
     calibration: Mapping[str, Any] | None
     facts: Mapping[str, Any]
-    pictures: Mapping[str, Path]
+    images: Mapping[str, Path]
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -90,8 +90,8 @@ def read_run(folder: Path) -> Run:
     if not (folder / "metrics.csv").is_file():
         raise ReportError(_no_run(folder))
     files = own_files(folder)
-    scores = read_columns(files["metrics.csv"], SCORE_TEXTS, SCORE_NUMBERS, ("picture", "patient", "existence"))
-    scores = {"picture": scores["name"], **scores}  # files of older versions lack it
+    scores = read_columns(files["metrics.csv"], SCORE_TEXTS, SCORE_NUMBERS, ("image_id", "patient", "existence"))
+    scores = {"image_id": scores["name"], **scores}  # files of older versions lack it
     probes = None
     if "probes.csv" in files:
         probes = read_columns(files["probes.csv"], PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
@@ -106,7 +106,7 @@ def read_run(folder: Path) -> Run:
         probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
         calibration=_calibration(folder / "calibration.json"),
         facts=_to_send({name: value for name, value in (_json(folder / RECORD) or {}).items() if name != "files"}),
-        pictures={path.stem: path for name, path in files.items() if name.startswith(f"{OVERLAYS}/")},
+        images={path.stem: path for name, path in files.items() if name.startswith(f"{OVERLAYS}/")},
     )
 
 
@@ -115,11 +115,11 @@ def _images(columns: Columns) -> list[tuple[str, str]]:
 
 
 def _units(scores: Columns) -> dict[tuple[str, str], str]:
-    """Dataset and name of a record to the patient, if the scores tell, else to the picture."""
+    """Dataset and name of a record to the patient, if the scores tell, else to the image."""
     patients = scores.get("patient", np.full(len(scores["name"]), "", dtype=object))
     return {
-        (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{picture}"
-        for (dataset, name), picture, patient in zip(_images(scores), scores["picture"], patients, strict=True)
+        (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{image}"
+        for (dataset, name), image, patient in zip(_images(scores), scores["image_id"], patients, strict=True)
     }
 
 

@@ -79,7 +79,7 @@ def measure(runs: Sequence[Run]) -> Results:
 def _measure(run: Run) -> RunResults:
     return RunResults(
         name=run.name,
-        images=_distinct(run, "dataset", "picture"),
+        images=_distinct(run, "dataset", "image_id"),
         masks=_distinct(run, "dataset", "name", "structure"),
         patients=len({unit for unit in run.scores["unit"] if unit.startswith("patient ")}),
         facts=_flat(run.facts),
@@ -114,7 +114,7 @@ def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 
 def plain(results: Results, title: str, version: str) -> dict[str, Any]:
-    """Everything but the pictures, for ``json.dumps``; numbers with six digits, None for what is not defined."""
+    """Everything but the images, for ``json.dumps``; numbers with six digits, None for what is not defined."""
     runs = [{name: value for name, value in asdict(run).items() if name != "dice"} for run in results.runs]
     content = {
         "title": title,

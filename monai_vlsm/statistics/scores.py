@@ -130,7 +130,7 @@ def score_rows(columns: Columns) -> list[ScoreRow]:
 
 
 def _score_row(group: Group, found: Columns) -> ScoreRow:
-    images = len(set(zip(found["dataset"], found["picture"], strict=True)))
+    images = len(set(zip(found["dataset"], found["image_id"], strict=True)))
     units = found["unit"]
     counts = (len(units), images, len(set(units)), unit_word(units))
     return ScoreRow(group.dataset, group.style, *counts, *_metrics(found))

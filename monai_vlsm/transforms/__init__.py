@@ -28,7 +28,7 @@ from monai_vlsm.transforms.label import (
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
 from monai_vlsm.transforms.postprocessing import PromptPostprocessing
-from monai_vlsm.transforms.resize import ResizePicture, ResizePictureD, ResizePictured, ResizePictureDict
+from monai_vlsm.transforms.resize import ResizeImage, ResizeImageD, ResizeImaged, ResizeImageDict
 from monai_vlsm.transforms.rgb import ToRGB, ToRGBD, ToRGBd, ToRGBDict
 from monai_vlsm.transforms.save import SavePromptMasksd
 from monai_vlsm.transforms.select import (
@@ -74,10 +74,10 @@ __all__ = [
     "RequestTokensD",
     "RequestTokensDict",
     "RequestTokensd",
-    "ResizePicture",
-    "ResizePictureD",
-    "ResizePictureDict",
-    "ResizePictured",
+    "ResizeImage",
+    "ResizeImageD",
+    "ResizeImageDict",
+    "ResizeImaged",
     "SavePromptMasksd",
     "SelectPrompt",
     "SelectPromptD",

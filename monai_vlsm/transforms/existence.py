@@ -20,9 +20,9 @@ TOP_SHARE = 0.005
 def existence_scores(probabilities: Tensor, share: float = TOP_SHARE) -> Tensor:
     """Mean probability of the most probable pixels of each prompt, a number from 0 to 1.
 
-    The most probable 0.5 % of a picture are about as many pixels as the smallest structures have (in BUSI one mask in
+    The most probable 0.5 % of an image are about as many pixels as the smallest structures have (in BUSI one mask in
     twenty covers less than 0.6 %). So the score does not grow with the size of a structure, as the mean over the
-    picture would, and does not hang on one pixel, as the largest value would. See docs/absent.md.
+    image would, and does not hang on one pixel, as the largest value would. See docs/absent.md.
 
     Args:
         probabilities: ``(K, H, W)``, or ``(K, H, W, D)`` with D slices, at the size of the network.
@@ -40,7 +40,7 @@ class ExistenceScored(MapTransform):
     """Add the existence score of each prompt, and empty the masks whose score is below a threshold.
 
     Use it on probabilities at the size of the network, before the resize is inverted: the score must not depend on the
-    size of the original. In a volume each slice is a picture to the network, so slices below the threshold are emptied
+    size of the original. In a volume each slice is an image to the network, so slices below the threshold are emptied
     one by one; the score of the volume is that of its best slice.
 
     Args:

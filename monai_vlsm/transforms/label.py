@@ -37,7 +37,7 @@ DEVICE_KEY = "device"
 MOST_CHARACTERS = 2000  # of one prompt; CLIP reads 77 tokens, which are about as many words at most
 MOST_PROMPTS = 32  # of one request
 LOSSY = (".jpg", ".jpeg")
-PICTURES = (".png", ".bmp", ".tif", ".tiff", *LOSSY)
+IMAGES = (".png", ".bmp", ".tif", ".tiff", *LOSSY)
 
 
 def is_request(data: Mapping[Hashable, Any]) -> bool:
@@ -112,7 +112,7 @@ class LabelResultd(MapTransform):
     """Make probabilities the mask that MONAI Label writes and returns; records without request pass untouched.
 
     Use it last. The mask has the label 1, or 1 to K for K prompts, and the axes and affine that the writer expects:
-    ITK's order, so that pictures are transposed. Without a wish of the client pictures give PNG, DICOM gives NRRD,
+    ITK's order, so that images are transposed. Without a wish of the client images give PNG, DICOM gives NRRD,
     and NIfTI stays NIfTI; JPEG is never written, since it changes labels. ``data["result"]``, which comes back as JSON,
     holds the prompt that was used and its existence score.
 
@@ -164,14 +164,14 @@ class LabelResultd(MapTransform):
         if not wished and not volume:
             wished = ".nrrd" if dicom else ".png"
         data["result_extension"] = ".png" if wished in LOSSY else wished or None
-        if wished in PICTURES or not data.get("result_dtype"):
+        if wished in IMAGES or not data.get("result_dtype"):
             data["result_dtype"] = "uint8"
 
 
 def _transposed(mask: Tensor, extension: str) -> Tensor:
-    """``(1, H, W)`` as ``(W, H)`` for picture files, which have no third axis, else as ``(1, W, H, 1)``."""
+    """``(1, H, W)`` as ``(W, H)`` for image files, which have no third axis, else as ``(1, W, H, 1)``."""
     turned = mask.transpose(1, 2)
-    return turned[0] if extension in PICTURES else turned[..., None]
+    return turned[0] if extension in IMAGES else turned[..., None]
 
 
 def _restored(image: MetaTensor, affine: Any) -> MetaTensor:

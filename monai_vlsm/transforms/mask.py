@@ -15,7 +15,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
 from monai_vlsm.transforms.naming import file_name
-from monai_vlsm.transforms.rgb import check_picture
+from monai_vlsm.transforms.rgb import check_image
 
 __all__ = ["BinarizeMask", "BinarizeMaskD", "BinarizeMaskDict", "BinarizeMaskd"]
 
@@ -83,7 +83,7 @@ class BinarizeMask(Transform):
         """
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image, default="mask"), convert_to_tensor(image, track_meta=False)
-        check_picture(plain, name)
+        check_image(plain, name)
         mask = torch.stack([foreground(channel, name) for channel in plain])
         return convert_to_dst_type(mask, image, dtype=torch.float32)[0]
 

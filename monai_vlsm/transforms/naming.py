@@ -15,9 +15,9 @@ __all__ = ["EIGHT_BIT", "file_name", "is_nifti", "record_name"]
 
 WINDOW = "window"  # in the meta of an image as read: the values that its file wants to be black and white
 RANGE = "range"  # and those that they can be, where lowest and highest are not the right ones
-SHOWN = "shown"  # in the meta of a picture: the values that became black and white
+SHOWN = "shown"  # in the meta of an image: the values that became black and white
 SHOWN_BY = "shown_by"  # and what chose them: "window of the user", "window of the file", "range of the image", "8 bits"
-EIGHT_BIT = "eight_bit"  # in the meta of a picture: its values are multiples of 1/255
+EIGHT_BIT = "eight_bit"  # in the meta of an image: its values are multiples of 1/255
 
 
 def file_name(image: Any, default: str = "image") -> str:

@@ -60,7 +60,7 @@ def reorient(image: MetaTensor, axcodes: str) -> MetaTensor:
 
 
 class OrientVolume(InvertibleTransform):
-    """Turn volumes so that axial slices look as on a radiologist's screen; pictures pass untouched.
+    """Turn volumes so that axial slices look as on a radiologist's screen; images pass untouched.
 
     Rows go from anterior to posterior, columns from the patient's right to left, slices from inferior to superior. A
     single slice (``(C, X, Y)`` from NIfTI, or one axis of size 1) keeps its plane, with anterior or superior at the top
@@ -105,9 +105,9 @@ class OrientVolume(InvertibleTransform):
 
     @staticmethod
     def _without_slice(volume: MetaTensor) -> MetaTensor:
-        picture = cast(MetaTensor, volume.squeeze(-1))
-        picture.affine = volume.affine
-        return picture
+        image = cast(MetaTensor, volume.squeeze(-1))
+        image.affine = volume.affine
+        return image
 
 
 class OrientVolumed(MapTransform, InvertibleTransform):

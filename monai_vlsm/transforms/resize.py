@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Square pictures for the network, and predictions back at the original size."""
+"""Square images for the network, and predictions back at the original size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from monai_vlsm.transforms.naming import EIGHT_BIT, file_name
 
-__all__ = ["ResizePicture", "ResizePictureD", "ResizePictureDict", "ResizePictured"]
+__all__ = ["ResizeImage", "ResizeImageD", "ResizeImageDict", "ResizeImaged"]
 
 MODES = ("bilinear", "nearest")
 
@@ -36,18 +36,18 @@ def resample(image: Tensor, size: Sequence[int], mode: str, antialias: bool) -> 
     return planes.movedim(0, -1).contiguous() if image.ndim == 4 else planes[0]
 
 
-class ResizePicture(InvertibleTransform):
+class ResizeImage(InvertibleTransform):
     """Resize rows and columns to a square; the inverse brings predictions back to the original size.
 
     MONAI's ``Resize(anti_aliasing=True)`` smooths with zeros beyond the border and so darkens it (to 0.85 in the corner
-    of a white 1024 x 800 picture at 352 pixels); here torch's antialiased bilinear is used, which does not.
+    of a white 1024 x 800 image at 352 pixels); here torch's antialiased bilinear is used, which does not.
 
-    A picture of 8 bits, as ``ToRGB`` marks it, stays one: its new values are rounded to multiples of 1/255, as imaging
+    An image of 8 bits, as ``ToRGB`` marks it, stays one: its new values are rounded to multiples of 1/255, as imaging
     libraries do (the authors resize with OpenCV), so that it can be kept in 8 bits without loss.
 
     Args:
         size: rows and columns of the result, in pixels.
-        mode: ``"bilinear"`` (antialiased when it makes the picture smaller) or ``"nearest"``.
+        mode: ``"bilinear"`` (antialiased when it makes the image smaller) or ``"nearest"``.
 
     Raises:
         ValueError: a size below 1 or an unknown mode.
@@ -111,8 +111,8 @@ class ResizePicture(InvertibleTransform):
             return self._traced(data, restored, mode)
 
 
-class ResizePictured(MapTransform, InvertibleTransform):
-    """Dictionary version of :class:`ResizePicture`.
+class ResizeImaged(MapTransform, InvertibleTransform):
+    """Dictionary version of :class:`ResizeImage`.
 
     Args:
         keys: keys of the images.
@@ -132,10 +132,10 @@ class ResizePictured(MapTransform, InvertibleTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.resizers = [ResizePicture(size, one) for one in ensure_tuple_rep(mode, len(self.keys))]
+        self.resizers = [ResizeImage(size, one) for one in ensure_tuple_rep(mode, len(self.keys))]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Resize each key; errors as in :class:`ResizePicture`."""
+        """Resize each key; errors as in :class:`ResizeImage`."""
         d = dict(data)
         for key, resizer in self.key_iterator(d, self.resizers):
             d[key] = resizer(d[key])
@@ -149,4 +149,4 @@ class ResizePictured(MapTransform, InvertibleTransform):
         return d
 
 
-ResizePictureD = ResizePictureDict = ResizePictured
+ResizeImageD = ResizeImageDict = ResizeImaged

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Any picture or volume as three channels in 0..1."""
+"""Any image or volume as three channels in 0..1."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOWEST_HOUNSFIELD = -1024  # what 12 bits of a scanner hold; air has -1000
 PADDING = 0.5  # more than this share of the values below must be one and the same
 
 
-def check_picture(image: Tensor, name: str) -> None:
+def check_image(image: Tensor, name: str) -> None:
     """Raise ValueError unless ``image`` is a non-empty ``(C, H, W)`` or ``(C, H, W, D)``."""
     if image.ndim not in (3, 4):
         raise ValueError(f"{name}: expected (channels, rows, columns[, slices]), got shape {tuple(image.shape)}")
@@ -76,7 +76,7 @@ def in_range(image: Tensor, low: float, high: float) -> Tensor:
 
 
 class ToRGB(Transform):
-    """Any picture or volume to three channels of float32 in 0..1.
+    """Any image or volume to three channels of float32 in 0..1.
 
     One channel is repeated; an alpha channel (2 or 4 channels) is dropped. Black and white are the ends of the first of
     these that there is: ``window``, for types other than uint8 and bool; the window of the file, in the meta of DICOM;
@@ -113,7 +113,7 @@ class ToRGB(Transform):
         """
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image), convert_to_tensor(image, track_meta=False)
-        check_picture(plain, name)
+        check_image(plain, name)
         colours = drop_alpha(plain, name)
         if not colours.isfinite().any():
             raise ValueError(f"{name}: the image has no finite value, expected numbers")

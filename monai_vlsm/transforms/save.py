@@ -90,7 +90,7 @@ def label_map(probabilities: Tensor, threshold: float = 0.5) -> Tensor:
 
 
 class SavePromptMasksd(SaveImaged):
-    """Write masks at the size of the image: PNG for pictures, NIfTI with the image's affine for volumes.
+    """Write masks at the size of the image: PNG for images, NIfTI with the image's affine for volumes.
 
     Of an image ``scan.png`` with one prompt "white matter" it writes ``scan_white_matter.png`` (0 and 255). With K
     prompts it writes one such file for each, and ``scan_labels.png``: a label map of 1 to K in the order of the

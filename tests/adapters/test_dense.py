@@ -7,23 +7,24 @@ from typing import Any
 import pytest
 from torch import nn
 
-from monai_vlsm.adapters import DenseAdaptation, Sites, Tower, build_adaptation
+from monai_vlsm.adapters import AdapterTargets, DenseAdaptation, Encoder, build_adaptation
 
 
-def sites(layers: int = 5) -> Sites:
-    def tower(width: int) -> Tower:
-        return Tower(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
+def targets(layers: int = 5) -> AdapterTargets:
+    def encoder(width: int) -> Encoder:
+        return Encoder(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
 
-    return Sites(tower(8), tower(6), (1, 3), condition_width=6, decoder=nn.Identity(), used=[])
+    return AdapterTargets(encoder(8), encoder(6), (1, 3), condition_width=6, decoder=nn.Identity(), used=[])
 
 
-def adapted(tower: Tower) -> list[int]:
-    """Layers whose attention and MLP carry an adapter of the tower's width."""
+def adapted(encoder: Encoder) -> list[int]:
+    """Layers whose attention and MLP carry an adapter of the encoder's width."""
     return [
         index
-        for index, (attention, mlp) in enumerate(zip(tower.attentions, tower.mlps, strict=True))
+        for index, (attention, mlp) in enumerate(zip(encoder.attentions, encoder.mlps, strict=True))
         if all(
-            hasattr(module, "adapter") and module.adapter.down.in_features == tower.width for module in (attention, mlp)
+            hasattr(module, "adapter") and module.adapter.down.in_features == encoder.width
+            for module in (attention, mlp)
         )
     ]
 
@@ -31,17 +32,17 @@ def adapted(tower: Tower) -> list[int]:
 @pytest.mark.parametrize(
     ("arguments", "vision", "text", "condition"),
     [
-        ({"towers": "v"}, [0, 1, 2], [], False),
-        ({"towers": "vl"}, [0, 1, 2], [0, 1, 2], False),
-        ({"towers": "vl", "condition_width": 4}, [0, 1, 2], [0, 1, 2], True),
+        ({"encoders": "v"}, [0, 1, 2], [], False),
+        ({"encoders": "vl"}, [0, 1, 2], [0, 1, 2], False),
+        ({"encoders": "vl", "condition_width": 4}, [0, 1, 2], [0, 1, 2], True),
     ],
 )
 def test_placement(arguments: dict[str, Any], vision: list[int], text: list[int], condition: bool) -> None:
     """The first max(extract_layers) layers; the deepest extracted one stays bare."""
-    places = sites()
-    seams = DenseAdaptation(width=2, **arguments).install(places)
+    places = targets()
+    feature_adapters = DenseAdaptation(width=2, **arguments).install(places)
     assert (adapted(places.vision), adapted(places.text)) == (vision, text)
-    assert bool(list(seams.parameters())) == condition
+    assert bool(list(feature_adapters.parameters())) == condition
 
 
 def test_settings_make_an_equal_value() -> None:
@@ -52,7 +53,7 @@ def test_settings_make_an_equal_value() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"towers": "l"}, "towers must be one of 'v', 'vl', got 'l'"),
+        ({"encoders": "l"}, "encoders must be one of 'v', 'vl', got 'l'"),
         ({"width": 0}, "width must be positive, got 0"),
         ({"condition_width": -1}, "condition_width must be positive, got -1"),
     ],

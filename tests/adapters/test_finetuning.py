@@ -5,12 +5,19 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from monai_vlsm.adapters import FineTuning, NothingTrainsError, Sites, Tower, build_adaptation, trainable_parameters
+from monai_vlsm.adapters import (
+    AdapterTargets,
+    Encoder,
+    FineTuning,
+    NothingTrainsError,
+    build_adaptation,
+    trainable_parameters,
+)
 
 
-def frozen_sites() -> Sites:
+def frozen_targets() -> AdapterTargets:
     decoder, encoder = (nn.Linear(2, 2).requires_grad_(False) for _ in range(2))
-    return Sites(Tower(2, [], []), Tower(2, [], []), (1,), 2, decoder=decoder, used=[encoder, decoder])
+    return AdapterTargets(Encoder(2, [], []), Encoder(2, [], []), (1,), 2, decoder=decoder, used=[encoder, decoder])
 
 
 def trains(module: nn.Module) -> bool:
@@ -21,9 +28,9 @@ def trains(module: nn.Module) -> bool:
     ("part", "decoder", "encoder"), [("none", False, False), ("decoder", True, False), ("full", True, True)]
 )
 def test_what_trains(part: str, decoder: bool, encoder: bool) -> None:
-    sites = frozen_sites()
-    FineTuning(part).install(sites)
-    assert (trains(sites.decoder), trains(sites.used[0])) == (decoder, encoder)
+    targets = frozen_targets()
+    FineTuning(part).install(targets)
+    assert (trains(targets.decoder), trains(targets.used[0])) == (decoder, encoder)
     assert FineTuning(part).saves_base == (part == "full")
 
 

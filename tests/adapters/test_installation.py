@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_vlsm.adapters import Adaptation, AdaptationError, BottleneckAdapter, Seams, Sites, attach_adapter
+from monai_vlsm.adapters import (
+    Adaptation,
+    AdaptationError,
+    AdapterTargets,
+    BottleneckAdapter,
+    FeatureAdapters,
+    attach_adapter,
+)
 from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.io import save_atomically
 from monai_vlsm.networks import CLIPSegNet, load_network
@@ -47,23 +54,23 @@ class Named(Adaptation):
 
 @dataclass(frozen=True)
 class WithoutSeams(Adaptation):
-    def install(self, sites: Sites) -> Any:
+    def install(self, targets: AdapterTargets) -> Any:
         return None
 
 
 @dataclass(frozen=True)
 class Wrapping(Adaptation):
-    def install(self, sites: Sites) -> Seams:
-        for mlp in sites.vision.mlps:
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
+        for mlp in targets.vision.mlps:
             mlp.fc1 = nn.Sequential(mlp.fc1)
-        return Seams()
+        return FeatureAdapters()
 
 
 @dataclass(frozen=True)
 class Hidden(Adaptation):
-    def install(self, sites: Sites) -> Seams:
-        sites.decoder.register_buffer("mine", torch.ones(1), persistent=False)
-        return Seams()
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
+        targets.decoder.register_buffer("mine", torch.ones(1), persistent=False)
+        return FeatureAdapters()
 
 
 WRONG: dict[str, tuple[Adaptation, str]] = {
@@ -74,7 +81,7 @@ WRONG: dict[str, tuple[Adaptation, str]] = {
     "not a number": (Free(float("nan")), "must be a frozen dataclass"),
     "a part of it": (Forgetful(), "settings of Forgetful do not make it again"),
     "a field called type": (Named(), "none of them called type"),
-    "no seams": (WithoutSeams(), "WithoutSeams.install must return Seams, got NoneType"),
+    "no feature_adapters": (WithoutSeams(), "WithoutSeams.install must return FeatureAdapters, got NoneType"),
     "other names": (Wrapping(), "renamed 24 weights of the network, the first is base.*fc1.bias"),
     "a buffer that is not saved": (Hidden(), "cannot hold the buffer base.decoder.mine"),
 }
@@ -111,7 +118,7 @@ class Frozen(nn.Module):
         return x + self.drawn
 
 
-class Ending(Seams):
+class Ending(FeatureAdapters):
     """A block of the package between the stages."""
 
     def __init__(self, width: int) -> None:
@@ -124,20 +131,20 @@ class Ending(Seams):
 
 @dataclass(frozen=True)
 class Mixed(Adaptation):
-    """Trained, drawn and frozen parts, biases of the base, and a block in the seams."""
+    """Trained, drawn and frozen parts, biases of the base, and a block in the feature_adapters."""
 
     sizes: tuple[int, ...] = (1, 2)
 
     @property
-    def frozen_towers(self) -> frozenset[str]:
+    def frozen_encoders(self) -> frozenset[str]:
         return frozenset()
 
-    def install(self, sites: Sites) -> Seams:
+    def install(self, targets: AdapterTargets) -> FeatureAdapters:
         for index in self.sizes:
-            attach_adapter(sites.vision.mlps[index], Drawn(sites.vision.width))
-            attach_adapter(sites.text.attentions[index], Frozen(sites.text.width))
-        sites.decoder.film_mul.bias.requires_grad_(True)
-        return Ending(sites.condition_width)
+            attach_adapter(targets.vision.mlps[index], Drawn(targets.vision.width))
+            attach_adapter(targets.text.attentions[index], Frozen(targets.text.width))
+        targets.decoder.film_mul.bias.requires_grad_(True)
+        return Ending(targets.condition_width)
 
 
 def test_all_that_was_added_comes_back(backbone: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from monai_vlsm.apps.label import label_prompts, picture_records, read_records
+from monai_vlsm.apps.label import image_records, label_prompts, read_records
 from monai_vlsm.data import check_records
 from monai_vlsm.errors import UserError
 from tests.data.files import save_dicom, write_dicom
@@ -72,24 +72,24 @@ def saved_mask(record: dict[str, str]) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [".png", ".nii.gz", ".nrrd"])
 @pytest.mark.parametrize("high", [1, 255])
-def test_labels_of_a_picture(tmp_path: Path, kind: str, high: int) -> None:
+def test_labels_of_an_image(tmp_path: Path, kind: str, high: int) -> None:
     image, mask = drawn_scan(tmp_path)
     label = write_label(tmp_path, kind, mask * (high if kind == ".png" else 1))
-    (record,) = picture_records(image, label, {0: "polyp"}, tmp_path)
+    (record,) = image_records(image, label, {0: "polyp"}, tmp_path)
     assert record["prompt"] == "polyp"
     assert np.array_equal(saved_mask(record), mask)
     assert np.array_equal(np.asarray(Image.open(record["image"])), np.asarray(Image.open(image)))
     assert check_records([record]) == []
 
 
-def test_a_picture_has_the_window_of_its_file(tmp_path: Path) -> None:
+def test_an_image_has_the_window_of_its_file(tmp_path: Path) -> None:
     """As inference shows it."""
     file, array = tmp_path / "a.dcm", np.arange(63, dtype=np.uint16).reshape(7, 9) * 20
     data = pydicom.dcmread(save_dicom(array, file))  # slope 2, intercept -10
     data.WindowCenter, data.WindowWidth = 400.5, 801
     write_dicom(data, file)
     label = write_label(tmp_path, ".png", (array > 300).astype(np.uint8))
-    (record,) = picture_records(str(file), label, {0: "polyp"}, tmp_path)
+    (record,) = image_records(str(file), label, {0: "polyp"}, tmp_path)
     shown = ((array * 2.0 - 10) / 800).clip(0, 1) * 255
     assert np.abs(np.asarray(Image.open(record["image"]))[..., 0] - shown).max() <= 0.5
 
@@ -97,13 +97,13 @@ def test_a_picture_has_the_window_of_its_file(tmp_path: Path) -> None:
 def test_each_segment_is_a_record(tmp_path: Path) -> None:
     image, mask = drawn_scan(tmp_path)
     mask[5:7, 5:7] = 2
-    first, second = picture_records(image, write_label(tmp_path, ".png", mask), {1: "polyp", 2: "tool"}, tmp_path)
+    first, second = image_records(image, write_label(tmp_path, ".png", mask), {1: "polyp", 2: "tool"}, tmp_path)
     assert (first["prompt"], saved_mask(first).sum()) == ("polyp", 14)
     assert (second["prompt"], saved_mask(second).sum()) == ("tool", 4)
 
 
 @pytest.mark.parametrize("kind", [".nii.gz", ".nrrd"])
-def test_volume_gives_a_picture_for_each_labelled_slice(tmp_path: Path, kind: str) -> None:
+def test_volume_gives_an_image_for_each_labelled_slice(tmp_path: Path, kind: str) -> None:
     rng = np.random.default_rng(0)
     volume = rng.normal(size=(6, 8, 5)).astype(np.float32)
     labels = np.zeros((6, 8, 5), np.uint8)
@@ -113,7 +113,7 @@ def test_volume_gives_a_picture_for_each_labelled_slice(tmp_path: Path, kind: st
         itk.imwrite(itk.image_from_array(np.ascontiguousarray(labels.T)), str(tmp_path / "label.nrrd"))
     else:
         nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "label.nii.gz")
-    (record,) = picture_records(str(tmp_path / "scan.nii.gz"), str(tmp_path / f"label{kind}"), {0: "x"}, tmp_path)
+    (record,) = image_records(str(tmp_path / "scan.nii.gz"), str(tmp_path / f"label{kind}"), {0: "x"}, tmp_path)
     # PLS: rows go to the back, which is where the first axis goes; columns to the left, against the second
     assert np.array_equal(saved_mask(record), labels[:, ::-1, 3])
     grey = (volume - volume.min()) / (volume.max() - volume.min())
@@ -123,13 +123,13 @@ def test_volume_gives_a_picture_for_each_labelled_slice(tmp_path: Path, kind: st
 def test_faults(tmp_path: Path) -> None:
     image, mask = drawn_scan(tmp_path)
     with pytest.raises(ValueError, match=r"label\.png has the size .* its image scan\.png"):
-        picture_records(image, write_label(tmp_path, ".png", mask[:5]), {0: "x"}, tmp_path)
+        image_records(image, write_label(tmp_path, ".png", mask[:5]), {0: "x"}, tmp_path)
     (tmp_path / "broken.nrrd").write_text("NRRD")
     with pytest.raises(UserError, match="cannot read the label"):
-        picture_records(image, str(tmp_path / "broken.nrrd"), {0: "x"}, tmp_path)
+        image_records(image, str(tmp_path / "broken.nrrd"), {0: "x"}, tmp_path)
     (tmp_path / "no.png").write_text("no image")
     with pytest.raises(UserError, match=r"no\.png"):
-        picture_records(str(tmp_path / "no.png"), write_label(tmp_path, ".png", mask), {0: "x"}, tmp_path)
+        image_records(str(tmp_path / "no.png"), write_label(tmp_path, ".png", mask), {0: "x"}, tmp_path)
 
 
 def test_records_are_read_as_they_are(tmp_path: Path) -> None:

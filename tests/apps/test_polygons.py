@@ -19,10 +19,10 @@ def square(rows: slice, columns: slice, shape: tuple[int, int] = (20, 30)) -> np
 
 def filled(found: list[list[list[int]]], shape: tuple[int, int]) -> np.ndarray:
     """Pixels whose middle lies in a polygon, drawn 8 times as large."""
-    picture = Image.new("1", (shape[1] * 8, shape[0] * 8))
+    image = Image.new("1", (shape[1] * 8, shape[0] * 8))
     for outline in found:
-        ImageDraw.Draw(picture).polygon([(x * 8, y * 8) for x, y in outline], fill=1)
-    return np.asarray(picture)[4::8, 4::8]
+        ImageDraw.Draw(image).polygon([(x * 8, y * 8) for x, y in outline], fill=1)
+    return np.asarray(image)[4::8, 4::8]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def filled(found: list[list[list[int]]], shape: tuple[int, int]) -> np.ndarray:
         square(slice(0, 5), slice(25, 30)),
         square(slice(2, 6), slice(2, 6)) | square(slice(10, 18), slice(8, 28)),
     ],
-    ids=["inside", "whole picture", "corner", "two"],
+    ids=["inside", "whole image", "corner", "two"],
 )
 def test_rectangles_are_exact(mask: np.ndarray) -> None:
     found = polygons(mask)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle import picture_folder, read_config
-from cases_epoch import plain_pictures
+from bundle import image_folder, read_config
+from cases_epoch import plain_images
 from cases_network import plain_network
 from conditions import Conditions, common_name, random_batch
 from ours import our_network
@@ -59,8 +59,8 @@ def test_a_step_changes_what_trains_only(kind: str) -> None:
 def test_baseline_computes_all_layers_and_positions() -> None:
     network = plain_network("dense_vl", QUICK)
     seen: dict[str, torch.Size] = {}
-    for name, tower in (("vision", network.model.clip.vision_model), ("text", network.model.clip.text_model)):
-        last = tower.encoder.layers[-1]
+    for name, encoder in (("vision", network.model.clip.vision_model), ("text", network.model.clip.text_model)):
+        last = encoder.encoder.layers[-1]
         last.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output.shape}))
     image, ids, mask, _ = random_batch(QUICK)
     network(image, ids[:, 0], mask[:, 0])
@@ -68,11 +68,11 @@ def test_baseline_computes_all_layers_and_positions() -> None:
     assert seen["text"][1] == 77
 
 
-def test_pictures_are_read_as_the_bundle_reads_them(backbone: Path) -> None:
-    folder = picture_folder(3, 1, 48, 36)
+def test_images_are_read_as_the_bundle_reads_them(backbone: Path) -> None:
+    folder = image_folder(3, 1, 48, 36)
     settings = {"dataset_dir": str(folder), "backbone": str(backbone), "num_workers": 0}
     ours = read_config("vlsm_dense", **settings).get_parsed_content("train#dataset")
-    for (image, ids, mask, target), item in zip(plain_pictures(QUICK, folder, 32, backbone), ours, strict=True):
+    for (image, ids, mask, target), item in zip(plain_images(QUICK, folder, 32, backbone), ours, strict=True):
         # PIL rounds to 8 bits between its two passes; a step of 8 bits is 0.018 after normalisation
         torch.testing.assert_close(item["image"].as_tensor(), image, atol=0.05, rtol=0)
         assert (item["label"].as_tensor() != target).float().mean() < 0.01

@@ -60,7 +60,7 @@ def test_table_goes_between_the_marks(tmp_path: Path, page: Path) -> None:
     write_result(tmp_path / "results", "dense_v", holds=False)
     write_result(tmp_path / "results", "ten_prompts", quick=True)
     (tmp_path / "results" / "other.json").write_text('{"case": "dense_vl--train", "seconds_per_step": 1}')
-    picture = make(tmp_path / "results", page)
+    image = make(tmp_path / "results", page)
     text = page.read_text()
     assert text.startswith("# Before") and text.endswith("after\n") and "stale" not in text
     assert "| title of dense_vl | CPU, fp32, batch 2 | 3.00 s | 2.00 s | 1.50 times as fast | 1.00 to 2.00 |" in text
@@ -70,7 +70,7 @@ def test_table_goes_between_the_marks(tmp_path: Path, page: Path) -> None:
     assert "ten_prompts" not in text
     assert "![Speed-up and peak memory](plot.png)" in text
     assert "some CPU, 2 threads; torch 2.13.0" in text
-    with Image.open(picture) as drawn:
+    with Image.open(image) as drawn:
         assert min(drawn.size) > 300
 
 

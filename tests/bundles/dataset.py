@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A dataset that is made in a second: bright squares on dark pictures, two structures per image."""
+"""A dataset that is made in a second: bright squares on dark images, two structures per image."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Every bundle as users run it: train, evaluate from its own model.pt, predict; on made-up pictures."""
+"""Every bundle as users run it: train, evaluate from its own model.pt, predict; on made-up images."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_predict(trained: tuple[str, Path], data: Path, tmp_path: Path) -> None:
     files = configs(SYSTEMS[system][0], "inference")
     model = str(folder / "models" / "model.pt")
     run(files, tmp_path, "infer", dataset_dir=str(data / "images"), model_file=model, prompt="polyp")
-    pictures = sorted((data / "images").iterdir())
+    images = sorted((data / "images").iterdir())
     masks = sorted(tmp_path.rglob("*.png"))
-    assert len(masks) == len(pictures)
-    for picture, mask in zip(pictures, masks, strict=True):
-        assert Image.open(mask).size == Image.open(picture).size
+    assert len(masks) == len(images)
+    for image, mask in zip(images, masks, strict=True):
+        assert Image.open(mask).size == Image.open(image).size
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

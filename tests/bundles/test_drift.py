@@ -110,7 +110,7 @@ def test_paths_and_merges_of_an_overlay(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_settings_that_nothing_reads_are_left_out_and_new_ones_stand_behind_the_backbone() -> None:
-    train: dict[str, Any] = {"backbone": "b", "towers": "v", "adaptation": "@towers", "network_def": ["@backbone"]}
+    train: dict[str, Any] = {"backbone": "b", "encoders": "v", "adaptation": "@encoders", "network_def": ["@backbone"]}
     train |= {"new": 1, "run": ["$@network_def + @new"]}
     derive_bundles.drop_unread(train, [train])
     assert list(train) == ["backbone", "network_def", "new", "run"]

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The switches ``cache_features`` and ``encode_prompts`` of the bundles against training without them."""
+"""The switches ``cache_features`` and ``text_cache`` of the bundles against training without them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monai_vlsm.networks import NotFrozenError
 from tests.bundles.dataset import write_dataset
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
-SHALLOW = {"adapter_width": 4, "structures": "together", "negatives": 0.5, "absent_prompts": ["brain"]}
+SHALLOW = {"adapter_width": 4, "multi_prompt": True, "negatives": 0.5, "absent_prompts": ["brain"]}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def run(bundle: str, configs: list[str], folder: Path, data: Path, backbone: Pat
     files = [str(BUNDLES / bundle / "configs" / f"{name}.json") for name in configs]
     kind = "train" if configs == ["train"] else "infer"
     if kind == "train":
-        settings["overlays"] = 1  # pictures take most of the time
+        settings["overlays"] = 1  # images take most of the time
     workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **{**settings, **override})
     workflow.initialize()
     losses: list[float] = []
@@ -61,14 +61,14 @@ def scores(folder: Path) -> list[dict[str, str]]:
 
 
 def assert_same(folder: Path, plain: Path) -> None:
-    """The same scores, the same weights, the same picture."""
+    """The same scores, the same weights, the same image."""
     assert scores(folder) == scores(plain)
     ours, theirs = trained(folder), trained(plain)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     (one,), (other,) = (list((place / "overlays").glob("*.png")) for place in (folder, plain))
-    with Image.open(one) as picture, Image.open(other) as expected:
-        assert picture.tobytes() == expected.tobytes()
+    with Image.open(one) as image, Image.open(other) as expected:
+        assert image.tobytes() == expected.tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_mixed_precision_is_the_same_to_the_bit(data: Path, backbone: Path, tmp_
 def test_evaluation(plain: tuple[list[float], Path], data: Path, backbone: Path, tmp_path: Path) -> None:
     model = str(plain[1] / "model.pt")
     for name in ("plain", "cached"):
-        more = {"model_file": model, "cache_features": name == "cached", "structures": "together", "overlays": 1}
+        more = {"model_file": model, "cache_features": name == "cached", "multi_prompt": True, "overlays": 1}
         run("vlsm_shallow", ["train", "evaluate"], tmp_path / name, data, backbone, **more)
     assert scores(tmp_path / "cached") == scores(tmp_path / "plain")
     probes = [(tmp_path / name / "probes.csv").read_text() for name in ("cached", "plain")]
@@ -117,7 +117,7 @@ def test_all_switches_and_a_short_batch(
     plain: tuple[list[float], Path], data: Path, backbone: Path, tmp_path: Path
 ) -> None:
     """Equal but for rounding: a matrix product may round otherwise with another number of rows."""
-    switches = {"cache_features": True, "encode_prompts": "once"}
+    switches = {"cache_features": True, "text_cache": "run"}
     expected = run("vlsm_shallow", ["train"], tmp_path / "plain", data, backbone, **{**SHALLOW, "batch_size": 3})
     found = run("vlsm_shallow", ["train"], tmp_path / "out", data, backbone, **{**SHALLOW, "batch_size": 3}, **switches)
     assert found == pytest.approx(expected, abs=1e-4)
@@ -127,7 +127,7 @@ def test_all_switches_and_a_short_batch(
     ("bundle", "override", "kind", "words"),
     [
         ("vlsm_dense", {"cache_features": True}, NotFrozenError, "cache_features to False"),
-        ("vlsm_dense", {"encode_prompts": "once"}, NotFrozenError, "'distinct'"),
+        ("vlsm_dense", {"text_cache": "run"}, NotFrozenError, "'batch'"),
         ("clipseg", {"cache_features": True, "cache_dtype": "int8"}, UserError, "int8"),
     ],
 )
@@ -152,10 +152,10 @@ def test_refusals(
 def test_inference_with_prompts_encoded_once(
     plain: tuple[list[float], Path], data: Path, backbone: Path, tmp_path: Path
 ) -> None:
-    for how in ("all", "once"):
+    for how in ("off", "run"):
         more = {"model_file": str(plain[1] / "model.pt"), "dataset_dir": str(data / "images"), "prompt": "polyp"}
-        run("vlsm_shallow", ["inference"], tmp_path / how, data, backbone, **more, encode_prompts=how)
-    masks = [sorted((tmp_path / how).glob("*.png")) for how in ("all", "once")]
+        run("vlsm_shallow", ["inference"], tmp_path / how, data, backbone, **more, text_cache=how)
+    masks = [sorted((tmp_path / how).glob("*.png")) for how in ("off", "run")]
     assert len(masks[0]) == 6
     for one, other in zip(*masks, strict=True):
         assert one.read_bytes() == other.read_bytes()

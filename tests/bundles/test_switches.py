@@ -35,7 +35,7 @@ def settings(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return {
         "dataset_dir": str(write_dataset(folder)),
         "backbone": str(backbone),
-        "cache_dir": str(folder / "pictures"),
+        "cache_dir": str(folder / "images"),
         "adapter_width": 4,
         "epochs": 2,
         "batch_size": 4,

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The bundle as users run it: train, evaluate, predict, resume; on made-up pictures with the tiny backbone."""
+"""The bundle as users run it: train, evaluate, predict, resume; on made-up images with the tiny backbone."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_files_of_a_run(trained: Path, backbone: Path) -> None:
     assert len(list(trained.glob("events.out.tfevents.*"))) > 0
     overlays = list((trained / "overlays").glob("*.png"))
     assert len(overlays) == 4
-    with Image.open(overlays[0]) as picture:
-        assert min(picture.size) > 200
+    with Image.open(overlays[0]) as image:
+        assert min(image.size) > 200
 
 
 def test_scores_are_at_original_size(trained: Path, data: Path) -> None:
@@ -135,7 +135,7 @@ def test_resume_is_bit_exact(settings: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_structures_together(settings: dict[str, Any], tmp_path: Path) -> None:
-    folder = run([TRAIN], tmp_path, **settings, structures="together")
+    folder = run([TRAIN], tmp_path, **settings, multi_prompt=True)
     rows = list(csv.DictReader((folder / "metrics.csv").open(encoding="utf-8")))
     assert [row["prompt"] for row in rows] == ["left polyp", "right polyp"] * 2
 

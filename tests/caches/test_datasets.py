@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One function, three data sets: nothing kept, pictures kept, features kept."""
+"""One function, three data sets: nothing kept, images kept, features kept."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from monai_vlsm.adapters import ShallowAdaptation
 from monai_vlsm.caches import (
     Caching,
     FeatureDataset,
+    ImageDataset,
     MixedTransformsError,
-    PictureDataset,
     cached_dataset,
-    picture_files,
+    image_files,
 )
 from monai_vlsm.data import PictureReader
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.transforms import ResizePictured, ToRGBd
+from monai_vlsm.transforms import ResizeImaged, ToRGBd
 from tests.serving.images import write_images
 
 STEPS = [
     LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
     ToRGBd("image"),
-    ResizePictured("image", 32),
+    ResizeImaged("image", 32),
 ]
 
 
@@ -37,12 +37,12 @@ def records(tmp_path: Path) -> list[dict[str, Any]]:
     return [{"image": str(write_images(tmp_path / "images") / name)} for name in ("wide.png", "square.png")]
 
 
-def test_pictures(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    dataset = cached_dataset(records, STEPS, Caching(pictures="disk", folder=tmp_path))
-    assert isinstance(dataset, PictureDataset)
+def test_images(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    dataset = cached_dataset(records, STEPS, Caching(images="disk", folder=tmp_path))
+    assert isinstance(dataset, ImageDataset)
     assert dataset[0]["image"].shape == (3, 32, 32)
-    assert len(picture_files(tmp_path / "pictures")) == 1
-    read_once = cached_dataset(records, STEPS, Caching(pictures="disk", folder=tmp_path / "none"), pictures=False)
+    assert len(image_files(tmp_path / "images")) == 1
+    read_once = cached_dataset(records, STEPS, Caching(images="disk", folder=tmp_path / "none"), images=False)
     assert torch.equal(read_once[0]["image"], dataset[0]["image"])
     assert not (tmp_path / "none").exists()
 
@@ -61,12 +61,12 @@ def test_features(records: list[dict[str, Any]], backbone: Path, tmp_path: Path)
 def test_steps_within_steps(records: list[dict[str, Any]], tmp_path: Path) -> None:
     """A config may name a few steps together; what is kept, and its file, is the same."""
     for steps in (STEPS, Compose([Compose(STEPS[:2]), STEPS[2]])):
-        dataset = cached_dataset(records, steps, Caching(pictures="disk", folder=tmp_path))
+        dataset = cached_dataset(records, steps, Caching(images="disk", folder=tmp_path))
         assert dataset[1]["image"].shape == (3, 32, 32)
         assert len(dataset.transform.transforms) == 3
-    assert len(picture_files(tmp_path / "pictures")) == 1
+    assert len(image_files(tmp_path / "images")) == 1
 
 
 def test_what_cannot_be_kept(records: list[dict[str, Any]]) -> None:
     with pytest.raises(MixedTransformsError, match="have none"):
-        cached_dataset(records, STEPS[:2], Caching(pictures="memory"))
+        cached_dataset(records, STEPS[:2], Caching(images="memory"))

@@ -31,7 +31,7 @@ from monai_vlsm.caches import (
 from monai_vlsm.data import PictureReader, load_datalist
 from monai_vlsm.inferers import FEATURES_KEY, PromptInferer
 from monai_vlsm.networks import CLIPSegNet, CRISNet, NotFrozenError, SANNet
-from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizePictured, TokenizePromptd, ToRGBd
+from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizeImaged, TokenizePromptd, ToRGBd
 from tests.bundles.dataset import write_dataset
 
 SIZE = 32
@@ -54,12 +54,12 @@ def plain(folder: Path, backbone: Path, size: int = SIZE, last: list[Any] | None
         LoadImaged("label", reader=PictureReader("mask"), ensure_channel_first=True, dtype=None),
         ToRGBd("image"),
         BinarizeMaskd("label"),
-        ResizePictured(["image", "label"], size, ["bilinear", "nearest"]),
+        ResizeImaged(["image", "label"], size, ["bilinear", "nearest"]),
         RandSelectPromptd("prompt"),
         TokenizePromptd(tokenizer=backbone),
         *(last or []),
     ]
-    return Dataset(load_datalist(str(folder), "train", structures="together", check=False), Compose(chain))
+    return Dataset(load_datalist(str(folder), "train", multi_prompt=True, check=False), Compose(chain))
 
 
 def encoded(network: CLIPSegNet, item: dict[str, Any]) -> Tensor:
@@ -83,7 +83,7 @@ def test_items_hold_what_they_held(network: CLIPSegNet, data: Path, backbone: Pa
         assert found["prompt"] == expected["prompt"]
         for key in ("label", "input_ids", "attention_mask"):
             assert torch.equal(torch.as_tensor(found[key]), torch.as_tensor(expected[key]))
-        assert torch.equal(cached.picture(found), expected["image"])
+        assert torch.equal(cached.image(found), expected["image"])
 
 
 def test_through_the_inferer_and_back_to_the_original_size(
@@ -264,7 +264,7 @@ def test_two_processes_fill_one_cache(data: Path, backbone: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("adaptation", "towers"),
+    ("adaptation", "encoders"),
     [
         (None, {"vision", "text"}),
         (ShallowAdaptation("vl", width=4), {"vision", "text"}),
@@ -275,14 +275,14 @@ def test_two_processes_fill_one_cache(data: Path, backbone: Path, tmp_path: Path
         (DenseAdaptation("vl", width=4), set()),
     ],
 )
-def test_which_encoders_stay(adaptation: Adaptation | None, towers: set[str], backbone: Path) -> None:
-    assert CLIPSegNet(backbone, adaptation, image_size=SIZE).frozen_towers == towers
+def test_which_encoders_stay(adaptation: Adaptation | None, encoders: set[str], backbone: Path) -> None:
+    assert CLIPSegNet(backbone, adaptation, image_size=SIZE).frozen_encoders == encoders
 
 
 def test_an_encoder_that_somebody_lets_train(backbone: Path) -> None:
     network = CLIPSegNet(backbone, ShallowAdaptation("v", width=4), image_size=SIZE)
     network.base.clip.vision_model.embeddings.class_embedding.requires_grad_(True)
-    assert network.frozen_towers == {"text"}
+    assert network.frozen_encoders == {"text"}
     with pytest.raises(NotFrozenError, match="cache_features to False"):
         network.frozen_settings("vision")
 

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Packed pictures: equal to the bit, in the fewest bytes, readable without pickled code."""
+"""Packed images: equal to the bit, in the fewest bytes, readable without pickled code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 
 from monai_vlsm.caches import pack, unpack
-from monai_vlsm.transforms import ResizePictured
+from monai_vlsm.transforms import ResizeImaged
 
 GENERATOR = torch.Generator().manual_seed(0)
-GREY = torch.arange(256).float().reshape(1, 16, 16) / 255  # all values that a picture of 8 bits can have
+GREY = torch.arange(256).float().reshape(1, 16, 16) / 255  # all values that an image of 8 bits can have
 CASES = {
     "all grey levels": (GREY, "bytes", 256),
     "mask": ((torch.rand(2, 5, 7, generator=GENERATOR) > 0.5).float(), "bits", 9),
@@ -63,7 +63,7 @@ def noise() -> MetaTensor:
 
 @pytest.mark.parametrize("through_a_file", [False, True])
 def test_meta_and_inverse(through_a_file: bool, tmp_path: Path) -> None:
-    transform = Compose([ResizePictured("image", 8)])
+    transform = Compose([ResizeImaged("image", 8)])
     image = transform({"image": noise()})["image"]
     packed = pack(image)
     if through_a_file:
@@ -78,6 +78,6 @@ def test_meta_and_inverse(through_a_file: bool, tmp_path: Path) -> None:
     assert restored.meta["eight_bit"] is True
     assert "patient" not in restored.meta
     pred = MetaTensor(torch.ones(1, 8, 8)).copy_meta_from(restored)
-    another = Compose([ResizePictured("image", 8)])  # a later process has other instances
+    another = Compose([ResizeImaged("image", 8)])  # a later process has other instances
     invert = Invertd("pred", another, orig_keys="image", nearest_interp=False)
     assert invert({"image": restored, "pred": pred})["pred"].shape == (1, 16, 16)

@@ -143,12 +143,12 @@ def test_two_processes_write_the_same_files(tmp_path: Path) -> None:
 def test_describe_and_clear(store: FeatureStore, tmp_path: Path) -> None:
     (store.folder / ".aaaa.x.part").write_bytes(b"12345")
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     (summary,) = describe_cache(tmp_path)
     assert (summary.images, summary.leftovers) == (1, 1)
-    assert summary.settings == {"format": 2, "dtype": "float32", **SETTINGS}
+    assert summary.settings == {"format": 3, "dtype": "float32", **SETTINGS}
     assert clear_cache(tmp_path) == summary.size
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pictures"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "images"]
     assert describe_cache(tmp_path) == []
     assert clear_cache(tmp_path / "absent") == 0
 

@@ -55,7 +55,7 @@ def gradients(network: CLIPSegNet, logits: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1,), (3, 2), (1, 4)])
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [(kind, "distinct") for kind in KINDS] + [(kind, "once") for kind in ("dense v", "shallow vl", "decoder")],
+    [(kind, "batch") for kind in KINDS] + [(kind, "run") for kind in ("dense v", "shallow vl", "decoder")],
 )
 def test_same_masks_and_gradients(
     kind: str, how: str, shape: tuple[int, ...], tokens: dict[str, Tensor], backbone: Path
@@ -82,7 +82,7 @@ def passes(network: CLIPSegNet) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize(("how", "expected"), [("all", [6, 6]), ("distinct", [3, 3]), ("once", [1, 1, 1])])
+@pytest.mark.parametrize(("how", "expected"), [("off", [6, 6]), ("batch", [3, 3]), ("run", [1, 1, 1])])
 def test_passes(how: str, expected: list[int], tokens: dict[str, Tensor], backbone: Path) -> None:
     network = build("dense v", backbone)
     rows, images = passes(network), torch.rand(6, 3, SIZE, SIZE)
@@ -148,11 +148,11 @@ def test_without_tokens_the_default_prompt_serves(backbone: Path) -> None:
 
 
 def test_refusals(backbone: Path) -> None:
-    with pytest.raises(NotFrozenError, match=r"text encoder cannot be kept.*DenseAdaptation.*'distinct'"):
+    with pytest.raises(NotFrozenError, match=r"text encoder cannot be kept.*DenseAdaptation.*'batch'"):
         PromptCache(build("dense vl", backbone))
     with pytest.raises(NotFrozenError, match="TargetUNet"):
-        prompt_encoding("once", TargetUNet("unet-mini", image_size=64))
-    with pytest.raises(CacheSettingError, match="'all', 'distinct' or 'once', got 'never'"):
+        prompt_encoding("run", TargetUNet("unet-mini", image_size=64))
+    with pytest.raises(CacheSettingError, match="'off', 'batch' or 'run', got 'never'"):
         prompt_encoding("never", build("dense v", backbone))
 
 
@@ -171,7 +171,7 @@ def test_wrong_arguments_of_the_network(arguments: dict[str, Any], words: str, b
 
 def test_other_networks_say_what_they_cannot() -> None:
     network = TargetUNet("unet-mini", image_size=64)
-    assert network.frozen_towers == frozenset()
+    assert network.frozen_encoders == frozenset()
     for call in (
         lambda: network.encode_frozen_image(torch.rand(1, 3, 64, 64)),
         lambda: network.finish_image(torch.rand(1, 3, 5, 4)),

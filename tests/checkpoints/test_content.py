@@ -23,7 +23,7 @@ SETTINGS = {
     "base": "0" * 64,
     "image_size": 32,
     "default_prompt": "",
-    "adaptation": {"type": "DenseAdaptation", "towers": "v", "width": 4, "condition_width": None},
+    "adaptation": {"type": "DenseAdaptation", "encoders": "v", "width": 4, "condition_width": None},
     "existence_threshold": 0.25,
 }
 TENSORS = {"half": torch.ones(3, dtype=torch.bfloat16), "count": torch.tensor(7), "weight": torch.linspace(-1, 1, 60)}
@@ -56,7 +56,7 @@ def test_a_file_of_today_must_have_checksums() -> None:
 
 
 WRONG: dict[str, tuple[Callable[[], State], str]] = {
-    "a later format": (lambda: with_settings(content(), format=99), r"format 99, .* reads 1 to 2\. Update"),
+    "a later format": (lambda: with_settings(content(), format=99), r"format 99, .* reads 1 to 3\. Update"),
     "no format": (lambda: with_settings(content(), format=None), "format None"),
     "a text as format": (lambda: with_settings(content(), format="2"), "format '2'"),
     "an unknown setting": (lambda: content(colour="red"), "unknown setting colour of CLIPSegNet"),
@@ -142,3 +142,12 @@ def test_a_network_of_others_may_record_what_it_likes() -> None:
     settings = {key: value for key, value in SETTINGS.items() if key != "adaptation"} | {"network": "Mine", "depth": 3}
     state = {**TENSORS, SETTINGS_KEY: settings}
     assert verify(seal(state), sealed=True) == state
+
+
+def test_names_of_earlier_formats() -> None:
+    """Files of format 1 and 2 say ``towers`` and ``seams``; what is read says what is written now."""
+    adaptation = {"type": "DenseAdaptation", "towers": "v", "width": 4}
+    told = {**SETTINGS, "network": "CLIPSegNet", "adaptation": adaptation, "format": 1}
+    found = verify({"seams.skip_adapters.0.up.weight": torch.ones(2), "base.x": torch.ones(1), SETTINGS_KEY: told})
+    assert sorted(found.keys() - {SETTINGS_KEY}) == ["base.x", "feature_adapters.skip_adapters.0.up.weight"]
+    assert found[SETTINGS_KEY]["adaptation"] == {"type": "DenseAdaptation", "encoders": "v", "width": 4}

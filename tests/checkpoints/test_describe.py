@@ -25,7 +25,7 @@ def file(network: CLIPSegNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_describe(file: Path, network: CLIPSegNet) -> None:
     facts = describe(file)
     assert facts.settings == TrainedState(network).settings()
-    assert facts.adaptation_text == "DenseAdaptation(towers='vl', width=3, condition_width=5)"
+    assert facts.adaptation_text == "DenseAdaptation(encoders='vl', width=3, condition_width=5)"
     assert facts.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert (facts.file, facts.size) == (str(file), file.stat().st_size)
 

@@ -22,7 +22,7 @@ from monai_vlsm.checkpoints import (
 )
 
 SETTINGS = {
-    "format": 2,
+    "format": 3,
     "network": "CLIPSegNet",
     "backbone": "b",
     "base": "0" * 64,

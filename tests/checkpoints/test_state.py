@@ -58,7 +58,7 @@ def test_holds_adapters_and_settings_only(network: CLIPSegNet, backbone: Path) -
     assert set(state) == {SETTINGS_KEY, *network.trained_names}
     assert state[SETTINGS_KEY].pop(CHECKSUMS).keys() == {SETTINGS_KEY, *network.trained_names}
     assert state[SETTINGS_KEY] == {
-        "format": 2,
+        "format": 3,
         "base": fingerprint(network),
         "network": "CLIPSegNet",
         "backbone": str(backbone),
@@ -137,7 +137,9 @@ def test_other_base(load: Any, network: CLIPSegNet, file: Path, tmp_path: Path) 
 def test_other_adaptation(load: Any, network: CLIPSegNet, file: Path, backbone: Path) -> None:
     other = make(backbone, DenseAdaptation("v", width=4))
     before, mark = predict(other), fingerprint(network)[:12]
-    with pytest.raises(ModelMismatchError, match=f"another adaptation.*'towers': 'vl'.*{mark}.*'towers': 'v'.*{mark}"):
+    with pytest.raises(
+        ModelMismatchError, match=f"another adaptation.*'encoders': 'vl'.*{mark}.*'encoders': 'v'.*{mark}"
+    ):
         load(other, file)
     assert torch.equal(predict(other), before)
 

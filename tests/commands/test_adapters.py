@@ -27,7 +27,7 @@ def test_list(file: Path, backbone: Path, capsys: pytest.CaptureFixture[str]) ->
     head, row, _, rest = capsys.readouterr().out.splitlines()
     assert head.split()[:2] == ["name", "network"]
     assert row.startswith("models/model.pt  CLIPSegNet")
-    for cell in (str(backbone), "DenseAdaptation(towers='v', width=4)", r"'one\nred polyp", "..."):
+    for cell in (str(backbone), "DenseAdaptation(encoders='v', width=4)", r"'one\nred polyp", "..."):
         assert cell in row
     assert rest.endswith(str(file.with_name("last.pt")))
     assert main(["adapters", "list", str(file)]) == 0
@@ -47,7 +47,7 @@ def test_info(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adapters", "info", str(file), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["base"] == lines["base"].strip()
-    assert facts["adaptation"] == {"type": "DenseAdaptation", "towers": "v", "width": 4, "condition_width": None}
+    assert facts["adaptation"] == {"type": "DenseAdaptation", "encoders": "v", "width": 4, "condition_width": None}
     assert facts["default_prompt"].startswith("one\nred")
 
 

@@ -21,9 +21,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store.write("a", torch.zeros(3, 485, 768))
     store.describe()
     (store.folder / ".b.part").write_bytes(b"12")
-    (folder / "pictures").mkdir()
-    (folder / "pictures" / f"{'0a' * 32}.picture").write_bytes(b"123")
-    (folder / "pictures" / "mine.picture").write_bytes(b"123")
+    (folder / "images").mkdir()
+    (folder / "images" / f"{'0a' * 32}.image").write_bytes(b"123")
+    (folder / "images" / "mine.image").write_bytes(b"123")
     return folder
 
 
@@ -36,7 +36,7 @@ def test_info_and_clear(named: bool, cache: Path, capsys: pytest.CaptureFixture[
         assert text in printed
     assert main(["cache", "clear", *words]) == 0
     assert "2.24 MB freed" in capsys.readouterr().out
-    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["mine.picture"]
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["mine.image"]
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_help_states_the_rules(run: Run, capsys: pytest.CaptureFixture[str]) -> 
         run("check", "--help")
     text = capsys.readouterr().out
     assert "exit status: 0 sound (there may be notes), 1 warnings, 2 errors" in text
-    assert "stray pixels: components of at most 0.01 % of the picture beside a larger one" in text
+    assert "stray pixels: components of at most 0.01 % of the image beside a larger one" in text
     with pytest.raises(SystemExit):
         run("prepare", "--help")
     assert "exit status: 0 all that the lists name is there" in capsys.readouterr().out

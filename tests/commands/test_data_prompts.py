@@ -24,7 +24,7 @@ ALL = "class: polyp\ndescriptions: [a bump]\nsplits: {train: 1}\n"
 RED, BACK = (200, 20, 20), (90, 90, 90)
 
 
-def picture(folder: Path, name: str, box: tuple[int, int, int, int] | None = (10, 10, 40, 40), mask: str = "") -> None:
+def image(folder: Path, name: str, box: tuple[int, int, int, int] | None = (10, 10, 40, 40), mask: str = "") -> None:
     """A red rectangle (top, left, bottom, right) on grey, 60 x 80, and its mask as PNG."""
     filled = np.zeros((60, 80), bool)
     if box:
@@ -52,8 +52,8 @@ def read(folder: Path, split: str = "train") -> list[dict[str, Any]]:
 
 
 def test_one_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture(tmp_path, "a.bmp")
-    picture(tmp_path, "b.png", box=None)
+    image(tmp_path, "a.bmp")
+    image(tmp_path, "b.png", box=None)
     assert run(tmp_path, "--recipe", recipe(tmp_path)) == 0
     first, second = read(tmp_path)
     assert (first["image"], first["mask"]) == ("images/a.bmp", "masks/a.png")
@@ -83,8 +83,8 @@ def test_one_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_several_structures(tmp_path: Path) -> None:
     text = "structures:\n  left: {class: left part}\n  far right: {class: right part}\nsplits: {test: 1}"
     for name in ("a.png", "b.png"):
-        picture(tmp_path, name, mask="left")
-        picture(tmp_path, name, box=(20, 62, 50, 79), mask="far right")
+        image(tmp_path, name, mask="left")
+        image(tmp_path, name, box=(20, 62, 50, 79), mask="far right")
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
     assert [one["mask"] for one in read(tmp_path, "test")[1]["structures"]] == [
         "masks/left/b.png",
@@ -92,17 +92,17 @@ def test_several_structures(tmp_path: Path) -> None:
     ]
     separate = load_datalist(tmp_path, "test")
     assert [record["name"] for record in separate] == ["a_left", "a_far_right", "b_left", "b_far_right"]
-    together = load_datalist(tmp_path, "test", structures="together")
+    together = load_datalist(tmp_path, "test", multi_prompt=True)
     assert [table["p5"] for table in together[0]["prompt"]] == [
-        "one medium gray square left part",  # the second picture was saved over the first
+        "one medium gray square left part",  # the second image was saved over the first
         "one medium red rectangular right part",
     ]
 
 
 def test_structures_may_be_missing_in_some_images(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png", mask="x")
-    picture(tmp_path, "a.png", mask="y")
-    picture(tmp_path, "b.png", mask="y")
+    image(tmp_path, "a.png", mask="x")
+    image(tmp_path, "a.png", mask="y")
+    image(tmp_path, "b.png", mask="y")
     text = "structures: {x: {class: x}, y: {class: y}}\nsplits: {train: 1}"
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
     assert [[one["name"] for one in entry["structures"]] for entry in read(tmp_path)] == [["x", "y"], ["y"]]
@@ -111,7 +111,7 @@ def test_structures_may_be_missing_in_some_images(tmp_path: Path) -> None:
 def test_patients_stay_together(tmp_path: Path) -> None:
     for patient in range(6):
         for slice_ in range(3):
-            picture(tmp_path, f"p{patient}_s{slice_}.png")
+            image(tmp_path, f"p{patient}_s{slice_}.png")
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, "class: polyp\npatient: '^(p\\d+)_'")))
     lists = {split: {entry["patient"] for entry in read(tmp_path, split)} for split in ("train", "val", "test")}
     assert {split: len(patients) for split, patients in lists.items()} == {"train": 4, "val": 1, "test": 1}
@@ -122,7 +122,7 @@ def test_patients_stay_together(tmp_path: Path) -> None:
 def test_images_of_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """DICOM named by UID, of which only the last part differs, with a mask in transparency; the rest is named."""
     for name, level in (("1.2.840.1", 100), ("1.2.840.2", 3000)):
-        picture(tmp_path, f"{name}.png")
+        image(tmp_path, f"{name}.png")
         (tmp_path / "images" / f"{name}.png").unlink()
         mask = np.zeros((60, 80, 4), np.uint8)
         mask[10:40, 10:40, 3] = 255
@@ -136,9 +136,9 @@ def test_images_of_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_metadata(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    picture(tmp_path, "b.png")
-    picture(tmp_path, "c.png")
+    image(tmp_path, "a.png")
+    image(tmp_path, "b.png")
+    image(tmp_path, "c.png")
     (tmp_path / "facts.csv").write_text("image,patient,kind\na.png,7,benign\nb,7,\n", encoding="utf-8")
     text = "template: breast_ultrasound\nclass: mass\nmetadata: facts.csv\nsplits: {train: 1}"
     lines = make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
@@ -151,15 +151,15 @@ def test_metadata(tmp_path: Path) -> None:
 
 
 def test_plural_only_of_several(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     text = "template: breast_ultrasound\nclass: mass\nplural: masses\nsplits: {train: 1}"
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
     assert read(tmp_path)[0]["prompt"]["p3"] == "One regular-shaped mass in the breast ultrasound image."
 
 
 def test_styles_that_some_records_lack_are_counted(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    picture(tmp_path, "b.png")
+    image(tmp_path, "a.png")
+    image(tmp_path, "b.png")
     (tmp_path / "facts.csv").write_text("image,view\na.png,frontal\n", encoding="utf-8")
     text = "class: rib\ntemplate: chest_xray\nmetadata: facts.csv\nsplits: {train: 1}"
     assert "metadata: p2 (1 of 2)" in make_prompts(tmp_path, load_recipe(recipe(tmp_path, text)))
@@ -167,20 +167,20 @@ def test_styles_that_some_records_lack_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("parity", "place"), [("false", "left"), ("true", "center")])
 def test_parity(tmp_path: Path, parity: str, place: str) -> None:
-    picture(tmp_path, "a.png", box=(22, 18, 38, 34))
+    image(tmp_path, "a.png", box=(22, 18, 38, 34))
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, ALL + f"parity: {parity}")))
     assert read(tmp_path)[0]["prompt"]["p6"].endswith(f"located in {place} of the image")
 
 
 @pytest.mark.parametrize("name", ["two words.png", "Läsion.png", "100%_a.png", "a.b.png"])
 def test_odd_names(tmp_path: Path, name: str) -> None:
-    picture(tmp_path, name)
+    image(tmp_path, name)
     make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
     assert Path(load_datalist(tmp_path, "train")[0]["image"]).name == name
 
 
 def test_answers_of_a_model(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     make_prompts(
         tmp_path, load_recipe(recipe(tmp_path)), lambda _, question: "A Star." if "shape" in question else "Grey"
     )
@@ -188,7 +188,7 @@ def test_answers_of_a_model(tmp_path: Path) -> None:
 
 
 def test_lists_that_differ_are_kept(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     assert run(tmp_path, "--recipe", recipe(tmp_path)) == 0
     old = (tmp_path / "train.json").read_bytes()
     lines = make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
@@ -203,7 +203,7 @@ def test_lists_that_differ_are_kept(tmp_path: Path) -> None:
 
 
 def test_older_lists_are_named(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     (tmp_path / "test.json").write_text("[]")
     lines = make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
     assert f"{tmp_path / 'test.json'}: from before, left as it is" in lines
@@ -215,7 +215,7 @@ SPLIT = ALL.replace("splits: {train: 1}", "splits: {train: 1, test: 1}")
 @pytest.mark.parametrize("name", ["test.json", "Test.JSON", "test.csv"])
 def test_no_image_is_in_a_new_list_and_in_one_of_before(tmp_path: Path, name: str) -> None:
     for index in range(6):
-        picture(tmp_path, f"{index}.png")
+        image(tmp_path, f"{index}.png")
     make_prompts(tmp_path, load_recipe(recipe(tmp_path, SPLIT)))
     if name.endswith(".csv"):
         rows = [f"{entry['image']},{entry['mask']},polyp" for entry in read(tmp_path, "test")]
@@ -238,8 +238,8 @@ def test_no_image_is_in_a_new_list_and_in_one_of_before(tmp_path: Path, name: st
 
 
 def test_lists_of_other_images_stay(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    picture(tmp_path / "more", "b.png")
+    image(tmp_path, "a.png")
+    image(tmp_path / "more", "b.png")
     entry = {"image": "more/images/b.png", "mask": "more/masks/b.png", "prompt": "polyp"}
     (tmp_path / "test.json").write_text(json.dumps([entry]))
     assert run(tmp_path, "--recipe", recipe(tmp_path), "--overwrite") == 0
@@ -247,7 +247,7 @@ def test_lists_of_other_images_stay(tmp_path: Path) -> None:
 
 
 def test_official_lists_would_be_read_instead(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     (tmp_path / "anns").mkdir()
     (tmp_path / "anns" / "train.json").write_text("[]")
     with pytest.raises(UserError, match="anns holds lists, which are read instead"):
@@ -256,7 +256,7 @@ def test_official_lists_would_be_read_instead(tmp_path: Path) -> None:
 
 def test_one_class_needs_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(12):
-        picture(tmp_path, f"{number}.png")
+        image(tmp_path, f"{number}.png")
     assert run(tmp_path, "--class", "skin lesion") == 0
     assert read(tmp_path)[0]["prompt"]["p1"] == "skin lesion"
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
@@ -270,7 +270,7 @@ def test_one_class_needs_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def _two_files(folder: Path) -> None:
-    picture(folder, "a.bmp")
+    image(folder, "a.bmp")
 
 
 def _no_mask(folder: Path) -> None:
@@ -301,7 +301,7 @@ def _broken(folder: Path) -> None:
 
 def _two_broken(folder: Path) -> None:
     _broken(folder)
-    picture(folder, "b.png")
+    image(folder, "b.png")
     (folder / "masks" / "b.png").write_bytes(b"")
 
 
@@ -312,7 +312,7 @@ def _no_masks_folder(folder: Path) -> None:
 
 def _nothing(folder: Path) -> None:
     (folder / "images" / "a.png").unlink()
-    (folder / "images" / "a.txt").write_text("no picture")
+    (folder / "images" / "a.txt").write_text("no image")
 
 
 FAULTS = [
@@ -325,13 +325,13 @@ FAULTS = [
     (_broken, r"images/a\.png: expected a readable image"),
     (_two_broken, r"(?s)2 problems.*images/a\.png.*masks/b\.png: expected a readable mask, found an empty file"),
     (_no_masks_folder, r"images: expected masks in masks/, or beside the images as NAME_mask, found neither"),
-    (_nothing, r"images: expected pictures, found none among 1 file$"),
+    (_nothing, r"images: expected images, found none among 1 file$"),
 ]
 
 
 @pytest.mark.parametrize(("spoil", "message"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
 def test_faults_are_listed_and_nothing_is_written(tmp_path: Path, spoil: Any, message: str) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     spoil(tmp_path)
     with pytest.raises(DatasetProblems, match=f"(?s){message.removeprefix('(?s)')}"):
         make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
@@ -339,7 +339,7 @@ def test_faults_are_listed_and_nothing_is_written(tmp_path: Path, spoil: Any, me
 
 
 def test_authors_rules_cannot_describe_every_mask(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png", box=(0, 0, 60, 80))
+    image(tmp_path, "a.png", box=(0, 0, 60, 80))
     with pytest.raises(DatasetProblems, match=r"masks/a\.png: .*fills the image"):
         make_prompts(tmp_path, load_recipe(recipe(tmp_path, ALL + "parity: true")))
 
@@ -353,7 +353,7 @@ def test_authors_rules_cannot_describe_every_mask(tmp_path: Path) -> None:
     ],
 )
 def test_recipes_that_do_not_fit(tmp_path: Path, text: str, message: str) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     (tmp_path / "facts.csv").write_text("image,view\nother.png,frontal\n")
     with pytest.raises(RecipeError, match=message):
         make_prompts(tmp_path, load_recipe(recipe(tmp_path, ALL + text)))

@@ -99,7 +99,7 @@ def test_wrong_input_writes_nothing(
     for name in ("empty", "faulty"):
         Path(name).mkdir()
     for name in ("faulty/first.png", "faulty/second.png", "notes.txt"):
-        Path(name).write_text("no picture")
+        Path(name).write_text("no image")
     save(ramp(), Path("images/a.png"))
     before = sorted(tmp_path.rglob("*"))
     assert predict(image, "--prompt", "brain", "--adapters", model, "--output", "out", *words) == 1

@@ -13,13 +13,13 @@ import pytest
 from monai_vlsm.commands.prompt_lists import make_prompts
 from monai_vlsm.data import DatasetProblems, load_datalist
 from monai_vlsm.prompts import load_recipe
-from tests.commands.test_data_prompts import picture, read, recipe, run
+from tests.commands.test_data_prompts import image, read, recipe, run
 from tests.data.files import save
 
 
 @pytest.mark.parametrize("home", ["", "images"])
 def test_masks_beside_their_images(tmp_path: Path, home: str, capsys: pytest.CaptureFixture[str]) -> None:
-    picture(tmp_path / "made", "a.png")
+    image(tmp_path / "made", "a.png")
     (tmp_path / "data" / home).mkdir(parents=True)
     for name in ("a", "b"):
         shutil.copy(tmp_path / "made" / "images" / "a.png", tmp_path / "data" / home / f"{name}.png")
@@ -37,7 +37,7 @@ def test_masks_beside_their_images(tmp_path: Path, home: str, capsys: pytest.Cap
 
 
 def test_marked_masks_in_their_folder(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
+    image(tmp_path, "a.png")
     (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
     make_prompts(tmp_path, load_recipe(recipe(tmp_path)))
     assert read(tmp_path)[0]["mask"] == "masks/a_mask.png"
@@ -47,7 +47,7 @@ def test_all_faulty_masks_are_listed(tmp_path: Path) -> None:
     text = "structures: {x: {class: x}, y: {class: y}}\nsplits: {train: 1}"
     for name in ("a.png", "b.png", "c.png"):
         for structure in ("x", "y"):
-            picture(tmp_path, name, mask=structure)
+            image(tmp_path, name, mask=structure)
     save(np.zeros((30, 80), np.uint8), tmp_path / "masks" / "x" / "a.png")
     save(np.arange(60 * 80, dtype=np.uint8).reshape(60, 80) % 4, tmp_path / "masks" / "y" / "a.png")
     (tmp_path / "masks" / "y" / "b.png").write_bytes(b"")

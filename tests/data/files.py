@@ -22,7 +22,7 @@ def ramp(dtype: str = "uint8") -> np.ndarray:
 
 
 def colour() -> np.ndarray:
-    """``(6, 9, 3)``, every channel another picture."""
+    """``(6, 9, 3)``, every channel another image."""
     return np.stack([ramp(), 255 - ramp(), ramp()[::-1]], axis=-1)
 
 

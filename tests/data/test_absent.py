@@ -103,7 +103,7 @@ def test_parts_know_what_the_prompt_gives_away(masks: dict[str, str]) -> None:
 
 def test_unreadable_masks_are_not_empty(tmp_path: Path, masks: dict[str, str]) -> None:
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     equally_bright = np.zeros((20, 30, 3), np.uint8)
     equally_bright[..., 0], equally_bright[:5, :, :] = 255, 255
     red_on_white = str(save(equally_bright, tmp_path / "red.png"))

@@ -33,7 +33,7 @@ def entry(name: str, mask: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def dataset(folder: Path, lists: Lists, skip: tuple[str, ...] = ()) -> Path:
-    """Official lists with a picture and a mask for each name that is not in ``skip``."""
+    """Official lists with an image and a mask for each name that is not in ``skip``."""
     (folder / "anns").mkdir(parents=True)
     for split, entries in lists.items():
         (folder / "anns" / f"{split}.json").write_text(json.dumps(entries), encoding="utf-8")
@@ -108,7 +108,7 @@ def spoil(folder: Path, kind: str) -> tuple[str, str, str]:
         save(specks, mask)
         return "val", "masks/b.png", "2 components"
     if kind == "copy in two splits":
-        colour = np.stack([grey(sum(b"a.png"))] * 3, axis=-1)  # the same picture, stored otherwise
+        colour = np.stack([grey(sum(b"a.png"))] * 3, axis=-1)  # the same image, stored otherwise
         save(colour, image)
         return "train, val", "images/a.png", "images/a.png (train) = images/b.png (val)"
     if kind == "list":

@@ -43,7 +43,7 @@ FAULTS = {
     "empty.png": ("a readable image", "an empty file (0 bytes)"),
     "text.png": ("a readable image", "cannot identify image file"),
     "channels.nii": ("1 (grey) or 3 (colour) channels", "4 channels"),
-    "volume.nii": ("a 2D picture, since it has masks", "a volume of 4 rows x 5 columns x 6 slices"),
+    "volume.nii": ("a 2D image, since it has masks", "a volume of 4 rows x 5 columns x 6 slices"),
     "label_map.png": (
         "a binary mask (0 and 1, or 0 and 255)",
         "a label map, 3 values: 0 (80.0%), 1 (10.0%), 2 (10.0%)",
@@ -59,7 +59,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     save(square(), tmp_path / "m.png")
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     save_nifti(np.zeros((4, 5, 1, 1, 4), np.uint8), tmp_path / "channels.nii")
     save_nifti(np.zeros((4, 5, 6), np.uint8), tmp_path / "volume.nii")
     labels = np.repeat([0] * 8 + [1, 2], 6)[None].repeat(40, 0).astype(np.uint8)

@@ -20,7 +20,7 @@ Folder = Path
 
 
 def plain(folder: Path, content: Any, name: str = "train.json") -> Path:
-    """A list with ``content`` (text or bytes as they are, else JSON) beside pictures a, b and masks."""
+    """A list with ``content`` (text or bytes as they are, else JSON) beside images a, b and masks."""
     for image in ("a", "b"):
         save(square(value=200), folder / f"images/{image}.png")
         for structure in ("left", "right"):
@@ -62,7 +62,7 @@ def test_official_layout_keeps_prompts(tmp_path: Path) -> None:
         "tags": {"p0": "class", "p1": "class", "p7": "mask-derived"},
         "dataset": "busi",
         "name": "a",
-        "picture": "a",
+        "image_id": "a",
         "patient": "",
     }
     for records in (load_datalist(root, "train"), load_datalist(tmp_path, "train", dataset="busi")):
@@ -112,12 +112,12 @@ def test_json_with_byte_order_mark(tmp_path: Path) -> None:
     assert len(load_datalist(plain(tmp_path, "\ufeff" + json.dumps([single()])), "train")) == 1
 
 
-def test_structures_separate_and_together(tmp_path: Path) -> None:
+def test_one_or_several_structures_in_a_record(tmp_path: Path) -> None:
     root = plain(tmp_path, [structures("left", "right"), structures("left", "right", image="b")])
     separate = load_datalist(root, "train")
     assert [record["name"] for record in separate] == ["a_left_lung", "a_right_lung", "b_left_lung", "b_right_lung"]
     assert separate[1]["label"] == str(root / "masks/a_right.png")
-    together = load_datalist(root, "train", structures="together")
+    together = load_datalist(root, "train", multi_prompt=True)
     assert [record["name"] for record in together] == ["a", "b"]
     assert together[1]["label"] == [str(root / "masks/b_left.png"), str(root / "masks/b_right.png")]
     assert together[1]["prompt"] == [{"p1": "left lung"}, {"p1": "right lung"}]
@@ -125,8 +125,8 @@ def test_structures_separate_and_together(tmp_path: Path) -> None:
 
 def test_together_needs_the_same_number(tmp_path: Path) -> None:
     root = plain(tmp_path, [structures("left", "right"), structures("left", image="b")])
-    with pytest.raises(ValueError, match=r'1 image with 1, 1 image with 2: use structures="separate"'):
-        load_datalist(root, "train", structures="together")
+    with pytest.raises(ValueError, match=r"1 image with 1, 1 image with 2: use multi_prompt=False"):
+        load_datalist(root, "train", multi_prompt=True)
     assert len(load_datalist(root, "train")) == 3
 
 
@@ -307,8 +307,6 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
             load_datalist(folder, split, dataset)
     with pytest.raises(FileNotFoundError, match=r"no such dataset folder: .*nowhere"):
         load_datalist(tmp_path / "nowhere", "train")
-    with pytest.raises(ValueError, match="unknown structures 'both', known: separate, together"):
-        load_datalist(tmp_path / "busi", "train", structures="both")
 
 
 def test_two_lists_of_one_split(tmp_path: Path) -> None:
@@ -330,7 +328,7 @@ def folder(tmp_path: Path) -> Path:
     save(ramp(), tmp_path / ".hidden.png")
     save_dicom(ramp(), tmp_path / "a")
     save_nifti(ramp(), tmp_path / "b.nii.gz")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     save(ramp(), tmp_path / "inner" / "c.png")
     return tmp_path
 
@@ -344,7 +342,7 @@ def test_images_of_a_folder(folder: Path, prompt: str | list[str]) -> None:
 
 
 def test_no_images(tmp_path: Path, folder: Path) -> None:
-    (tmp_path / "inner/c.png").write_text("no picture")
+    (tmp_path / "inner/c.png").write_text("no image")
     (tmp_path / "inner/c.png").rename(tmp_path / "inner/c.mov")
     with pytest.raises(ValueError, match=r"no image in .*inner\nleft out, of no format that is read: c\.mov\nread are"):
         load_images(tmp_path / "inner", "polyp")

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Which records show the same picture, and the same patient: what intervals of scores must know."""
+"""Which records show the same image, and the same patient: what intervals of scores must know."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_lists_tell_the_patient(tmp_path: Path) -> None:
         {"image": "a.png", "mask": "a_m.png", "prompt": "lung", "patient": 7},
         {"image": "b.png", "mask": "b_m.png", "prompt": "lung"},
     )
-    for structures in ("separate", "together"):
-        records = load_datalist(root, "test", structures=structures, check=False)
+    for multi_prompt in (False, True):
+        records = load_datalist(root, "test", multi_prompt=multi_prompt, check=False)
         assert [record["patient"] for record in records] == ["7", ""]
 
 
-def test_structures_of_one_image_share_the_picture(tmp_path: Path) -> None:
+def test_structures_of_one_image_share_the_image(tmp_path: Path) -> None:
     parts = [{"mask": f"{side}.png", "prompt": side, "name": side} for side in ("left", "right")]
     root = plain(tmp_path, {"image": "a.png", "structures": parts}, {"image": "x/a.png", "structures": parts})
     records = load_datalist(root, "test", check=False)
-    assert [record["picture"] for record in records] == ["a", "a", "a-2", "a-2"]
+    assert [record["image_id"] for record in records] == ["a", "a", "a-2", "a-2"]
     assert len({record["name"] for record in records}) == 4

@@ -30,9 +30,9 @@ def test_tags_of_the_list_come_along(tmp_path: Path) -> None:
     )
     separate = load_datalist(root, "train", check=False)
     assert [record.get("tags") for record in separate] == [LEFT, RIGHT, UNTAGGED, UNTAGGED]
-    together = load_datalist(root, "train", structures="together", check=False)
+    together = load_datalist(root, "train", multi_prompt=True, check=False)
     assert [record.get("tags") for record in together] == [[LEFT, RIGHT], [UNTAGGED, UNTAGGED]]
-    mixed = load_datalist(plain(tmp_path, [tagged("metadata", None)]), "train", structures="together", check=False)
+    mixed = load_datalist(plain(tmp_path, [tagged("metadata", None)]), "train", multi_prompt=True, check=False)
     assert mixed[0]["tags"] == [RIGHT, UNTAGGED]
 
 

@@ -173,7 +173,7 @@ def test_palette(syntax: str, bits: int, tmp_path: Path) -> None:
     found, meta = read(file)
     np.testing.assert_array_equal(found, as_pydicom_has_it(file))
     assert found.shape == (ROWS, COLUMNS, 3)
-    # colour keeps its hue: its range is that of the bits, not of the picture
+    # colour keeps its hue: its range is that of the bits, not of the image
     assert ("range" in meta) == (bits == 16)
     if bits == 16:
         np.testing.assert_array_equal(meta["range"], [0, 65535])

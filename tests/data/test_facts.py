@@ -18,7 +18,7 @@ from monai_vlsm.data import (
     KnownFiles,
     check_records,
     probe_records,
-    require_sound,
+    validate_records,
     with_absent_prompts,
 )
 from monai_vlsm.data import facts as facts_module
@@ -63,7 +63,7 @@ def test_check_absent_prompts_and_probes_decode_each_file_once(tmp_path: Path) -
     files = KnownFiles()
     with decodes() as count:
         marked = with_absent_prompts(training, 0.25, files=files)
-        require_sound(marked, validation, files=files)
+        validate_records(marked, validation, files=files)
         probes = probe_records(validation, files=files)
     assert [one.get("absent") for one in marked] == [None, None, ["liver"], ["liver"]]
     assert len(probes) == 2
@@ -85,9 +85,9 @@ def test_a_file_in_another_role_is_looked_at_again(tmp_path: Path) -> None:
     labels[:4] = 2
     Image.fromarray(labels).save(file)
     files = KnownFiles()
-    require_sound([{"image": str(file), "prompt": "brain"}], files=files)
+    validate_records([{"image": str(file), "prompt": "brain"}], files=files)
     with pytest.raises(DatasetProblems, match="a label map"):
-        require_sound([{"image": str(file), "label": str(file), "prompt": "brain"}], files=files)
+        validate_records([{"image": str(file), "label": str(file), "prompt": "brain"}], files=files)
     with decodes() as count:
         check_records([{"image": str(file), "label": str(file), "prompt": "brain"}], files)
     assert not count

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_vlsm.data import DatasetProblems, PictureReader, check_records, load_datalist, require_sound
+from monai_vlsm.data import DatasetProblems, PictureReader, check_records, load_datalist, validate_records
 from monai_vlsm.data.audit import audit_dataset
 from monai_vlsm.data.findings import KINDS
 from tests.data.files import save, save_dicom, square
@@ -70,7 +70,7 @@ def test_two_nifti_files(image: np.ndarray, mask: np.ndarray, found: str | None,
     assert problem.file == record["label"]
     assert problem.expected == "the place of its image i.nii.gz within 0.5 pixels"
     with pytest.raises(DatasetProblems, match=found):
-        require_sound([record])
+        validate_records([record])
     assert "affine" in problem.found
 
 
@@ -129,7 +129,7 @@ def test_dicom_with_a_nifti_mask(changes: dict[str, Any], affine: np.ndarray, fa
     assert len(problems) == (far is not None)
 
 
-def test_pictures_have_no_place(tmp_path: Path) -> None:
+def test_images_have_no_place(tmp_path: Path) -> None:
     volume, flat = nifti(tmp_path / "v.nii", LPS), save(VOXELS[:, :, 0].T * 255, tmp_path / "p.png")
     pairs = [(volume, flat), (flat, volume), (flat, flat)]
     assert check_records([{"image": str(image), "label": str(mask)} for image, mask in pairs]) == []

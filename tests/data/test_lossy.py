@@ -16,7 +16,7 @@ from monai_vlsm.data import PictureReader
 from monai_vlsm.data.lossy import is_lossy
 from tests.data.files import save, save_dicom, save_nifti, square
 
-PICTURES: list[tuple[str, dict[str, Any], bool]] = [
+IMAGES: list[tuple[str, dict[str, Any], bool]] = [
     ("m.png", {}, False),
     ("m.bmp", {}, False),
     ("m.gif", {}, False),
@@ -32,8 +32,8 @@ PICTURES: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "lossy"), PICTURES)
-def test_pictures(name: str, options: dict[str, Any], lossy: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "options", "lossy"), IMAGES)
+def test_images(name: str, options: dict[str, Any], lossy: bool, tmp_path: Path) -> None:
     path = save(square(), tmp_path / name, **options)
     assert is_lossy(path) is lossy
     assert is_lossy(path.rename(tmp_path / "without_suffix")) is lossy
@@ -62,7 +62,7 @@ def test_dicom(changes: dict[str, Any], lossy: bool, tmp_path: Path) -> None:
 
 
 def test_others(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     assert not is_lossy(tmp_path / "text.jpg")
     assert not is_lossy(tmp_path / "nothing.jpg")
     assert not is_lossy(save_nifti(square(), tmp_path / "m.nii.gz"))

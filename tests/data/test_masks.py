@@ -91,8 +91,8 @@ def test_not_binary(mask: np.ndarray, fault: str) -> None:
 
 
 def test_channel_is_the_brightest() -> None:
-    picture = np.array([[[1, 2, 3], [9, 0, 0]]], np.uint8)
-    np.testing.assert_array_equal(mask_channel(picture), [[3, 9]])
+    image = np.array([[[1, 2, 3], [9, 0, 0]]], np.uint8)
+    np.testing.assert_array_equal(mask_channel(image), [[3, 9]])
     np.testing.assert_array_equal(mask_channel(MASK), MASK)
     np.testing.assert_array_equal(mask_channel(np.full((2, 2, 3), 7, np.uint8)), [[7, 7], [7, 7]])
 
@@ -248,17 +248,17 @@ COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 128, 0), "yello
 
 
 def vessels(width: int, *colours: tuple[int, int, int]) -> np.ndarray:
-    picture = np.zeros((256, 256, 3), np.uint8)
+    image = np.zeros((256, 256, 3), np.uint8)
     for k, row in enumerate(range(20, 240, 20)):
-        picture[row : row + width, 10:246] = colours[k % len(colours)]
-    return picture
+        image[row : row + width, 10:246] = colours[k % len(colours)]
+    return image
 
 
 @pytest.mark.parametrize("pair", [("red", "blue"), ("green", "yellow"), ("red", "white")], ids="-".join)
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 6, 8])
 def test_structures_of_two_colours_at_any_width(width: int, pair: tuple[str, str]) -> None:
-    picture = vessels(width, *(COLOURS[name] for name in pair))
-    fault = binary_fault(picture) or "binary"
+    image = vessels(width, *(COLOURS[name] for name in pair))
+    fault = binary_fault(image) or "binary"
     assert fault.startswith("structures of several colours, ") and fault.endswith("; write one mask for each")
     for name in pair:
         assert f"{name} ({', '.join(map(str, COLOURS[name]))}) " in fault
@@ -272,9 +272,9 @@ def test_colours_of_unequal_brightness_are_named(width: int) -> None:
 
 
 def test_one_pixel_of_another_colour() -> None:
-    picture = vessels(2, COLOURS["red"])
-    picture[130, 130] = COLOURS["blue"]
-    assert "blue (0, 0, 255) " in (binary_fault(picture) or "binary")
+    image = vessels(2, COLOURS["red"])
+    image[130, 130] = COLOURS["blue"]
+    assert "blue (0, 0, 255) " in (binary_fault(image) or "binary")
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])

@@ -63,7 +63,7 @@ def cmyk(folder: Path) -> Path:
 
 def turned(folder: Path) -> Path:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera lay on its side: rows of the file are columns of the picture
+    exif[0x0112] = 6  # the camera lay on its side: rows of the file are columns of the image
     return save(np.rot90(ramp()), folder / "a.png", exif=exif)
 
 
@@ -241,7 +241,7 @@ def white_and_red(folder: Path) -> Path:
     ("write", "mode", "match"),
     [
         (file_with(b""), "image", r"a\.png: .* found an empty file"),
-        (file_with(b"no picture at all"), "image", r"a\.png: .* cannot identify image file"),
+        (file_with(b"no image at all"), "image", r"a\.png: .* cannot identify image file"),
         (pages, "image", r"a\.tif: .* 2 pages"),
         (lambda d: save_dicom(np.stack([ramp()] * 3), d / "a.dcm"), "image", r"a\.dcm: .* 3 frames"),
         (complex_nifti, "image", r"a\.nii: .* values of type"),
@@ -336,13 +336,13 @@ GLANCES = [
 def test_a_glance_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     modes = {"grey": "L", "rgba": "RGBA", "palette": "P", "one_bit": "1", "cmyk": "CMYK", "la": "LA"}
-    picture = Image.fromarray(colour).convert(modes.get(name.partition(".")[0], "RGB"))
+    image = Image.fromarray(colour).convert(modes.get(name.partition(".")[0], "RGB"))
     if name == "deep.png":
-        picture = Image.fromarray(colour[..., 0].astype(np.uint16) * 200)
+        image = Image.fromarray(colour[..., 0].astype(np.uint16) * 200)
     exif = Image.Exif()
     exif[0x0112] = 6 if name == "turned.jpg" else 1
     path = tmp_path / name
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
     reader = PictureReader()
     if cut:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of one slice as pictures."""
+"""Volumes of one slice as images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from monai_vlsm.data import PictureReader, check_records, probe_records, with_absent_prompts
 from monai_vlsm.data.slices import flat_slice
 
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how ITK writes a picture as NIfTI
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how ITK writes an image as NIfTI
 
 
 def write(path: Path, array: np.ndarray, affine: np.ndarray = LPS) -> str:
@@ -23,11 +23,11 @@ def write(path: Path, array: np.ndarray, affine: np.ndarray = LPS) -> str:
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 1)])
-def test_a_picture_that_itk_wrote_comes_back_as_it_was(shape: tuple[int, ...]) -> None:
-    picture = np.arange(24).reshape(4, 6)
-    flat = flat_slice(picture.T.reshape(shape), LPS)
+def test_an_image_that_itk_wrote_comes_back_as_it_was(shape: tuple[int, ...]) -> None:
+    image = np.arange(24).reshape(4, 6)
+    flat = flat_slice(image.T.reshape(shape), LPS)
     assert flat is not None
-    assert np.array_equal(flat, picture)
+    assert np.array_equal(flat, image)
 
 
 def test_front_is_on_top_and_right_is_left() -> None:

@@ -43,7 +43,7 @@ def test_several_volumes_are_refused_whatever_their_number(count: int, slices: i
 
 def test_displacements_are_no_colour(tmp_path: Path) -> None:
     assert read(np.zeros((4, 3, 2, 1, 3), np.uint8), tmp_path / "a.nii", intent="vector").shape == (4, 3, 2, 3)
-    with pytest.raises(DatasetProblems, match="no picture or volume"):
+    with pytest.raises(DatasetProblems, match="no image or volume"):
         read(np.zeros((4, 3, 2, 1, 3), np.float32), tmp_path / "a.nii", intent="displacement vector")
 
 

@@ -36,8 +36,8 @@ def network() -> CLIPSegNet:
 
 @pytest.fixture
 def folder(network: CLIPSegNet, tmp_path: Path) -> Path:
-    picture = Image.open(sample_dir() / "images" / "axial_+20.png")
-    picture.resize((230, 200), Image.Resampling.BICUBIC).save(tmp_path / "scan.png")
+    image = Image.open(sample_dir() / "images" / "axial_+20.png")
+    image.resize((230, 200), Image.Resampling.BICUBIC).save(tmp_path / "scan.png")
     export_network(network, tmp_path / "exported", prompts=PROMPTS)
     return tmp_path
 
@@ -53,7 +53,7 @@ def test_examples(network: CLIPSegNet, folder: Path, monkeypatch: pytest.MonkeyP
         mask = np.asarray(Image.open(folder / f"{prompt}.png"))
         assert mask.shape == (200, 230)
         assert wanted.any()
-        assert (mask == wanted.astype(bool)).mean() > 0.998  # pillow rounds the resized picture
+        assert (mask == wanted.astype(bool)).mean() > 0.998  # pillow rounds the resized image
     export_network(network, folder / "torchscript", "torchscript", prompts=PROMPTS)
     shutil.move(folder / "torchscript" / "model.ts", folder / "exported")
     monkeypatch.chdir(folder)

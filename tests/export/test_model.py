@@ -104,11 +104,9 @@ def test_same_logits(build: Build, tmp_path: Path, kind: str, form: str, format:
 def test_mini_on_the_sample(tmp_path: Path, format: str) -> None:
     torch.manual_seed(0)
     network = CLIPSegNet("clipseg-mini", DenseAdaptation("vl", 8), default_prompt="brain").eval()
-    pictures = [
-        np.asarray(Image.open(sample_dir() / "images" / f"axial_{z}.png").convert("RGB")) for z in ("+08", "+44")
-    ]
+    images = [np.asarray(Image.open(sample_dir() / "images" / f"axial_{z}.png").convert("RGB")) for z in ("+08", "+44")]
     mean, std = torch.tensor(network.image_mean), torch.tensor(network.image_std)
-    image = ((torch.from_numpy(np.stack(pictures)) / 255 - mean) / std).movedim(-1, 1)
+    image = ((torch.from_numpy(np.stack(images)) / 255 - mean) / std).movedim(-1, 1)
     wanted = expected(network, image, PROMPTS)
     sizes = {}
     for form in ("embedding", "tokens"):

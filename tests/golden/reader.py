@@ -28,24 +28,24 @@ from monai_vlsm.networks import CLIPSegNet
 HERE = Path(__file__).parent
 FOLDERS = (HERE, HERE.parents[2] / "shared" / "golden")
 
-LAYER = "base.clip.{tower}.encoder.layers.{index}.{place}.adapter.{part}"
-TOWERS = {"v": "vision_model", "l": "text_model"}
+LAYER = "base.clip.{encoder}.encoder.layers.{index}.{place}.adapter.{part}"
+ENCODERS = {"v": "vision_model", "l": "text_model"}
 PLACES = {"attn": "self_attn", "out": "mlp"}
-SEAMS = {"vision": "skip_adapters", "text": "text_adapters"}
+FEATURE_ADAPTERS = {"vision": "skip_adapters", "text": "text_adapters"}
 PARTS = {"fc1": "down", "fc2": "up"}
 
 
 def our_name(official: str) -> str:
     """Translate a parameter name of the authors' CLIPSeg classes to ours."""
     if match := re.fullmatch(r"(v|l)_(attn|out)_adapters\.(\d+)\.(fc1|fc2)\.(weight|bias)", official):
-        tower, place, index, part, kind = match.groups()
-        name = LAYER.format(tower=TOWERS[tower], index=index, place=PLACES[place], part=PARTS[part])
+        encoder, place, index, part, kind = match.groups()
+        name = LAYER.format(encoder=ENCODERS[encoder], index=index, place=PLACES[place], part=PARTS[part])
         return f"{name}.{kind}"
     if match := re.fullmatch(r"cond_adapter\.(fc1|fc2)\.(weight|bias)", official):
-        return f"seams.condition_adapter.{PARTS[match[1]]}.{match[2]}"
+        return f"feature_adapters.condition_adapter.{PARTS[match[1]]}.{match[2]}"
     if match := re.fullmatch(r"(vision|text)_extract_adapters\.(\d+)\.(fc1|fc2)\.(weight|bias)", official):
-        tower, index, part, kind = match.groups()
-        return f"seams.{SEAMS[tower]}.{index}.{PARTS[part]}.{kind}"
+        encoder, index, part, kind = match.groups()
+        return f"feature_adapters.{FEATURE_ADAPTERS[encoder]}.{index}.{PARTS[part]}.{kind}"
     return re.sub(r"^clipseg\.", "base.", official)
 
 

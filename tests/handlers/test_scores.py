@@ -21,7 +21,7 @@ from tests.handlers import toy
 METRICS = ["val_dice", "val_hd95"]
 ROW = {
     "name": "a",
-    "picture": "a",
+    "image_id": "a",
     "dataset": "d",
     "structure": 0,
     "style": "p1",
@@ -64,11 +64,11 @@ def test_existence_where_it_was_computed() -> None:
     assert "existence" not in image_rows({"name": "a"}, {"label": masks, "pred": masks})[0]
 
 
-def test_who_is_in_the_picture() -> None:
+def test_who_is_in_the_image() -> None:
     masks = torch.ones(1, 4, 4)
-    item = {"name": "scan_left", "picture": "scan", "patient": "7"}
+    item = {"name": "scan_left", "image_id": "scan", "patient": "7"}
     (row,) = image_rows(item, {"label": masks, "pred": masks})
-    assert (row["name"], row["picture"], row["patient"]) == ("scan_left", "scan", "7")
+    assert (row["name"], row["image_id"], row["patient"]) == ("scan_left", "scan", "7")
 
 
 def test_one_row_for_each_image(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_one_row_for_each_image(tmp_path: Path) -> None:
     assert rows[0] == {
         "name": "case0",
         "dataset": "toy",
-        "picture": "case0",
+        "image_id": "case0",
         "patient": "",
         "structure": "0",
         "style": "",

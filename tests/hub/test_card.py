@@ -83,7 +83,7 @@ def test_facts_of_the_file(mini_file: Path, tmp_path: Path) -> None:
     assert f"`{settings['base']}`" in card
     assert f"holds the {numbers:,} numbers that were trained" in card
     assert "| base | clipseg-mini |" in card
-    assert "| adapters | DenseAdaptation, towers vl, width 4 |" in card
+    assert "| adapters | DenseAdaptation, encoders vl, width 4 |" in card
     assert "| existence threshold | 0.25: where" in card
     assert "Without a prompt it looks for “polyp”." in card
 
@@ -159,7 +159,7 @@ def test_doubts_are_told(mini_file: Path, tmp_path: Path) -> None:
 
 def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
     rows = [score(f"MUELLER_{index}", patient=f"Mueller {index}") for index in range(5)]
-    run = make_run(tmp_path / "run", rows, info=facts(mini_file), pictures=[f"MUELLER_{index}" for index in range(5)])
+    run = make_run(tmp_path / "run", rows, info=facts(mini_file), images=[f"MUELLER_{index}" for index in range(5)])
     card = card_of(mini_file, tmp_path, run)
     assert not re.search("mueller|secret_study|/home|evaluate$", card, re.IGNORECASE)
     overlay = tmp_path / "upload" / "overlay.png"
@@ -167,13 +167,13 @@ def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
         assert image.size == (60, 20)
         assert not image.info
     assert visible(tmp_path / "upload") == {"model.pt", "README.md", "overlay.png"}
-    card_of(mini_file, tmp_path, run, picture=False)
+    card_of(mini_file, tmp_path, run, image=False)
     assert visible(tmp_path / "upload") == {"model.pt", "README.md"}
 
 
-def test_no_picture(mini_file: Path, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", info=facts(mini_file), pictures=["img0"])
-    assert "overlay.png" not in card_of(mini_file, tmp_path, run, picture=False)
+def test_no_image(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", info=facts(mini_file), images=["img0"])
+    assert "overlay.png" not in card_of(mini_file, tmp_path, run, image=False)
     assert not (tmp_path / "upload" / "overlay.png").exists()
     assert "![One image" in card_of(mini_file, tmp_path, run)
 

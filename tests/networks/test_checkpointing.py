@@ -94,7 +94,7 @@ def test_training_mode_only(backbone: Path, training: bool, runs: int) -> None:
     assert len(ran) == runs
 
 
-def test_frozen_towers_are_not_computed_again(backbone: Path) -> None:
+def test_frozen_encoders_are_not_computed_again(backbone: Path) -> None:
     network = CLIPSegNet(backbone, adaptation=ShallowAdaptation("vl", width=6), checkpointing=True).train()
     ran = count_runs(network)
     network(*inputs(network)).mean().backward()

@@ -42,10 +42,10 @@ def test_without_adapters_it_is_transformers_clipseg(backbone: Path) -> None:
 
 @pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
 def test_early_exit_is_exact(network: CLIPSegNet) -> None:
-    """The whole tower, computed by transformers, gives bit-equal activations."""
+    """The whole encoder, computed by transformers, gives bit-equal activations."""
     image, _, _ = inputs(network)
     hidden = network.base.clip.vision_model(image, output_hidden_states=True).hidden_states
-    expected = network.seams.skips([hidden[layer + 1] for layer in network.config.extract_layers])
+    expected = network.feature_adapters.skips([hidden[layer + 1] for layer in network.config.extract_layers])
     for skip, whole in zip(network.encode_image(image), expected, strict=True):
         assert torch.equal(skip, whole)
 

@@ -88,9 +88,9 @@ def test_real_size(real_size: CRISNet) -> None:
     assert [tuple(f.shape) for f in features] == [(2, 512, 52, 52), (2, 1024, 26, 26), (2, 1024, 13, 13)]
     text = real_size.encode_text(torch.empty(4, 9, dtype=torch.int64, device="meta"))
     assert (text.words.shape, text.sentence.shape) == ((4, 9, 512), (4, 1024))
-    picture = real_size.decoder(real_size.neck(features, text.sentence), text.words, text.padding)
-    assert picture.shape == (4, 512, 26, 26)
-    assert real_size.proj.vis(picture).shape == (4, 256, 104, 104)
+    image = real_size.decoder(real_size.neck(features, text.sentence), text.words, text.padding)
+    assert image.shape == (4, 512, 26, 26)
+    assert real_size.proj.vis(image).shape == (4, 256, 104, 104)
 
 
 def test_real_size_group_by_group(real_size: CRISNet, shared: Path) -> None:

@@ -11,19 +11,19 @@ import torch
 from torch import nn
 
 from monai_vlsm.networks.clip_resnet import CLIPAttentionMap, CLIPBottleneck, CLIPResNet
-from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector, picture_positions, word_positions
+from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector, image_positions, word_positions
 from monai_vlsm.networks.cris_neck import CoordinateConv, CRISNeck, SentenceNorm
 
 
 def test_projector_is_a_convolution_with_a_kernel_of_its_own() -> None:
     torch.manual_seed(1)
-    projector, picture, sentence = CRISProjector(6, 8).eval(), torch.randn(3, 8, 5, 5), torch.randn(3, 6)
-    pixels, kernel = projector.vis(picture), projector.txt(sentence)
+    projector, image, sentence = CRISProjector(6, 8).eval(), torch.randn(3, 8, 5, 5), torch.randn(3, 6)
+    pixels, kernel = projector.vis(image), projector.txt(sentence)
     expected = [
         nn.functional.conv2d(pixels[i : i + 1], kernel[i, :-1].view(1, 4, 3, 3), kernel[i, -1:], padding=1)
         for i in range(3)
     ]
-    found = projector(picture, sentence)
+    found = projector(image, sentence)
     assert found.shape == (3, 1, 20, 20)
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
 
@@ -35,8 +35,8 @@ def test_word_positions(position: int, channel: int) -> None:
     assert word_positions(8, 6)[position, channel].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_picture_positions_say_column_then_row() -> None:
-    found = picture_positions(3, 5, 8).view(3, 5, 8)
+def test_image_positions_say_column_then_row() -> None:
+    found = image_positions(3, 5, 8).view(3, 5, 8)
     torch.testing.assert_close(found[2, 4], torch.cat([word_positions(5, 4)[4], word_positions(3, 4)[2]]))
 
 
@@ -60,32 +60,32 @@ def test_one_sentence_is_normalised_by_the_running_statistics() -> None:
 
 
 def test_a_fresh_block_is_the_identity() -> None:
-    picture = torch.rand(2, 8, 4, 4)
-    torch.testing.assert_close(CLIPBottleneck(8, 2)(picture), picture)
-    assert CLIPBottleneck(8, 4, stride=2)(picture).shape == (2, 16, 2, 2)
+    image = torch.rand(2, 8, 4, 4)
+    torch.testing.assert_close(CLIPBottleneck(8, 2)(image), image)
+    assert CLIPBottleneck(8, 4, stride=2)(image).shape == (2, 16, 2, 2)
 
 
-def test_attention_map_sees_the_whole_picture() -> None:
+def test_attention_map_sees_the_whole_image() -> None:
     torch.manual_seed(1)
-    layer, picture = CLIPAttentionMap(64, 5, grid=3).eval(), torch.randn(1, 64, 4, 4)
-    changed = picture.clone()
+    layer, image = CLIPAttentionMap(64, 5, grid=3).eval(), torch.randn(1, 64, 4, 4)
+    changed = image.clone()
     changed[..., 0, 0] += 5
-    moved = (layer(picture) - layer(changed)).abs().amax(dim=(0, 1))
+    moved = (layer(image) - layer(changed)).abs().amax(dim=(0, 1))
     assert moved.shape == (4, 4)
     assert moved[-1, -1] > 1e-6
     layer.zero_grad()
-    layer(picture).sum().backward()
+    layer(image).sum().backward()
     rows = layer.positional_embedding.grad.abs().sum(1)
     assert rows[0] == 0  # CLIP's position for the mean
     assert (rows[1:] > 0).all()
 
 
 def test_resnet_shapes() -> None:
-    pictures = CLIPResNet([1, 1, 1, 1], width=2, output_dim=7, grid=2)(torch.randn(2, 3, 96, 64))
-    assert [tuple(picture.shape) for picture in pictures] == [(2, 16, 12, 8), (2, 32, 6, 4), (2, 7, 3, 2)]
+    images = CLIPResNet([1, 1, 1, 1], width=2, output_dim=7, grid=2)(torch.randn(2, 3, 96, 64))
+    assert [tuple(image.shape) for image in images] == [(2, 16, 12, 8), (2, 32, 6, 4), (2, 7, 3, 2)]
 
 
-def test_neck_computes_pictures_once_for_all_sentences() -> None:
+def test_neck_computes_images_once_for_all_sentences() -> None:
     torch.manual_seed(1)
     neck = CRISNeck((4, 6, 8), (4, 6, 8), sentence=5).eval()
     maps = [torch.randn(2, channels, side, side) for channels, side in ((4, 8), (6, 4), (8, 2))]
@@ -103,10 +103,10 @@ def test_neck_computes_pictures_once_for_all_sentences() -> None:
 def test_decoder_reads_no_padding() -> None:
     torch.manual_seed(1)
     decoder = CRISDecoder(layers=2, width=8, heads=2, ffn=16, dropout=0.0).eval()
-    picture, words = torch.randn(2, 8, 3, 3), torch.randn(2, 5, 8)
+    image, words = torch.randn(2, 8, 3, 3), torch.randn(2, 5, 8)
     padding = torch.tensor([[False] * 3 + [True] * 2] * 2)
     other = words.clone()
     other[:, 3:] = 9.0
-    torch.testing.assert_close(decoder(picture, words, padding), decoder(picture, other, padding))
-    torch.testing.assert_close(decoder(picture, words, padding), decoder(picture, words[:, :3], None))
-    assert (decoder(picture, words, None) - decoder(picture, other, None)).abs().max() > 1e-3
+    torch.testing.assert_close(decoder(image, words, padding), decoder(image, other, padding))
+    torch.testing.assert_close(decoder(image, words, padding), decoder(image, words[:, :3], None))
+    assert (decoder(image, words, None) - decoder(image, other, None)).abs().max() > 1e-3

@@ -28,9 +28,9 @@ def last_layers(clip: Any) -> Any:
 
 @pytest.fixture
 def tokens(clip: Any) -> Tensor:
-    """What goes into CLIP's last three layers, for two pictures of 2 x 2 patches."""
-    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    return clip_states(clip, picture, 9)[-1]
+    """What goes into CLIP's last three layers, for two images of 2 x 2 patches."""
+    image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    return clip_states(clip, image, 9)[-1]
 
 
 def test_without_biases_a_copy_becomes_the_class_token(last_layers: Any, tokens: Tensor) -> None:
@@ -50,7 +50,7 @@ def test_copies_do_not_see_each_other(last_layers: Any, tokens: Tensor) -> None:
 
 
 def test_a_bias_turns_attention_to_a_patch(last_layers: Any, tokens: Tensor) -> None:
-    """With a large bias on one patch a copy sees nothing else of the picture."""
+    """With a large bias on one patch a copy sees nothing else of the image."""
     biases = torch.zeros(2, 2, 1, 2, 2)
     biases[..., 1, 0] = 1e4
     other = tokens.clone()

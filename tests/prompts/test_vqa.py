@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions about a picture: with a made-up pipeline, and with transformers' own on a model of random weights."""
+"""Questions about an image: with a made-up pipeline, and with transformers' own on a model of random weights."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MASK[20:40, 30:60] = True
 def test_the_two_questions() -> None:
     asked: list[str] = []
 
-    def answer(picture: Image.Image, question: str) -> str:
-        assert np.array_equal(np.asarray(picture), np.asarray(boxed(IMAGE, MASK)))
+    def answer(image: Image.Image, question: str) -> str:
+        assert np.array_equal(np.asarray(image), np.asarray(boxed(IMAGE, MASK)))
         asked.append(question)
         return " It is Round.\nreally"
 
@@ -49,7 +49,7 @@ def test_box_at_the_border(image: np.ndarray) -> None:
 
 
 def test_nothing_is_asked_about_an_empty_mask() -> None:
-    def answer(picture: Image.Image, question: str) -> str:
+    def answer(image: Image.Image, question: str) -> str:
         raise AssertionError
 
     assert ask_about(answer, IMAGE, np.zeros((60, 80)), "polyp") == {}
@@ -68,30 +68,30 @@ class _Fake:
 
 
 def test_models_that_chat_are_asked_for_one_word() -> None:
-    fake, picture = _Fake("{{ messages }}"), boxed(IMAGE, MASK)
-    assert _Pipeline(fake)(picture, "Which?") == "oval"
+    fake, image = _Fake("{{ messages }}"), boxed(IMAGE, MASK)
+    assert _Pipeline(fake)(image, "Which?") == "oval"
     (message,) = fake.calls[0]["text"]
     assert message["content"] == [
-        {"type": "image", "image": picture},
+        {"type": "image", "image": image},
         {"type": "text", "text": "Which? Answer in one word."},
     ]
 
 
-def test_other_models_get_picture_and_question() -> None:
-    fake, picture = _Fake(None), boxed(IMAGE, MASK)
-    assert _Pipeline(fake)(picture, "Which?") == "oval"
-    assert (fake.calls[0]["images"], fake.calls[0]["text"]) == (picture, "Which?")
+def test_other_models_get_image_and_question() -> None:
+    fake, image = _Fake(None), boxed(IMAGE, MASK)
+    assert _Pipeline(fake)(image, "Which?") == "oval"
+    assert (fake.calls[0]["images"], fake.calls[0]["text"]) == (image, "Which?")
 
 
 def test_transformers_pipeline(tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]"]
     words += [*"?abcdefghijklmnop", "round", "green"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
-    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = tower | {"vocab_size": len(words), "encoder_hidden_size": 16, "bos_token_id": 5, "eos_token_id": 3}
+    encoder = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = encoder | {"vocab_size": len(words), "encoder_hidden_size": 16, "bos_token_id": 5, "eos_token_id": 3}
     config = BlipConfig(
         text_config=text | {"sep_token_id": 3, "pad_token_id": 0, "max_position_embeddings": 64},
-        vision_config=tower | {"image_size": 32, "patch_size": 16},
+        vision_config=encoder | {"image_size": 32, "patch_size": 16},
     )
     torch.manual_seed(0)
     BlipForConditionalGeneration(config).save_pretrained(tmp_path)

@@ -101,13 +101,13 @@ def test_photos_are_made_small(tmp_path: Path) -> None:
     assert 'alt="a, prompt “polyp”: image, true outline and prediction"' in page
 
 
-def test_transparent_pictures(tmp_path: Path) -> None:
+def test_transparent_images(tmp_path: Path) -> None:
     Image.new("RGBA", (20, 10)).save(tmp_path / "a.png")
     assert "data:image/jpeg" in photo(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
-def test_a_broken_picture_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_a_broken_image_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
     page = photo(tmp_path / "a.png")
     assert "no overlay" in Tags(page).text

@@ -158,7 +158,7 @@ def loader(images: Path, output: Path) -> PredictionLoader:
 
 def test_nothing_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.png").write_text("no picture")
+    (tmp_path / "images" / "a.png").write_text("no image")
     with pytest.raises(DatasetProblems, match=r"a\.png"):
         loader(tmp_path / "images", tmp_path / "out").prepare()
     assert not (tmp_path / "out").exists()

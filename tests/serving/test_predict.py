@@ -50,7 +50,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("images"))
 
 
-def test_picture(segment: Segmenter, images: Path) -> None:
+def test_image(segment: Segmenter, images: Path) -> None:
     result = segment(images / "wide.png", ["brain", "white matter"])
     assert (result.name, result.prompts) == ("wide", ["brain", "white matter"])
     assert result.masks.shape == result.probabilities.shape == (2, 120, 160)
@@ -59,7 +59,7 @@ def test_picture(segment: Segmenter, images: Path) -> None:
     assert 0.3 < result.shares[0] < 0.8
     assert result.areas == [None, None]
     shown = np.asarray(Image.open(images / "wide.png").convert("RGB")) / 255
-    assert np.allclose(result.view.picture, shown, atol=1e-6)
+    assert np.allclose(result.view.image, shown, atol=1e-6)
     assert np.array_equal(result.view.masks, result.masks > 0)
 
 
@@ -88,7 +88,7 @@ def test_thresholds(model: Path, segment: Segmenter, images: Path) -> None:
 
 def test_window(model: Path, segment: Segmenter, tmp_path: Path) -> None:
     image = save(ramp("uint16"), tmp_path / "deep.png")  # 0 to 108
-    shown = [one(image, "brain").view.picture.max() for one in (segment, Segmenter(model, window=(0, 216)))]
+    shown = [one(image, "brain").view.image.max() for one in (segment, Segmenter(model, window=(0, 216)))]
     assert shown == pytest.approx([1, 0.5])
     rows = [Segmenter(model, window=window)(image, "brain").rows()[0]["shown"] for window in (None, (0, 216))]
     assert rows == ["0 to 108, range of the image", "0 to 216, window of the user"]
@@ -117,7 +117,7 @@ def test_no_prompt(segment: Segmenter, images: Path, prompts: Any) -> None:
 
 
 def test_no_image(segment: Segmenter, images: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DatasetProblems, match=r"text\.png: expected a readable image"):
         segment(tmp_path / "text.png", "brain")
     with pytest.raises(ImagesNotFoundError, match=r"no such file or folder: .*nowhere\.png"):

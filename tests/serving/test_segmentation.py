@@ -13,8 +13,8 @@ from PIL import Image
 
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.drawing.colours import rgb
-from monai_vlsm.serving import Segmentation, draw_segmentation, save_picture
-from monai_vlsm.serving.pictures import caption
+from monai_vlsm.serving import Segmentation, draw_segmentation, save_image
+from monai_vlsm.serving.images import caption
 from monai_vlsm.serving.segmentation import COLUMNS, View, best_view
 from tests.folders import visible
 
@@ -74,13 +74,13 @@ def volume(array: torch.Tensor) -> MetaTensor:
 def test_view_of_a_volume_is_its_fullest_slice() -> None:
     masks = torch.zeros(2, 6, 8, 5)
     masks[0, 1:3, 1:3, 1], masks[1, 0, 1:7, 3], masks[0, 1, 1, 3] = 1, 1, 1  # 4 pixels, then 7
-    picture = MetaTensor(torch.rand(3, 8, 6, 5))
-    view = best_view(picture, volume(masks))
+    image = MetaTensor(torch.rand(3, 8, 6, 5))
+    view = best_view(image, volume(masks))
     assert view.slice == 4
     assert view.masks.shape == (2, 8, 6)
     assert view.masks.sum() == 7
     assert view.masks[1, 1:7, 0].all() or view.masks[1, 1:7, 5].all()
-    assert np.allclose(view.picture, picture[..., 3].permute(1, 2, 0).numpy())
+    assert np.allclose(view.image, image[..., 3].permute(1, 2, 0).numpy())
     assert view.aspect == pytest.approx(1.5)
 
 
@@ -88,7 +88,7 @@ def test_view_of_an_empty_volume_is_the_middle() -> None:
     assert best_view(MetaTensor(torch.rand(3, 8, 6, 5)), volume(torch.zeros(1, 6, 8, 5))).slice == 3
 
 
-def test_view_of_a_picture() -> None:
+def test_view_of_an_image() -> None:
     view = best_view(MetaTensor(torch.rand(3, 4, 6)), MetaTensor(torch.ones(1, 4, 6)))
     assert (view.slice, view.aspect, view.masks.shape) == (None, 1.0, (1, 4, 6))
 
@@ -96,7 +96,7 @@ def test_view_of_a_picture() -> None:
 @pytest.mark.parametrize("prompt", ["$", "two\nlines", "x" * 5000, "größe"])
 def test_line_of_a_prompt(prompt: str, tmp_path: Path) -> None:
     result = segmentation(squares(5, 7), [prompt, "polyp"], (1.0, 1.0))
-    save_picture(result, tmp_path / "new" / "a.png")
+    save_image(result, tmp_path / "new" / "a.png")
     first, second = (caption(result, index) for index in (0, 1))
     assert first.startswith(" ".join(prompt.split())[:20])
     assert first.endswith(": 4.2% of the image, 25 mm², existence 0.75")
@@ -104,7 +104,7 @@ def test_line_of_a_prompt(prompt: str, tmp_path: Path) -> None:
     assert second == "polyp: 8.2% of the image, 49 mm², existence 0.75"
 
 
-def test_picture_shows_each_prompt_in_its_colour() -> None:
+def test_image_shows_each_prompt_in_its_colour() -> None:
     result = segmentation(squares(12, 4, 0), ["large", "small", "none"])
     panel = np.asarray(draw_segmentation(result))[:-80]  # without the legend
     left, right = panel[:, : panel.shape[1] // 2], panel[:, panel.shape[1] // 2 :]
@@ -115,17 +115,17 @@ def test_picture_shows_each_prompt_in_its_colour() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (8, 8), (20000, 20), (20, 50000), (2000, 3000)])
-def test_picture_of_any_size_is_small(shape: tuple[int, int]) -> None:
+def test_image_of_any_size_is_small(shape: tuple[int, int]) -> None:
     masks = np.zeros((1, *shape), np.uint8)
     masks[0, shape[0] // 2, shape[1] // 2] = 1
-    picture = draw_segmentation(segmentation(masks, ["polyp"]))
-    assert max(picture.size) <= 1100
-    assert (np.asarray(picture)[:-30] == rgb(prompt_colours(1)[0])).all(axis=-1).any()  # one pixel is seen
+    image = draw_segmentation(segmentation(masks, ["polyp"]))
+    assert max(image.size) <= 1100
+    assert (np.asarray(image)[:-30] == rgb(prompt_colours(1)[0])).all(axis=-1).any()  # one pixel is seen
 
 
 def test_with_many_prompts_nothing_is_filled() -> None:
     few, many = (draw_segmentation(segmentation(squares(*[12] * n), ["a"] * n)) for n in (4, 5))
-    middle = [np.asarray(picture)[250, 512 + 18 + 10 + 130].tolist() for picture in (few, many)]
+    middle = [np.asarray(image)[250, 512 + 18 + 10 + 130].tolist() for image in (few, many)]
     assert middle[0] != [128] * 3
     assert middle[1] == [128] * 3
 

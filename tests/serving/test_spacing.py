@@ -33,7 +33,7 @@ def test_flat_nifti(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_pictures_have_none(suffix: str, tmp_path: Path) -> None:
+def test_images_have_none(suffix: str, tmp_path: Path) -> None:
     assert file_spacing(load(save(ramp(), tmp_path / f"a.{suffix}", dpi=(254, 254)))) is None
 
 

@@ -35,7 +35,7 @@ def user_error(error: BaseException | None) -> UserError | None:
         ("train", "unet", {"image_size": 161}, "image_size must be a multiple of 8 for TargetUNet"),
         ("train", "vlsm_shallow", {"backbone": "nothing"}, "unknown backbone 'nothing'"),
         ("train", "clipseg", {"val_style": "p99"}, "no prompt of style 'p99'; it has p1"),
-        ("train", "vlsm_dense", {"encode_prompts": "once"}, "results of the text encoder cannot be kept"),
+        ("train", "vlsm_dense", {"text_cache": "run"}, "results of the text encoder cannot be kept"),
         ("train", "vlsm_dense", {"cache_features": True}, "results of the vision encoder cannot be kept"),
         (
             "train",

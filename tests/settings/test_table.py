@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from monai_vlsm.caches.pictures import MODES
+from monai_vlsm.caches.images import MODES
 from monai_vlsm.data.absent import MOST
-from monai_vlsm.data.datalist import STRUCTURES
 from monai_vlsm.settings import SETTINGS, SettingError, checked
 
 NAN, INF = math.nan, math.inf
@@ -39,10 +38,10 @@ WRONG: dict[str, list[Any]] = {
     "condition_width": [0, 1.5, *NO_NUMBER],
     "image_mean": [0.5, [0.5], [0.5, 0.5, "a"], [0.5, 0.5, NAN], None, "0.5,0.5,0.5"],
     "image_std": [[1, 1, 0], [1, 1, -1], [1, 1], None],
-    "towers": ["q", "", "VL", None, 1, ["v"]],
+    "encoders": ["q", "", "VL", None, 1, ["v"]],
     "trainable": ["all", None, True],
-    "structures": ["both", None],
-    "encode_prompts": ["foo", None, True],
+    "multi_prompt": ["both", None],
+    "text_cache": ["foo", None, True],
     "cache": ["foo", None, True, 1],
     "cache_rate": [1.5, -1, *NO_NUMBER],
     "cache_dtype": ["int9", "float64", None],
@@ -115,7 +114,7 @@ def test_right_values_are_taken(name: str, value: Any, taken: Any) -> None:
         ("learning_rate", NAN, "learning_rate: expected a number of at least 0, got nan"),
         ("negatives", 2, "negatives: expected a number from 0 to 0.5, got 2"),
         ("seed", -1, "seed: expected a whole number from 0 to 4294967295, got -1"),
-        ("towers", "q", "towers: expected one of v, vl, got 'q'"),
+        ("encoders", "q", "encoders: expected one of v, vl, got 'q'"),
         ("condition_width", 0, "condition_width: expected a whole number from 1 to 8192 or None, got 0"),
         ("overlays", "x", "overlays: expected a whole number of at least 0 or 'all' or 'none', got 'x'"),
         ("device", "gpu", "device: expected cpu, cuda or cuda:NUMBER, got 'gpu'"),
@@ -146,5 +145,4 @@ def test_words_are_those_of_the_parts_that_take_them() -> None:
         return tuple(SETTINGS[name].expected.removeprefix("one of ").split(", "))
 
     assert words("cache") == MODES
-    assert words("structures") == STRUCTURES
     assert checked("negatives", MOST) == MOST

@@ -89,7 +89,7 @@ def make_run(
     probed: Rows | None = None,
     calibrated: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
-    pictures: Sequence[str] = (),
+    images: Sequence[str] = (),
 ) -> Path:
     """Write a folder; what is None is left out."""
     write_csv(folder / "metrics.csv", scores() if rows is None else rows)
@@ -97,10 +97,10 @@ def make_run(
         write_csv(folder / "probes.csv", probed)
     if calibrated is not None:
         (folder / "calibration.json").write_text(json.dumps(calibrated), encoding="utf-8")
-    for name in pictures:
+    for name in images:
         (folder / "overlays").mkdir(exist_ok=True)
         Image.new("RGB", (60, 20), "navy").save(folder / "overlays" / f"{name}.png")
-    if info is not None or probed is not None or calibrated is not None or pictures:
+    if info is not None or probed is not None or calibrated is not None or images:
         write_record(folder, info or {})
     return folder
 
@@ -118,5 +118,5 @@ def full_run(folder: Path, seed: int = 0, **other: Any) -> Path:
     rows += scores(seed=seed + 1, style="p6", tag="mask-derived", prompt="large polyp", existence=0.9)
     rows.append(score("none", 0, truth_pixels=0, truth_empty=1, existence=0.2))
     probed = probes() + probes(kind="absent", pred_pixels=0, dice_own=0)
-    pictures = [f"img{index}{style}" for index in range(30) for style in ("", "_p6")]
-    return make_run(folder, rows, probed, calibration(), RUN_JSON, [*pictures, "none"])
+    images = [f"img{index}{style}" for index in range(30) for style in ("", "_p6")]
+    return make_run(folder, rows, probed, calibration(), RUN_JSON, [*images, "none"])

@@ -20,12 +20,12 @@ def test_everything(tmp_path: Path) -> None:
     assert run.probes is not None and len(run.probes["name"]) == 60
     assert run.calibration is not None and len(run.calibration["class"]["bins"]) == 9  # the empty bin is left out
     assert run.facts["settings"]["network"] == "CLIPSegNet"
-    assert sorted(run.pictures)[:2] == ["img0", "img0_p6"]
+    assert sorted(run.images)[:2] == ["img0", "img0_p6"]
 
 
 def test_only_scores(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "mine"))
-    assert (run.probes, run.calibration, dict(run.facts), dict(run.pictures)) == (None, None, {}, {})
+    assert (run.probes, run.calibration, dict(run.facts), dict(run.images)) == (None, None, {}, {})
 
 
 def test_units_are_patients_where_known(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ def test_units_are_patients_where_known(tmp_path: Path) -> None:
     assert list(run.probes["unit"]) == ["image set/img0", "patient set/7"]
 
 
-def test_structures_of_a_picture_are_drawn_together(tmp_path: Path) -> None:
-    rows = [score(n, picture=n[0], patient=p) for n, p in (("a_left", ""), ("a_right", ""), ("b", "7"))]
+def test_structures_of_an_image_are_drawn_together(tmp_path: Path) -> None:
+    rows = [score(n, image=n[0], patient=p) for n, p in (("a_left", ""), ("a_right", ""), ("b", "7"))]
     run = read_run(make_run(tmp_path, rows))
     assert list(run.scores["unit"]) == ["image set/a", "image set/a", "patient set/7"]
 

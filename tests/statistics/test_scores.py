@@ -52,8 +52,8 @@ def test_counts_and_units(tmp_path: Path) -> None:
     assert found["other"].dice.low is None
 
 
-def test_structures_of_one_picture_are_one_image(tmp_path: Path) -> None:
-    rows = [score("a_brain", picture="a"), score("a_white", picture="a"), score("b_brain", picture="b")]
+def test_structures_of_one_image_are_one_image(tmp_path: Path) -> None:
+    rows = [score("a_brain", image="a"), score("a_white", image="a"), score("b_brain", image="b")]
     (found,) = [row for row in score_rows(read(tmp_path, rows)) if row.dataset == "set"]
     assert (found.masks, found.images, found.units) == (3, 2, 2)
 

@@ -46,7 +46,7 @@ def test_same_seed_same_scene_and_other_seed_other_scene() -> None:
 
 
 @pytest.mark.parametrize("size", [48, 160])
-def test_picture_and_index_have_the_size_asked_for(size: int) -> None:
+def test_image_and_index_have_the_size_asked_for(size: int) -> None:
     scene = draw_scene(1, size)
     assert (scene.image.shape, scene.image.dtype) == ((size, size, 3), np.uint8)
     assert (scene.index.shape, scene.index.dtype) == ((size, size), np.uint8)
@@ -199,7 +199,7 @@ def test_special_tokens_are_those_of_clip(tokenizer: CLIPTokenizer) -> None:
     assert len(tokenizer("circle", padding="max_length")["input_ids"]) == 77
 
 
-def test_every_prompt_of_the_grammar_fits_the_text_tower(tokenizer: CLIPTokenizer) -> None:
+def test_every_prompt_of_the_grammar_fits_the_text_encoder(tokenizer: CLIPTokenizer) -> None:
     lengths = [len(ids) for ids in tokenizer(all_texts(300, seed=3))["input_ids"]]
     assert max(lengths) <= 24
 

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Preprocessing, network and MONAI's Invertd together: predictions lie on the original picture."""
+"""Preprocessing, network and MONAI's Invertd together: predictions lie on the original image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai.transforms import Compose, Invertd, LoadImaged
 
 from monai_vlsm.data import PictureReader
 from monai_vlsm.inferers import PromptInferer
-from monai_vlsm.transforms import OrientVolumed, ResizePictured, ToRGBd
+from monai_vlsm.transforms import OrientVolumed, ResizeImaged, ToRGBd
 from tests.transforms.geometry import affine, volume
 
 
@@ -37,13 +37,13 @@ def post(preprocessing: Compose) -> Invertd:
 
 
 ROUNDS = [  # name, affine codes, shapes of a batch
-    ("picture.png", None, [(60, 90), (90, 60), (32, 32)]),
+    ("image.png", None, [(60, 90), (90, 60), (32, 32)]),
     ("volume.nii.gz", "RAS", [(40, 50, 7)]),
     ("volume.nii.gz", "LPI", [(40, 50, 7), (30, 20, 7)]),
     ("volume.nii.gz", "SRP", [(40, 50, 7)]),
     ("slice.nii.gz", "RAS", [(40, 50, 1)]),
     ("slice.nii.gz", "LSA", [(40, 50)]),
-    ("picture.dcm", "LPS", [(40, 50)]),
+    ("image.dcm", "LPS", [(40, 50)]),
 ]
 
 
@@ -56,7 +56,7 @@ def test_round_trip(name: str, codes: str | None, shapes: list[tuple[int, ...]],
         values = corner(shape, shift=index)
         matrix = torch.eye(4) if codes is None else affine(codes)
         records.append({"image": MetaTensor(values, affine=matrix, meta={"filename_or_obj": name})})
-    preprocessing = Compose([ToRGBd("image"), OrientVolumed("image"), ResizePictured("image", size=32)])
+    preprocessing = Compose([ToRGBd("image"), OrientVolumed("image"), ResizeImaged("image", size=32)])
     loader = DataLoader(Dataset(records, preprocessing), batch_size=len(shapes), num_workers=workers)
     (batch,) = list(loader)
     batch["pred"] = PromptInferer(cpu_autocast=False, slice_batch=3)(batch["image"], thresholded).sigmoid()
@@ -81,7 +81,7 @@ def test_round_trip_without_a_change_of_size_is_exact() -> None:
 
 def test_inverse_of_probabilities_is_bilinear() -> None:
     """As nearest the result would have as many values as the small mask."""
-    preprocessing = Compose([ResizePictured("image", size=8)])
+    preprocessing = Compose([ResizeImaged("image", size=8)])
     item = preprocessing({"image": MetaTensor(torch.rand(1, 64, 64))})
     item["pred"] = (item["image"] > 0.5).float()
     assert len(post(preprocessing)(item)["pred"].unique()) > 10
@@ -100,7 +100,7 @@ def test_nifti_files(tmp_path: Path, shape: tuple[int, ...]) -> None:
             LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
             ToRGBd("image"),
             OrientVolumed("image"),
-            ResizePictured("image", size=64),
+            ResizeImaged("image", size=64),
         ]
     )
     item = preprocessing({"image": str(tmp_path / "a.nii.gz")})

@@ -26,7 +26,7 @@ from monai_vlsm.transforms import (
 )
 
 REQUEST = {"device": "cpu", "model": "vlsm_dense"}
-NAMES = {"picture": "/a/scan.JPG", "dicom": "/a/scan.dcm", "volume": "/a/scan.nii.gz"}
+NAMES = {"image": "/a/scan.JPG", "dicom": "/a/scan.dcm", "volume": "/a/scan.nii.gz"}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_records_of_datasets_pass_untouched() -> None:
 def request(kind: str, shape: tuple[int, ...], **more: Any) -> dict[str, Any]:
     """A request behind the network: probabilities of one prompt, high in the first row."""
     meta: dict[str, Any] = {"filename_or_obj": NAMES[kind], "spatial_shape": np.array(shape)}
-    if kind != "picture":
+    if kind != "image":
         meta["original_affine"] = np.diag([2.0, 3.0, 4.0, 1.0])
     pred = torch.full((1, *shape), 0.2)
     pred[:, 0] = 0.9
@@ -90,9 +90,9 @@ def request(kind: str, shape: tuple[int, ...], **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "shape", "wish", "mask_shape", "extension"),
     [
-        ("picture", (4, 6), None, (6, 4), ".png"),
-        ("picture", (4, 6), ".jpg", (6, 4), ".png"),
-        ("picture", (4, 6), ".nrrd", (1, 6, 4, 1), ".nrrd"),
+        ("image", (4, 6), None, (6, 4), ".png"),
+        ("image", (4, 6), ".jpg", (6, 4), ".png"),
+        ("image", (4, 6), ".nrrd", (1, 6, 4, 1), ".nrrd"),
         ("dicom", (4, 6), None, (1, 6, 4, 1), ".nrrd"),
         ("dicom", (4, 6), ".png", (6, 4), ".png"),
         ("volume", (4, 6, 3), None, (1, 4, 6, 3), None),
@@ -124,19 +124,19 @@ def test_affine_belongs_to_the_axes_of_the_mask(kind: str, diagonal: list[float]
 
 def test_client_may_choose_the_type_of_volumes_only() -> None:
     assert LabelResultd("pred")(request("volume", (4, 6, 2), result_dtype="uint16"))["result_dtype"] == "uint16"
-    assert LabelResultd("pred")(request("picture", (4, 6), result_dtype="float32"))["result_dtype"] == "uint8"
+    assert LabelResultd("pred")(request("image", (4, 6), result_dtype="float32"))["result_dtype"] == "uint8"
 
 
 def test_answer_says_what_was_asked() -> None:
-    result = LabelResultd("pred")(request("picture", (4, 6), result={"points": [1]}))["result"]
+    result = LabelResultd("pred")(request("image", (4, 6), result={"points": [1]}))["result"]
     assert json.loads(json.dumps(result)) == {"points": [1], "prompt": "polyp", "existence": [0.9]}
-    data = request("picture", (4, 6))
+    data = request("image", (4, 6))
     del data["existence"]
     assert LabelResultd("pred")(data)["result"] == {"prompt": "polyp"}
 
 
 def test_several_prompts_make_a_label_map() -> None:
-    data = request("picture", (4, 6), prompt=["a", "b"])
+    data = request("image", (4, 6), prompt=["a", "b"])
     data["pred"] = torch.stack([torch.full((4, 6), 0.6), torch.eye(4, 6)])
     assert LabelResultd("pred")(data)["pred"].unique().tolist() == [1, 2]
     assert LabelResultd("pred", threshold=0.7)(data)["pred"].unique().tolist() == [0, 2]

@@ -103,12 +103,12 @@ UNTOUCHED = [
 ]
 
 
-@pytest.mark.parametrize("picture", UNTOUCHED)
-def test_pictures_pass_untouched(picture: torch.Tensor) -> None:
+@pytest.mark.parametrize("image", UNTOUCHED)
+def test_images_pass_untouched(image: torch.Tensor) -> None:
     transform = OrientVolume()
-    out = transform(picture)
-    assert out is picture
-    assert transform.inverse(out) is picture
+    out = transform(image)
+    assert out is image
+    assert transform.inverse(out) is image
     assert getattr(out, "applied_operations", []) == []
 
 

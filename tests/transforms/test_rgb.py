@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Values of pictures for every kind of file, and what is refused."""
+"""Values of images for every kind of file, and what is refused."""
 
 from __future__ import annotations
 

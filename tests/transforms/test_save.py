@@ -76,7 +76,7 @@ def image(name: str, shape: tuple[int, ...]) -> MetaTensor:
     return MetaTensor(torch.zeros(3, *shape), meta={"filename_or_obj": name, "original_affine": AFFINE})
 
 
-def test_picture(tmp_path: Path) -> None:
+def test_image(tmp_path: Path) -> None:
     probabilities = torch.zeros(1, 4, 6)
     probabilities[0, 1, 5] = 0.9
     data = {"image": image("in/scan.jpg", (4, 6)), "pred": probabilities, "prompt": "one polyp", "name": "scan"}

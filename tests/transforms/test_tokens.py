@@ -42,7 +42,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
     return tiny.tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-def picture(name: str = "a.png", rows: int = 4) -> MetaTensor:
+def image(name: str = "a.png", rows: int = 4) -> MetaTensor:
     return MetaTensor(torch.zeros(3, rows, rows), meta={"filename_or_obj": name})
 
 
@@ -123,19 +123,19 @@ def test_wrong_settings(tokenizer: CLIPTokenizer) -> None:
 
 
 def test_dictionary_version_adds_and_keeps(tokenizer: CLIPTokenizer) -> None:
-    record = {"prompt": "polyp", "image": picture(), "name": "x"}
+    record = {"prompt": "polyp", "image": image(), "name": "x"}
     out = TokenizePromptd(tokenizer=tokenizer, max_length=LENGTH)(record)
     ids, mask = TokenizePrompt(tokenizer, LENGTH)("polyp")
     assert out["prompt"] == "polyp"
     assert torch.equal(out["input_ids"], ids)
     assert torch.equal(out["attention_mask"], mask)
     assert "input_ids" not in record
-    assert out["image"].meta.keys() == picture().meta.keys()  # one way is enough
+    assert out["image"].meta.keys() == image().meta.keys()  # one way is enough
 
 
 def test_names_can_be_chosen(tokenizer: CLIPTokenizer) -> None:
-    transform = TokenizePromptd("text", tokenizer=tokenizer, ids_key="ids", mask_key="mask", image_key="picture")
-    out = transform({"text": "polyp", "picture": picture()})
+    transform = TokenizePromptd("text", tokenizer=tokenizer, ids_key="ids", mask_key="mask", image_key="image")
+    out = transform({"text": "polyp", "image": image()})
     assert {"ids", "mask"} <= set(out)
 
 
@@ -149,7 +149,7 @@ def test_tokenizer_by_folder(tokenizer: CLIPTokenizer, backbone: Path) -> None:
 @pytest.mark.parametrize(("default", "shape"), [("polyp", (77,)), (["polyp", "brain"], (2, 77)), ("", (77,))])
 def test_default_prompt(tokenizer: CLIPTokenizer, default: Any, shape: tuple[int, ...]) -> None:
     transform = TokenizePromptd(tokenizer=tokenizer, default_prompt=default)
-    out = transform({"image": picture()})
+    out = transform({"image": image()})
     assert out["prompt"] == default
     assert out["input_ids"].shape == shape
     assert torch.equal(out["input_ids"], transform({"prompt": default})["input_ids"])
@@ -158,7 +158,7 @@ def test_default_prompt(tokenizer: CLIPTokenizer, default: Any, shape: tuple[int
 
 
 @pytest.mark.parametrize(
-    ("record", "name"), [({"name": "img"}, "img"), ({"image": picture("b.png")}, "b.png"), ({}, "record")]
+    ("record", "name"), [({"name": "img"}, "img"), ({"image": image("b.png")}, "b.png"), ({}, "record")]
 )
 def test_missing_prompt(tokenizer: CLIPTokenizer, record: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=f"record '{name}' has no 'prompt': .*default_prompt"):
@@ -180,7 +180,7 @@ PROMPTS: list[Any] = [["polyp", "red brain", "", "left"], [["polyp", "brain"], [
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_batch_and_back(tokenizer: CLIPTokenizer, prompts: list[Any], batch_size: int) -> None:
     """Meta of different kinds: MONAI's collate and decollate give each image its own again."""
-    records = [{"image": picture(f"{index}.png"), "prompt": prompt} for index, prompt in enumerate(prompts)]
+    records = [{"image": image(f"{index}.png"), "prompt": prompt} for index, prompt in enumerate(prompts)]
     records[1]["image"].meta["more"] = {"only": "here"}
     transform = TokenizePromptd(tokenizer=tokenizer, max_length=LENGTH)
     batches = list(DataLoader(Dataset(records, transform), batch_size=batch_size))
@@ -197,7 +197,7 @@ def test_batch_and_back(tokenizer: CLIPTokenizer, prompts: list[Any], batch_size
 
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_in_workers(tokenizer: CLIPTokenizer, method: str) -> None:
-    records = [{"image": picture(), "prompt": text} for text, _ in WORDS]
+    records = [{"image": image(), "prompt": text} for text, _ in WORDS]
     transform = TokenizePromptd(tokenizer=tokenizer, max_length=LENGTH)
     loader = DataLoader(Dataset(records, transform), batch_size=4, num_workers=1, multiprocessing_context=method)
     (batch,) = list(loader)

@@ -4,7 +4,7 @@
 
 from monai_vlsm.apps.label.banks import Banks
 from monai_vlsm.apps.label.install import install_app, start_command
-from monai_vlsm.apps.label.labels import label_prompts, picture_records, read_records
+from monai_vlsm.apps.label.labels import image_records, label_prompts, read_records
 from monai_vlsm.apps.label.layout import AppFolderError, Model, Target, model_names, read_targets, served_models
 from monai_vlsm.apps.label.polygons import polygons
 
@@ -13,10 +13,10 @@ __all__ = [
     "Banks",
     "Model",
     "Target",
+    "image_records",
     "install_app",
     "label_prompts",
     "model_names",
-    "picture_records",
     "polygons",
     "read_records",
     "read_targets",

@@ -98,7 +98,7 @@ class PromptInferTask(BundleInferTask):
             return written
         mask = torch.as_tensor(data[self.output_label_key]).squeeze()
         if mask.ndim != 2:
-            raise refuse(400, f"polygons are for pictures, this image has the size {tuple(mask.shape)}")
+            raise refuse(400, f"polygons are for images, this image has the size {tuple(mask.shape)}")
         label = next(iter(self.labels))
         elements = [{"label": label, "contours": found} for found in [polygons(mask.T.numpy())] if found]
         named = {key: data.get(key) for key in ("model", "description")}
@@ -120,7 +120,7 @@ class PromptInferTask(BundleInferTask):
         parser: ConfigParser = super()._load_bundle_config(path, config)
         parser["model_file"] = str(self.model.file.resolve())
         parser["network_def"] = {"_target_": "torch.nn.Identity"}
-        parser["encode_prompts"] = "all"  # a cache of encoded prompts would ask the network that is not there
+        parser["text_cache"] = "off"  # a cache of encoded prompts would ask the network that is not there
         return parser
 
     def _get_network(self, device: str, data: Any) -> nn.Module:

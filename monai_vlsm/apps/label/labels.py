@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of a MONAI Label datastore as training records: which prompt each was made for, and all as pictures."""
+"""Labels of a MONAI Label datastore as training records: which prompt each was made for, and all as images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from monai_vlsm.names import file_stem
 from monai_vlsm.transforms import ToRGB
 from monai_vlsm.transforms.naming import is_nifti
 
-__all__ = ["label_prompts", "picture_records", "read_records"]
+__all__ = ["image_records", "label_prompts", "read_records"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,14 @@ def _segments(segments: Sequence[Any]) -> Iterator[tuple[int, str]]:
             yield value if isinstance(value, int) and value > 0 else place, name
 
 
-def picture_records(image: str, label: str, prompts: Mapping[int, str], folder: Path) -> list[Record]:
-    """Training records of one labelled image; volumes become one picture for each slice that has the structure.
+def image_records(image: str, label: str, prompts: Mapping[int, str], folder: Path) -> list[Record]:
+    """Training records of one labelled image; volumes become one image for each slice that has the structure.
 
     Args:
-        image: a picture, DICOM or NIfTI file.
+        image: an image, DICOM or NIfTI file.
         label: its label, in any of these formats or NRRD, written by MONAI Label or a client of it.
         prompts: from `label_prompts`.
-        folder: where converted pictures are written, as PNG.
+        folder: where converted images are written, as PNG.
 
     Returns:
         records ``{"image", "label", "prompt"}``, ready for the training of a bundle.
@@ -87,9 +87,9 @@ def picture_records(image: str, label: str, prompts: Mapping[int, str], folder: 
         UserError: a file that cannot be read.
         ValueError: image and label of different sizes.
     """
-    pictures, masks = _pictures(image), _masks(image, label)
-    if pictures.shape[:3] != masks.shape:
-        raise ValueError(f"{label} has the size {masks.shape}, its image {Path(image).name} {pictures.shape[:3]}")
+    images, masks = _images(image), _masks(image, label)
+    if images.shape[:3] != masks.shape:
+        raise ValueError(f"{label} has the size {masks.shape}, its image {Path(image).name} {images.shape[:3]}")
     records = []
     folder = Path(mkdtemp(dir=folder))  # of this image alone: names that differ can make equal file names
     for value, prompt in prompts.items():
@@ -97,7 +97,7 @@ def picture_records(image: str, label: str, prompts: Mapping[int, str], folder: 
         slices = np.flatnonzero(found.any((0, 1))) if found.shape[2] > 1 else np.array([0])
         for index in slices:
             name = f"{file_stem(Path(image).name, 'image')}_{value}_{index}.png"
-            Image.fromarray((pictures[:, :, index] * 255).round().astype(np.uint8)).save(folder / f"image_{name}")
+            Image.fromarray((images[:, :, index] * 255).round().astype(np.uint8)).save(folder / f"image_{name}")
             Image.fromarray(found[:, :, index].astype(np.uint8)).save(folder / f"label_{name}")
             paths = {"image": str(folder / f"image_{name}"), "label": str(folder / f"label_{name}")}
             records.append({**paths, "prompt": prompt})
@@ -114,7 +114,7 @@ def read_records(file: str | Path) -> list[Record]:
     return records
 
 
-def _pictures(image: str) -> np.ndarray:
+def _images(image: str) -> np.ndarray:
     """``(rows, columns, slices, 3)`` from 0 to 1, scaled as for inference."""
     reader = PictureReader()
     array, meta = reader.get_data(reader.read(image))
@@ -129,19 +129,19 @@ def _pictures(image: str) -> np.ndarray:
 
 
 def _masks(image: str, label: str) -> np.ndarray:
-    """``(rows, columns, slices)`` of label values, as `_pictures` shows the image."""
+    """``(rows, columns, slices)`` of label values, as `_images` shows the image."""
     if not label.lower().endswith((*VOLUMES, ".nrrd")):
         reader = PictureReader("mask")
         return _values(reader.get_data(reader.read(label))[0])[..., None]
     array = _itk_order(label)
-    if not is_nifti(image):  # a label of a picture has ITK's axes, whatever its affine says
+    if not is_nifti(image):  # a label of an image has ITK's axes, whatever its affine says
         return array.swapaxes(0, 1)
     reader = PictureReader()
     return displayed(array, reader.get_data(reader.read(image))[1][MetaKeys.ORIGINAL_AFFINE])
 
 
 def _values(array: np.ndarray) -> np.ndarray:
-    """Label values of a picture file; black and white (0 and 255) is one label."""
+    """Label values of an image file; black and white (0 and 255) is one label."""
     return np.where(array > 127, 1, 0) if array.max(initial=0) > 20 else array.astype(int)
 
 

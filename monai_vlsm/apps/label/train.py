@@ -14,7 +14,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 from monailabel.utils.others.generic import device_list, device_map
 
-from monai_vlsm.apps.label.labels import label_prompts, picture_records
+from monai_vlsm.apps.label.labels import image_records, label_prompts
 from monai_vlsm.apps.label.layout import Model
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_json
@@ -88,7 +88,7 @@ class PromptTrainTask(BundleTrainTask):
         """
         checked = checked_request(request)
         self._pretrained = checked["pretrained"]
-        with TemporaryDirectory(prefix="monai_vlsm_") as folder:  # pictures of patients do not stay here
+        with TemporaryDirectory(prefix="monai_vlsm_") as folder:  # images of patients do not stay here
             self._folder = Path(folder)
             result: dict[str, Any] = super().__call__(checked, datastore)
         trained = self.output / "model.pt"
@@ -110,7 +110,7 @@ class PromptTrainTask(BundleTrainTask):
         prompts = label_prompts(info, self.model.settings.get("default_prompt", ""), f"label of {image}")
         try:
             places = datastore.get_image_uri(image), datastore.get_label_uri(label, FINAL)
-            return picture_records(*places, prompts, self._folder)
+            return image_records(*places, prompts, self._folder)
         except (UserError, ValueError, FileNotFoundError) as error:
             logger.error("%s is left out: %s", image, error)
             return []

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""CAMUS: a folder for each patient with NIfTI or MHD files, one label map of three structures for each picture."""
+"""CAMUS: a folder for each patient with NIfTI or MHD files, one label map of three structures for each image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Reader = Callable[[tuple[str, ...]], np.ndarray]
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a record's picture is: part of the challenge, number of the patient there, view, cycle.
+    """Where a record's image is: part of the challenge, number of the patient there, view, cycle.
 
     ``sure`` is False if the number is a guess that only the patient's data can confirm.
     """
@@ -141,11 +141,11 @@ def _read(archive: Archive, files: tuple[str, ...]) -> np.ndarray:
             array = np.array(itk.array_view_from_image(itk.imread(str(paths[0]))))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise ArchiveError(f"{files[0]}: expected a readable picture, found {reason}") from error
+            raise ArchiveError(f"{files[0]}: expected a readable image, found {reason}") from error
     array = array.reshape([size for size in array.shape if size != 1] or [1])
     if array.ndim != 2 or array.min() < 0 or array.max() > 255:
         found = f"{array.ndim} axes, values {array.min():g} to {array.max():g}"
-        raise ArchiveError(f"{files[0]}: expected one picture with values from 0 to 255, found {found}")
+        raise ArchiveError(f"{files[0]}: expected one image with values from 0 to 255, found {found}")
     return array
 
 

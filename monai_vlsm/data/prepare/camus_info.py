@@ -41,7 +41,7 @@ class PatientInfo:
         return f"{in_words(self.age)}-year-old {self.sex}"
 
     def row(self, image: str, patient: str, view: str, cycle: str) -> dict[str, str]:
-        """All that prompts may use of one picture; ``view`` is 2CH or 4CH, ``cycle`` ED or ES."""
+        """All that prompts may use of one image; ``view`` is 2CH or 4CH, ``cycle`` ED or ES."""
         words = {"view": VIEWS[view], "cycle": CYCLES[cycle], "gender": self.sex, "age": in_words(self.age)}
         return {"image": image, "patient": patient, **words, "quality": self.quality}
 

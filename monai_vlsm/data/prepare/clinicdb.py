@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from monai_vlsm.data.prepare.archive import Archive
 from monai_vlsm.data.prepare.pairs import pair_plan
-from monai_vlsm.data.prepare.pixels import picture, png, structure
+from monai_vlsm.data.prepare.pixels import image, png, structure
 from monai_vlsm.data.prepare.plan import Family, Plan, Wanted
 from monai_vlsm.data.prepare.tiff import mended
 
@@ -30,7 +30,7 @@ def _readable(archive: Archive, member: str) -> Iterator[Path]:
 
 def _image(archive: Archive, member: str) -> bytes:
     with _readable(archive, member) as path:
-        return png(picture(path, member))
+        return png(image(path, member))
 
 
 def _mask(archive: Archive, member: str) -> bytes:

@@ -158,7 +158,7 @@ def _hash_of(path: Path) -> str:
 
 
 def _same(path: Path, content: bytes) -> bool:
-    """Equal bytes, or pictures of equal pixels: another version of Pillow writes other bytes."""
+    """Equal bytes, or images of equal pixels: another version of Pillow writes other bytes."""
     if not path.is_file():
         return False
     there = path.read_bytes()

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Decode pictures of a download and write those of the layout."""
+"""Decode images of a download and write those of the layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.data.reader import PictureReader
 
-__all__ = ["copy", "jpeg_mask", "mask_as_png", "picture", "png", "structure"]
+__all__ = ["copy", "image", "jpeg_mask", "mask_as_png", "png", "structure"]
 
 
 def copy(archive: Archive, member: str) -> bytes:
@@ -39,8 +39,8 @@ def mask_as_png(archive: Archive, *members: str) -> bytes:
     return png(np.any(masks, axis=0))
 
 
-def picture(path: Path, name: str) -> np.ndarray:
-    """``(rows, columns)`` or ``(rows, columns, 3)`` of a picture file.
+def image(path: Path, name: str) -> np.ndarray:
+    """``(rows, columns)`` or ``(rows, columns, 3)`` of an image file.
 
     Raises:
         ArchiveError: it cannot be decoded; the message gives it ``name``.
@@ -71,7 +71,7 @@ def _decoded(reader: PictureReader, path: Path, name: str) -> np.ndarray:
 
 
 def png(array: np.ndarray) -> bytes:
-    """PNG of an 8-bit picture, or of 0 and 255 of a bool mask; the same bytes for the same pixels."""
+    """PNG of an 8-bit image, or of 0 and 255 of a bool mask; the same bytes for the same pixels."""
     return _encoded(array, "PNG")
 
 

@@ -26,7 +26,7 @@ def decode_runs(size: Sequence[int], counts: str | Sequence[int]) -> np.ndarray:
         bool ``(rows, columns)``.
 
     Raises:
-        ValueError: the lengths do not fill the picture.
+        ValueError: the lengths do not fill the image.
     """
     rows, columns = (int(number) for number in size)
     lengths = _lengths(counts) if isinstance(counts, str) else list(counts)

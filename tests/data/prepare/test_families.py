@@ -214,7 +214,7 @@ def test_camus_faulty_label_map(tmp_path: Path) -> None:
     truth.write_bytes((source / "testing/patient0001/patient0001_2CH_ED.nii.gz").read_bytes())
     (source / "training/patient0051/patient0051_2CH_ED.nii.gz").write_bytes(b"broken")
     reasons = dict(prepare(tmp_path, "camus").faulty)
-    assert "expected a readable picture" in reasons.pop("images/patient0051_2CH_ED.png")
+    assert "expected a readable image" in reasons.pop("images/patient0051_2CH_ED.png")
     assert len(reasons) == 3
     assert all("expected the labels 0 to 3, found [" in reason for reason in reasons.values())
 

@@ -49,6 +49,6 @@ def test_plain_lengths() -> None:
 
 
 @pytest.mark.parametrize("counts", ["g03400000", "", [1, 2], [64, -1]])
-def test_lengths_that_do_not_fill_the_picture(counts: str | list[int]) -> None:
+def test_lengths_that_do_not_fill_the_image(counts: str | list[int]) -> None:
     with pytest.raises(ValueError, match="expected run lengths for 7 x 9 pixels, found"):
         decode_runs((7, 9), counts)

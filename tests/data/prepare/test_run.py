@@ -171,7 +171,7 @@ def test_a_split_without_a_list(tmp_path: Path) -> None:
     assert report.status == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", "grey"])
+@pytest.mark.parametrize("content", [b"", b"no image", "grey"])
 def test_faulty_files_do_not_stop_the_others(content: bytes | str, tmp_path: Path) -> None:
     source, _ = download(tmp_path, "busi")
     mask = source / "Dataset_BUSI_with_GT/malignant/malignant (1)_mask.png"

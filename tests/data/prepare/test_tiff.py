@@ -42,7 +42,7 @@ def test_grey_with_an_odd_tag(value: int) -> None:
         tiff(blob()),
         with_colour_tag(tiff(blob()), 0),  # white is zero is a tag that Pillow heeds
         b"",
-        b"no picture",
+        b"no image",
         b"II*\0",
         tiff(blob())[:20],
     ],

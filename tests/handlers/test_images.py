@@ -72,8 +72,8 @@ def test_curve_plot_keeps_its_values_across_a_resume(tmp_path: Path) -> None:
         "val_dice": [2],
     }
     assert all(isinstance(value, float) for curve in curves.values() for _, value in curve)
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.size == (840, 720)
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.size == (840, 720)
 
 
 def test_curve_plot_state_is_a_copy(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def _item(structures: int, height: int = 40, width: int = 60) -> tuple[dict[str,
     return {"image": pixels, "prompt": prompt, "name": "case"}, {"label": truth, "pred": pred}
 
 
-def colours(picture: Image.Image | np.ndarray) -> set[tuple[int, ...]]:
-    return {tuple(colour) for colour in np.unique(np.asarray(picture).reshape(-1, 3), axis=0).tolist()}
+def colours(image: Image.Image | np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(colour) for colour in np.unique(np.asarray(image).reshape(-1, 3), axis=0).tolist()}
 
 
 SHOWN = tuple(round(255 * value) for value in COLOUR)
@@ -122,11 +122,11 @@ def test_overlay_is_small_and_lies_where_the_masks_are(structures: int, side: in
 
 
 @pytest.mark.parametrize("structures", [1, 2, 7])
-def test_picture_of_an_overlay(structures: int) -> None:
-    picture = draw_overlay(Overlay.of(*_item(structures)))
-    assert {SHOWN, FILLED, rgb(TRUTH), rgb(PREDICTION)} <= colours(picture)
-    assert picture.width == {1: 3 * 432 + 16, 2: 2 * 288 + 8, 7: 5 * 288 + 32}[structures] + 20
-    blue = (np.asarray(picture) == rgb(TRUTH)).all(axis=-1)
+def test_image_of_an_overlay(structures: int) -> None:
+    image = draw_overlay(Overlay.of(*_item(structures)))
+    assert {SHOWN, FILLED, rgb(TRUTH), rgb(PREDICTION)} <= colours(image)
+    assert image.width == {1: 3 * 432 + 16, 2: 2 * 288 + 8, 7: 5 * 288 + 32}[structures] + 20
+    blue = (np.asarray(image) == rgb(TRUTH)).all(axis=-1)
     assert blue[:, :432].sum() > 0 if structures > 1 else blue[:, 442:].sum() > 0
 
 
@@ -158,12 +158,12 @@ def test_missing_prompt_and_prompt_of_several_lines() -> None:
 
 
 @pytest.mark.parametrize(("shape", "structures"), [((1, 300), 1), ((20000, 20), 1), ((3000, 4000), 1), ((9, 9), 100)])
-def test_pictures_have_a_bounded_size(shape: tuple[int, int], structures: int) -> None:
+def test_images_have_a_bounded_size(shape: tuple[int, int], structures: int) -> None:
     item, output = _item(structures, *shape)
     item["prompt"] = ["one large polyp " * 30] * structures if structures > 1 else "one large polyp " * 100
-    picture = draw_overlay(Overlay.of(item, output))
-    assert picture.width <= 1600
-    assert picture.height <= (4800 if structures > 1 else 800)
+    image = draw_overlay(Overlay.of(item, output))
+    assert image.width <= 1600
+    assert image.height <= (4800 if structures > 1 else 800)
 
 
 STATISTICS = [(CLIPSegNet.image_mean, CLIPSegNet.image_std), (SANNet.image_mean, SANNet.image_std)]
@@ -179,9 +179,7 @@ class Normalised(torch.nn.Conv2d):
 
 @pytest.mark.parametrize("told", ["by the network", "by its wrapper", "by the config", "not normalised"])
 @pytest.mark.parametrize(("mean", "std"), STATISTICS, ids=["ImageNet", "CLIP"])
-def test_the_picture_is_the_image_as_read(
-    told: str, mean: Sequence[float], std: Sequence[float], tmp_path: Path
-) -> None:
+def test_the_image_is_the_image_as_read(told: str, mean: Sequence[float], std: Sequence[float], tmp_path: Path) -> None:
     colour = torch.tensor([0.9, 0.5, 0.1])[:, None, None]
     normalised = (colour - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     image = (colour if told == "not normalised" else normalised).expand(3, 32, 32)
@@ -212,8 +210,8 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
     network.bias.data.fill_(-50.0)  # worse: predicts nothing
     engine.run(2)
     assert [path.read_bytes() for path in files] == before
-    with Image.open(files[0]) as picture:
-        assert picture.width > picture.height
+    with Image.open(files[0]) as image:
+        assert image.width > image.height
 
 
 def test_batches_by_image_show_another_structure_of_each(tmp_path: Path) -> None:
@@ -259,7 +257,7 @@ def test_other_counts_are_refused(tmp_path: Path, count: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, "none"])
-def test_no_pictures_at_all(tmp_path: Path, count: Any) -> None:
+def test_no_images_at_all(tmp_path: Path, count: Any) -> None:
     """Those of an earlier run go, since they show another model; what somebody else put there stays."""
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), toy.records(2), [OverlayWriter(tmp_path, count=2)]).run()
     (tmp_path / "photo.png").write_bytes(b"of the user")
@@ -267,7 +265,7 @@ def test_no_pictures_at_all(tmp_path: Path, count: Any) -> None:
     assert visible(tmp_path) == {"photo.png"}
 
 
-def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:
+def test_images_of_somebody_else_stay(tmp_path: Path) -> None:
     """Told before anything is computed."""
     (tmp_path / "photo.png").write_bytes(b"of the user")
     with pytest.raises(NotOursError, match=r"photo\.png"):
@@ -275,7 +273,7 @@ def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:
     assert (tmp_path / "photo.png").read_bytes() == b"of the user"
 
 
-def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
+def test_images_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
     for count in (4, 2):
         data = [item | {"name": f"{count}-{index}"} for index, item in enumerate(toy.records(4))]
         toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=count)]).run()

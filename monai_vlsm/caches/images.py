@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A data set that decodes and resizes each picture once."""
+"""A data set that decodes and resizes each image once."""
 
 from __future__ import annotations
 
@@ -27,51 +27,51 @@ from monai_vlsm.caches.store import default_folder
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.progress import progress_bar
-from monai_vlsm.transforms import ResizePictured
+from monai_vlsm.transforms import ResizeImaged
 
-__all__ = ["MixedTransformsError", "PictureDataset", "picture_files"]
+__all__ = ["ImageDataset", "MixedTransformsError", "image_files"]
 
 MODES = ("off", "memory", "disk")
 FORMAT = 3  # raised when a transform of this package gives other numbers, so that files of before are not read
-SUFFIX = ".picture"
+SUFFIX = ".image"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
 
 
 class MixedTransformsError(UserError, ValueError):
-    """The transforms before the cached point are not the same in every epoch, or mix pictures."""
+    """The transforms before the cached point are not the same in every epoch, or mix images."""
 
 
-def picture_files(folder: str | os.PathLike[str]) -> list[Path]:
+def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     """The files that ``cache="disk"`` has written to a folder, with what a killed process left there."""
     files = CheckedFiles(Path(folder), SUFFIX).own_files()
     return [file for file in files if NAME.fullmatch(file.stem) or is_leftover(file)]
 
 
-class PictureDataset(Dataset):
-    """Records through transforms, where all up to the last `ResizePictured` run once for each picture.
+class ImageDataset(Dataset):
+    """Records through transforms, where all up to the last `ResizeImaged` run once for each image.
 
-    What is kept is each *file* of a record, not the record: structures and prompts of one image share its picture. A
-    picture of 8 bits is kept as 8 bits (372 kB at 352 pixels), a mask as 1 bit per pixel, other pictures as float32;
+    What is kept is each *file* of a record, not the record: structures and prompts of one image share its image. A
+    image of 8 bits is kept as 8 bits (372 kB at 352 pixels), a mask as 1 bit per pixel, other images as float32;
     what comes out is equal to the bit to what comes out without a cache.
 
     Args:
         data: records, dicts with a path, or a list of paths, at some of ``keys``.
-        transform: transforms of a record. Those up to the last `ResizePictured` must be dictionary transforms without
+        transform: transforms of a record. Those up to the last `ResizeImaged` must be dictionary transforms without
             randomness that treat each of ``keys`` alone, unless ``cache`` is ``"off"``.
-        cache: ``"off"`` runs all transforms each time, as MONAI's ``Dataset``. ``"memory"`` prepares the pictures now
+        cache: ``"off"`` runs all transforms each time, as MONAI's ``Dataset``. ``"memory"`` prepares the images now
             and keeps them in this process (MONAI's ``CacheDataset``): forked workers read them where they are.
-            ``"disk"`` writes each picture when it is first used and reads it from then on, in later runs and other
+            ``"disk"`` writes each image when it is first used and reads it from then on, in later runs and other
             processes too. A changed file or transform is seen, and so is a damaged file of the cache.
         cache_rate: share of the files that ``"memory"`` keeps, from 0 to 1.
-        cache_dir: folder of ``"disk"``; None takes ``pictures`` in
+        cache_dir: folder of ``"disk"``; None takes ``images`` in
             `monai_vlsm.caches.default_folder`. It may be deleted at any time.
         keys: where a record names files.
-        num_workers: threads that prepare the pictures for ``"memory"``.
+        num_workers: threads that prepare the images for ``"memory"``.
 
     Raises:
         ValueError: an unknown ``cache`` or a ``cache_rate`` outside 0..1.
         MixedTransformsError: transforms that cannot be cached; the message names the first.
-        WriteError: when pictures must be written to a folder that cannot be written.
+        WriteError: when images must be written to a folder that cannot be written.
     """
 
     def __init__(
@@ -89,40 +89,38 @@ class PictureDataset(Dataset):
             raise ValueError(f"unknown cache {cache!r}, known: {', '.join(MODES)}")
         if not 0 <= cache_rate <= 1:
             raise ValueError(f"cache_rate must be from 0 to 1, got {cache_rate}")
-        self.pictures: Dataset | None = None
+        self.images: Dataset | None = None
         if cache == "off":
             return
         self._start = cached_transforms(self.transform)
         items, self._places = files_of_records(data, keys)
-        prepare = Compose([*lenient(self.transform.transforms[: self._start]), PackPictures()])
+        prepare = Compose([*lenient(self.transform.transforms[: self._start]), PackImages()])
         if cache == "memory":
-            self.pictures = MemoryPictures(
-                items, prepare, cache_rate=cache_rate, num_workers=num_workers, copy_cache=False
-            )
+            self.images = MemoryImages(items, prepare, cache_rate=cache_rate, num_workers=num_workers, copy_cache=False)
         else:
             key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
-            self.pictures = DiskPictures(items, prepare, cache_dir or f"{default_folder()}/pictures", key)
+            self.images = DiskImages(items, prepare, cache_dir or f"{default_folder()}/images", key)
 
     def _transform(self, index: int) -> Any:
-        if self.pictures is None:
+        if self.images is None:
             return super()._transform(index)
         record = dict(self.data[index])
         for place in self._places[index]:
-            record.update({key: unpack(packed) for key, packed in self.pictures[place].items()})
+            record.update({key: unpack(packed) for key, packed in self.images[place].items()})
         return self.transform(record, start=self._start)
 
 
-class MemoryPictures(CacheDataset):
+class MemoryImages(CacheDataset):
     """MONAI's ``CacheDataset`` with a progress bar of this package."""
 
     def _fill_cache(self, indices: Iterable[int] | None = None) -> list[Any]:
         places = list(range(self.cache_num) if indices is None else indices)
         with ThreadPool(self.num_workers) as pool:
             made = pool.imap(self._load_cache_item, places)
-            return list(progress_bar(made, "loading pictures", len(places), "file"))
+            return list(progress_bar(made, "loading images", len(places), "file"))
 
 
-class DiskPictures(Dataset):
+class DiskImages(Dataset):
     """Items through a transform, whose packed results lie in files from their first use on.
 
     Args:
@@ -160,7 +158,7 @@ class DiskPictures(Dataset):
         return made
 
 
-class PackPictures(Transform):
+class PackImages(Transform):
     """Dict with tensors to dict of `pack`'s values; entries that are no tensors are left out."""
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Packed]:
@@ -176,23 +174,23 @@ def flat(transform: Sequence[Callable[..., Any]] | Callable[..., Any]) -> Callab
 
 
 def cached_transforms(transform: Compose) -> int:
-    """How many of the transforms lie up to the last `ResizePictured`, checked to be cacheable.
+    """How many of the transforms lie up to the last `ResizeImaged`, checked to be cacheable.
 
     Raises:
-        MixedTransformsError: no `ResizePictured`; a random transform before it, or one that is no ``MapTransform``.
+        MixedTransformsError: no `ResizeImaged`; a random transform before it, or one that is no ``MapTransform``.
     """
-    last = max((i for i, one in enumerate(transform.transforms) if isinstance(one, ResizePictured)), default=-1)
+    last = max((i for i, one in enumerate(transform.transforms) if isinstance(one, ResizeImaged)), default=-1)
     if last < 0:
         raise MixedTransformsError(
-            "a cache of pictures keeps what ResizePictured returns, and these transforms have none; "
+            "a cache of images keeps what ResizeImaged returns, and these transforms have none; "
             'add it, or set cache to "off"'
         )
     for one in transform.transforms[: last + 1]:
         if isinstance(one, RandomizableTrait) or not isinstance(one, MapTransform):
             fault = "is random" if isinstance(one, RandomizableTrait) else "is no dictionary transform (MapTransform)"
             raise MixedTransformsError(
-                f"{type(one).__name__} {fault}, so that what ResizePictured returns cannot be kept; "
-                'put it behind ResizePictured, or set cache to "off"'
+                f"{type(one).__name__} {fault}, so that what ResizeImaged returns cannot be kept; "
+                'put it behind ResizeImaged, or set cache to "off"'
             )
     return last + 1
 

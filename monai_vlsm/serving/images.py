@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of a prediction: each prompt in its own colour, named in the legend."""
+"""An image of a prediction: each prompt in its own colour, named in the legend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monai_vlsm import drawing
 from monai_vlsm.io import replacing
 from monai_vlsm.serving.segmentation import Segmentation
 
-__all__ = ["caption", "draw_segmentation", "save_picture"]
+__all__ = ["caption", "draw_segmentation", "save_image"]
 
 _SIDE, _LEAST = 512, 480  # pixels: of a panel, of the text below narrow ones
 _LONGEST = 200  # letters of a prompt
@@ -22,14 +22,14 @@ _FILLED = 4  # with more prompts, only outlines
 def draw_segmentation(result: Segmentation) -> Image.Image:
     """The image as it is, and beside it with its masks; below, prompts with existence score and size.
 
-    The picture has a bounded size, about 1050 pixels across, whatever the size of the image; of masks nothing vanishes.
+    The image has a bounded size, about 1050 pixels across, whatever the size of the image; of masks nothing vanishes.
     Where the file says how the patient lies, letters at the edges do too. See `monai_vlsm.drawing.paint` for masks that
     lie in each other.
     """
     view, colours = result.view, drawing.prompt_colours(len(result.prompts))
-    rows, columns = view.picture.shape[:2]
+    rows, columns = view.image.shape[:2]
     size = drawing.fit_size(rows, columns, _SIDE, view.aspect)
-    plain, masks = drawing.fit_image(view.picture, size), drawing.fit_masks(view.masks, size)
+    plain, masks = drawing.fit_image(view.image, size), drawing.fit_masks(view.masks, size)
     painted = drawing.paint(plain, masks if len(masks) <= _FILLED else masks[:0], masks, colours)
     panels = drawing.beside([drawing.marked(panel, view.ends) for panel in (plain, painted)])
     width = max(panels.width, _LEAST)
@@ -49,7 +49,7 @@ def caption(result: Segmentation, index: int) -> str:
     return f"{prompt}: {found}, existence {result.existence[index]:.2f}"
 
 
-def save_picture(result: Segmentation, path: str | Path) -> None:
+def save_image(result: Segmentation, path: str | Path) -> None:
     """Write `draw_segmentation` as PNG; folders that are missing are made."""
     with replacing(path) as temporary:
         drawing.save_png(draw_segmentation(result), temporary)

@@ -12,15 +12,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from monai_vlsm.data.alpha import without_alpha
-from monai_vlsm.data.formats import PICTURE_FORMATS
+from monai_vlsm.data.formats import IMAGE_FORMATS
 
-__all__ = ["picture_facts", "read_picture"]
+__all__ = ["image_facts", "read_image"]
 
 _WHITE_IS_ZERO = 0  # TIFF's photometric interpretation
 
 
-def read_picture(path: Path, mode: str = "image") -> np.ndarray:
-    """A picture upright, without transparency, with bright as high.
+def read_image(path: Path, mode: str = "image") -> np.ndarray:
+    """An image upright, without transparency, with bright as high.
 
     Args:
         path: the file.
@@ -42,13 +42,13 @@ def read_picture(path: Path, mode: str = "image") -> np.ndarray:
         return np.asarray(without_alpha(upright, mode).convert("L" if _is_grey(image) else "RGB"))
 
 
-def picture_facts(path: Path) -> tuple[tuple[int, int], int]:
-    """Rows, columns and channels of a picture, of which all data is read to find out that it is whole.
+def image_facts(path: Path) -> tuple[tuple[int, int], int]:
+    """Rows, columns and channels of an image, of which all data is read to find out that it is whole.
 
     A JPEG is decoded at an eighth of its size.
 
     Raises:
-        ValueError: as :func:`read_picture`.
+        ValueError: as :func:`read_image`.
     """
     with _opened(path) as image:
         columns, rows = image.size  # a TIFF is upright as soon as it is opened
@@ -63,14 +63,14 @@ def picture_facts(path: Path) -> tuple[tuple[int, int], int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with path.open("rb") as file, Image.open(file, formats=PICTURE_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=IMAGE_FORMATS) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":  # a camera's JPEG with previews behind it
                 what = "pages" if image.format == "TIFF" else "frames"
-                raise ValueError(f"{frames} {what}; split the file into single pictures")
+                raise ValueError(f"{frames} {what}; split the file into single images")
             yield image
     except UnidentifiedImageError as error:
-        raise ValueError("cannot identify image file: the content is that of no picture, or damaged") from error
+        raise ValueError("cannot identify image file: the content is that of no image, or damaged") from error
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ValueError(

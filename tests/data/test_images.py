@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Every format that Pillow reads: upright, bright is high, one picture in a file."""
+"""Every format that Pillow reads: upright, bright is high, one image in a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.data.files import save, save_dicom, save_nifti
 ROWS, COLUMNS = 60, 90
 UP = (np.arange(ROWS)[:, None] * 2 + np.arange(COLUMNS)).astype(np.uint8)
 COLOUR = np.stack([UP, 255 - UP, np.full_like(UP, 7)], axis=-1)
-# how a picture lies in the file (EXIF and TIFF 6.0): the first row is its top, top, bottom, bottom, left, right, ...
+# how an image lies in the file (EXIF and TIFF 6.0): the first row is its top, top, bottom, bottom, left, right, ...
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -152,14 +152,14 @@ def animated(name: str, frames: int = 3, **options: Any) -> Callable[[Path], Pat
 @pytest.mark.parametrize(
     ("write", "found"),
     [
-        (animated("a.gif"), "3 frames; split the file into single pictures"),
+        (animated("a.gif"), "3 frames; split the file into single images"),
         (animated("a.webp", lossless=True), "3 frames; split"),
         (animated("a.png"), "3 frames; split"),
         (animated("a.tif"), "3 pages; split"),
     ],
     ids=["gif", "webp", "apng", "tiff"],
 )
-def test_several_pictures_in_a_file_are_refused(write: Callable[[Path], Path], found: str, tmp_path: Path) -> None:
+def test_several_images_in_a_file_are_refused(write: Callable[[Path], Path], found: str, tmp_path: Path) -> None:
     path = write(tmp_path)
     for look in (glance, read):
         with pytest.raises(DatasetProblems, match=rf"a\.\w+: expected a readable image, found {found}"):

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Cached pictures: the same batches to the bit, each file decoded once, faults of files and transforms named."""
+"""Cached images: the same batches to the bit, each file decoded once, faults of files and transforms named."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from monai.data.utils import set_rnd
 from monai.transforms import CopyItemsd, Invertd, Lambda, LoadImaged, NormalizeIntensityd, RandFlipd
 from PIL import Image
 
-from monai_vlsm.caches import MixedTransformsError, PictureDataset, picture_files
-from monai_vlsm.caches.pictures import describe
+from monai_vlsm.caches import ImageDataset, MixedTransformsError, image_files
+from monai_vlsm.caches.images import describe
 from monai_vlsm.data import DatasetProblems, PictureReader, load_datalist
 from monai_vlsm.io import WriteError
-from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizePictured, ToRGBd
+from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizeImaged, ToRGBd
 from tests.bundles.dataset import write_dataset
 
 MODES = ["memory", "disk"]
@@ -40,15 +40,15 @@ def steps(size: int = SIZE) -> list[Any]:
         ToRGBd("image"),
         BinarizeMaskd("label"),
         CopyItemsd("label", names="target"),
-        ResizePictured(["image", "target"], size, mode=["bilinear", "nearest"]),
+        ResizeImaged(["image", "target"], size, mode=["bilinear", "nearest"]),
         NormalizeIntensityd("image", subtrahend=[0.5] * 3, divisor=[0.2] * 3, channel_wise=True),
         RandSelectPromptd("prompt"),
     ]
 
 
-def dataset(folder: Path, cache: str, structures: str = "separate", **options: Any) -> PictureDataset:
-    records = load_datalist(folder, "train", structures=structures, check=False)
-    return PictureDataset(records, steps(), cache=cache, cache_dir=folder / "cache", **options)
+def dataset(folder: Path, cache: str, multi_prompt: bool = False, **options: Any) -> ImageDataset:
+    records = load_datalist(folder, "train", multi_prompt=multi_prompt, check=False)
+    return ImageDataset(records, steps(), cache=cache, cache_dir=folder / "cache", **options)
 
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -59,7 +59,7 @@ def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def plain(item: dict[str, Any]) -> dict[str, Any]:
-    """Values without their meta; the meta of pictures by itself."""
+    """Values without their meta; the meta of images by itself."""
     values = {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in item.items()}
     meta = {key: str(value.meta["filename_or_obj"]) for key, value in item.items() if isinstance(value, MetaTensor)}
     return {**values, **{f"{key} file": name for key, name in meta.items()}}
@@ -73,10 +73,10 @@ def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("cache", MODES)
-@pytest.mark.parametrize("structures", ["separate", "together"])
+@pytest.mark.parametrize("multi_prompt", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_same_batches(folder: Path, cache: str, structures: str, workers: int) -> None:
-    sets = [dataset(folder, mode, structures) for mode in ("off", cache)]
+def test_same_batches(folder: Path, cache: str, multi_prompt: bool, workers: int) -> None:
+    sets = [dataset(folder, mode, multi_prompt) for mode in ("off", cache)]
     for epoch in range(2):
         batches = []
         for one in sets:
@@ -138,14 +138,14 @@ def test_damage_while_a_run_goes_on(folder: Path) -> None:
             for one in (expected, cached):
                 set_rnd(one, 1)
             assert_same(expected[index], cached[index])
-    assert len(picture_files(folder / "cache")) == 3 + 6
+    assert len(image_files(folder / "cache")) == 3 + 6
 
 
 def test_a_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     data = load_datalist(folder, "train", check=False)
     with pytest.raises(WriteError, match=r"cannot write to the folder .*file"):
-        PictureDataset(data, steps(), cache="disk", cache_dir=tmp_path / "file")
+        ImageDataset(data, steps(), cache="disk", cache_dir=tmp_path / "file")
 
 
 def test_a_full_folder_need_not_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_a_full_folder_need_not_be_written(folder: Path, monkeypatch: pytest.Mon
     def refuse(*_: Any) -> None:
         raise WriteError("not allowed")
 
-    monkeypatch.setattr("monai_vlsm.caches.pictures.require_writable", refuse)
+    monkeypatch.setattr("monai_vlsm.caches.images.require_writable", refuse)
     dataset(folder, "disk")[0]
 
 
@@ -177,16 +177,16 @@ def test_disk_sees_changes(folder: Path, change: str, monkeypatch: pytest.Monkey
     again = (
         dataset(folder, "disk")
         if change != "size"
-        else PictureDataset(first.data, steps(48), cache="disk", cache_dir=folder / "cache")
+        else ImageDataset(first.data, steps(48), cache="disk", cache_dir=folder / "cache")
     )
     item = again[0]
     assert sorted(loads) == (["train_0.png"] if change == "file" else ["train_0.png", "train_0_left.png"])
-    assert torch.equal(item["image"], PictureDataset(first.data, again.transform)[0]["image"])
+    assert torch.equal(item["image"], ImageDataset(first.data, again.transform)[0]["image"])
 
 
 @pytest.mark.parametrize("cache", ["off", *MODES])
 def test_faulty_file(folder: Path, cache: str) -> None:
-    (folder / "images" / "train_0.png").write_bytes(b"no picture")
+    (folder / "images" / "train_0.png").write_bytes(b"no image")
     with pytest.raises(RuntimeError) as raised:
         dataset(folder, cache)[0]
     causes: list[BaseException | None] = [raised.value]
@@ -215,9 +215,9 @@ FAULTS = [
 @pytest.mark.parametrize("cache", MODES)
 @pytest.mark.parametrize(("transforms", "message"), FAULTS)
 def test_transforms_that_cannot_be_kept(cache: str, transforms: Any, message: str, tmp_path: Path) -> None:
-    PictureDataset([], transforms(), cache="off")
+    ImageDataset([], transforms(), cache="off")
     with pytest.raises(MixedTransformsError, match=message):
-        PictureDataset([], transforms(), cache=cache, cache_dir=tmp_path)
+        ImageDataset([], transforms(), cache=cache, cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -225,13 +225,13 @@ def test_transforms_that_cannot_be_kept(cache: str, transforms: Any, message: st
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PictureDataset([], steps(), **options)
+        ImageDataset([], steps(), **options)
 
 
-def test_pictures_lie_in_the_users_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_images_lie_in_the_users_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    PictureDataset(load_datalist(folder, "train", check=False), steps(), cache="disk")[0]
-    assert len(picture_files(tmp_path / "monai_vlsm" / "pictures")) == 2  # the image and its mask
+    ImageDataset(load_datalist(folder, "train", check=False), steps(), cache="disk")[0]
+    assert len(image_files(tmp_path / "monai_vlsm" / "images")) == 2  # the image and its mask
 
 
 def test_description_of_transforms(folder: Path) -> None:

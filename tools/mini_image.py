@@ -1,8 +1,8 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for docs/clipseg_mini.md: held-out scenes with predictions, and the learning curve.
+"""Images for docs/clipseg_mini.md: held-out scenes with predictions, and the learning curve.
 
-``python tools/mini_picture.py [--model DIR] [--log LOG.jsonl] [--output docs/images]``
+``python tools/mini_image.py [--model DIR] [--log LOG.jsonl] [--output docs/images]``
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _bare(axes: Axes) -> None:
 
 
 def draw_scenes(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, seeds: Sequence[int], path: Path) -> None:
-    """One row per scene: the picture, then for each prompt the prediction in red and the truth as a white line.
+    """One row per scene: the image, then for each prompt the prediction in red and the truth as a white line.
 
     The scenes are the first of the test seeds in order, not chosen by their scores.
 
