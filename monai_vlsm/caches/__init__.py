@@ -4,7 +4,7 @@
 
 from monai_vlsm.caches.datasets import Caching, cached_dataset
 from monai_vlsm.caches.features import FeatureDataset
-from monai_vlsm.caches.images import ImageDataset, MixedTransformsError, image_files
+from monai_vlsm.caches.images import CachedImageDataset, MixedTransformsError, image_files
 from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.caches.store import (
     DTYPES,
@@ -25,11 +25,11 @@ __all__ = [
     "CacheRoomError",
     "CacheSettingError",
     "CacheTransformError",
+    "CachedImageDataset",
     "Caching",
     "DistinctPrompts",
     "FeatureDataset",
     "FeatureStore",
-    "ImageDataset",
     "MixedTransformsError",
     "Packed",
     "PromptCache",

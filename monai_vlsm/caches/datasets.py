@@ -15,7 +15,7 @@ from monai.data import Dataset
 from torch import nn
 
 from monai_vlsm.caches.features import FeatureDataset
-from monai_vlsm.caches.images import ImageDataset
+from monai_vlsm.caches.images import CachedImageDataset
 from monai_vlsm.caches.store import default_folder
 from monai_vlsm.inferers import autocast_dtype
 
@@ -29,7 +29,7 @@ class Caching:
     Args:
         network: whose frozen image encoder makes features; needed with ``features`` only.
         folder: for ``images`` and ``features``, which lie below it; None takes `monai_vlsm.caches.default_folder`.
-        images: ``"off"``, ``"memory"`` or ``"disk"`` (`ImageDataset`).
+        images: ``"off"``, ``"memory"`` or ``"disk"`` (`CachedImageDataset`).
         rate: share of the images that are kept in memory.
         features: True keeps what the frozen encoder makes of the images (`FeatureDataset`).
         dtype: in which features are kept.
@@ -92,11 +92,11 @@ def cached_dataset(
         images: False keeps no images whatever ``caching`` says, for records that are read once.
 
     Raises:
-        MixedTransformsError: as `ImageDataset`.
+        MixedTransformsError: as `CachedImageDataset`.
         NotFrozenError: as `FeatureDataset`, which also raises the errors of its cache.
     """
     keep = caching or Caching()
-    dataset = ImageDataset(
+    dataset = CachedImageDataset(
         data,
         transform,
         cache=keep.images if images else "off",

@@ -29,7 +29,7 @@ from monai_vlsm.io import require_writable
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.transforms import ResizeImaged
 
-__all__ = ["ImageDataset", "MixedTransformsError", "image_files"]
+__all__ = ["CachedImageDataset", "MixedTransformsError", "image_files"]
 
 MODES = ("off", "memory", "disk")
 FORMAT = 3  # raised when a transform of this package gives other numbers, so that files of before are not read
@@ -47,7 +47,7 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     return [file for file in files if NAME.fullmatch(file.stem) or is_leftover(file)]
 
 
-class ImageDataset(Dataset):
+class CachedImageDataset(Dataset):
     """Records through transforms, where all up to the last `ResizeImaged` run once for each image.
 
     What is kept is each *file* of a record, not the record: structures and prompts of one image share its image. A

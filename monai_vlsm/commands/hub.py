@@ -45,7 +45,7 @@ def _add_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--license", metavar="ID", help="licence of the adapters, as the Hub spells it: apache-2.0")
     parser.add_argument("--data-license", metavar="TEXT", help="licence of the data that it was trained on")
-    parser.add_argument("--no-image", action="store_true", help="share no image; it shows an image of the data")
+    parser.add_argument("--no-overlay", action="store_true", help="share no overlay; it shows an image of the data")
     parser.add_argument("--private", action="store_true", help="let nobody else see it")
     parser.add_argument(
         "--preview", type=Path, metavar="DIR", help="send nothing; write to DIR what would be sent, to look at it"
@@ -77,7 +77,7 @@ def _push(args: argparse.Namespace) -> int:
         "datasets": args.dataset,
         "license": args.license,
         "data_license": args.data_license,
-        "image": not args.no_image,
+        "overlay": not args.no_overlay,
     }
     if args.preview is not None:
         paths = write_upload(args.file, args.repo_id, args.preview, args.evaluation, **told)

@@ -53,7 +53,7 @@ def _about_adapters(facts: CardFacts) -> dict[str, Any]:
 def _about_data(facts: CardFacts) -> dict[str, Any]:
     evaluation = facts.evaluation
     return {
-        "case": _caption(evaluation.case) if evaluation and evaluation.case and facts.image else "",
+        "case": _caption(evaluation.case) if evaluation and evaluation.case and facts.overlay else "",
         "segments": card_texts.segments(facts),
         "data": list(card_texts.data_texts(facts)),
         "score_notes": list(card_texts.score_notes(evaluation, facts.settings)),
@@ -94,7 +94,9 @@ def _base_phrase(facts: CardFacts) -> str:
 
 
 def _caption(case: Case) -> str:
-    which = "of those with an image, one from the middle of the Dice scores" if case.kind == "median" else "one of them"
+    which = (
+        "of those with an overlay, one from the middle of the Dice scores" if case.kind == "median" else "one of them"
+    )
     return f"Evaluated images: {which}. Prompt “{escaped(case.prompt)}”, Dice {words.decimals(case.dice)}."
 
 

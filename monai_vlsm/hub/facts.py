@@ -28,7 +28,7 @@ class CardFacts:
         datasets: what it was trained on, names of the catalogue or others; empty if not known.
         license: of the adapters, as the Hub spells it; None if not stated.
         data_license: of the data that it was trained on, in words; None if not stated.
-        image: whether the image of ``evaluation.case`` goes with the card.
+        overlay: whether that of ``evaluation.case`` goes with the card.
     """
 
     repo_id: str
@@ -37,7 +37,7 @@ class CardFacts:
     datasets: Sequence[str] = ()
     license: str | None = None
     data_license: str | None = None
-    image: bool = False
+    overlay: bool = False
 
     @property
     def name(self) -> str:

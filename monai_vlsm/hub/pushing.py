@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters to the Hub: the file, its card, and an image."""
+"""Adapters to the Hub: the file, its card, and an overlay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def push(
     datasets: Sequence[str] = (),
     license: str | None = None,
     data_license: str | None = None,
-    image: bool = True,
+    overlay: bool = True,
     private: bool = False,
     token: str | None = None,
     endpoint: str | None = None,
@@ -42,17 +42,17 @@ def push(
     """Share adapters on the Hugging Face Hub, with a model card.
 
     The repository is made if it is not there. What goes up is written anew from what was checked: ``model.pt`` with the
-    trained tensors and the settings, ``README.md``, and ``overlay.png`` if there is an image. Nothing of the base, no
+    trained tensors and the settings, ``README.md``, and ``overlay.png`` if there is one. Nothing of the base, no
     name of an image, no path of this machine.
 
     Args:
         file: a ``model.pt``.
         repo_id: OWNER/NAME on the Hub.
-        evaluation: folder that an evaluation of this file wrote, for scores, prompts and an image.
+        evaluation: folder that an evaluation of this file wrote, for scores, prompts and an overlay.
         datasets: what it was trained on: names of the catalogue (``data list``), ids on the Hub, or other words.
         license: licence of the adapters, as the Hub spells it, for example ``"apache-2.0"``.
         data_license: licence of the data that it was trained on, in words. The catalogue's for datasets that it knows.
-        image: False shares no image. An image shows an image of the data.
+        overlay: False shares none. An overlay shows an image of the data.
         private: let nobody else see the repository.
         token: for the Hub; None takes ``HF_TOKEN``, or that of ``hf auth login``.
         endpoint: address of the Hub; None takes ``HF_ENDPOINT``, or the public one.
@@ -78,7 +78,7 @@ def push(
             datasets=datasets,
             license=license,
             data_license=data_license,
-            image=image,
+            overlay=overlay,
         )
         return _upload(Path(folder), repo_id, private, HfApi(endpoint=endpoint, token=token))
 
@@ -92,7 +92,7 @@ def write_upload(
     datasets: Sequence[str] = (),
     license: str | None = None,
     data_license: str | None = None,
-    image: bool = True,
+    overlay: bool = True,
 ) -> list[Path]:
     """Write what `push` would send, to look at it; nothing is sent. Arguments and errors as there.
 
@@ -104,7 +104,7 @@ def write_upload(
         datasets: as in `push`.
         license: as in `push`.
         data_license: as in `push`.
-        image: as in `push`.
+        overlay: as in `push`.
 
     Returns:
         The files.
@@ -118,8 +118,8 @@ def write_upload(
     check_architecture(file, adapters)
     found = read_evaluation(Path(evaluation), adapters) if evaluation is not None else None
     facts = CardFacts(repo_id, adapters, found, tuple(map(without_folders, datasets)), license, data_license)
-    shown = found.case.image if found and found.case and image else None
-    card = make_card(replace(facts, image=shown is not None))
+    shown = found.case.image if found and found.case and overlay else None
+    card = make_card(replace(facts, overlay=shown is not None))
     names = [MODEL, CARD, *([] if shown is None else [IMAGE])]
     outputs = Outputs(folder, "upload")
     outputs.require_free(names)
@@ -130,7 +130,7 @@ def write_upload(
     if shown is not None:
         with outputs.writing(IMAGE) as path:
             _write_pixels(shown, path)
-    outputs.clear(keep=names)  # an image of before, which is not to be shared now
+    outputs.clear(keep=names)  # an overlay of before, which is not to be shared now
     return [folder / name for name in names]
 
 

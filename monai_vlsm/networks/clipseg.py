@@ -68,7 +68,7 @@ class CLIPSegNet(PromptedNet):
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
         installation = Installation(self.adaptation, self)
-        self.feature_adapters = self.adaptation.install(self._sites())
+        self.feature_adapters = self.adaptation.install(self._targets())
         self.remember_trained(self.adaptation.saves_base, installation.added(self, self.feature_adapters))
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
@@ -205,7 +205,7 @@ class CLIPSegNet(PromptedNet):
             return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)
         return layer(hidden, mask, **arguments)
 
-    def _sites(self) -> AdapterTargets:
+    def _targets(self) -> AdapterTargets:
         vision, text = self.base.clip.vision_model, self.base.clip.text_model
         return AdapterTargets(
             vision=_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),

@@ -23,9 +23,9 @@ from monai_vlsm.tables import Cell, Table
 __all__ = ["run_blocks"]
 
 SPREAD = "Dot with bar: mean and interval. Small dots: single masks."
-NO_IMAGES = "There are no images. An evaluation writes them to the folder overlays:"
-SOME_IMAGES = "Not every mask has an image, so there may be worse ones than those shown. For all of them:"
-ALL_IMAGES = f"{EVALUATE} --overlays all"
+NO_OVERLAYS = "There are no images. An evaluation writes them to the folder overlays:"
+SOME_OVERLAYS = "Not every mask has an image, so there may be worse ones than those shown. For all of them:"
+ALL_OVERLAYS = f"{EVALUATE} --overlays all"
 TOLD: tuple[dict[str, str], ...] = (  # sentences; what is not known is left out
     {"network": "network {}", "backbone": "backbone {}", "type": "{}", "encoders": "encoders {}"},
     {"zero_shot": "zero-shot: nothing was trained"},
@@ -122,21 +122,21 @@ def _share(part: int, whole: int) -> Cell:
 
 
 def _cases(cases: Mapping[str, Cases]) -> Iterator[Block]:
-    if any(found.with_image < found.masks for found in cases.values()):
-        yield Hint(SOME_IMAGES if any(found.with_image for found in cases.values()) else NO_IMAGES, ALL_IMAGES)
+    if any(found.with_overlay < found.masks for found in cases.values()):
+        yield Hint(SOME_OVERLAYS if any(found.with_overlay for found in cases.values()) else NO_OVERLAYS, ALL_OVERLAYS)
     for tag, found in cases.items():
         yield Heading(words.TAG_TITLE[tag], 4)
         yield Paragraph(_chosen_from(found))
         for kind, title in CASE_TITLES.items():
             photos = [_photo(case) for case in found.cases if case.kind == kind]
             if photos:
-                yield Gallery(title, photos, shown=found.with_image > 0)
+                yield Gallery(title, photos, shown=found.with_overlay > 0)
 
 
 def _chosen_from(found: Cases) -> str:
     style = f"Prompts of style {words.style_name(found.style)}."
-    if 0 < found.with_image < found.masks:
-        share = f"{found.with_image:,} of {words.plural(found.masks, 'mask')}"
+    if 0 < found.with_overlay < found.masks:
+        share = f"{found.with_overlay:,} of {words.plural(found.masks, 'mask')}"
         return f"{style} Chosen from the {share} that have an image."
     return f"{style} Chosen from {words.plural(found.masks, 'mask')}."
 

@@ -16,7 +16,7 @@ from monai_vlsm.statistics.columns import Columns, natural, select
 from monai_vlsm.statistics.reading import Run
 from monai_vlsm.statistics.scores import by_tag
 
-__all__ = ["Case", "Cases", "cases_by_tag", "image_files"]
+__all__ = ["Case", "Cases", "cases_by_tag", "overlay_files"]
 
 SHOWN = 3  # of each kind
 NO_TEXT = "p0"  # the style of empty prompts, where a case says nothing about text
@@ -58,19 +58,19 @@ class Cases:
     Args:
         style: they are all of the style that has most masks, the empty prompt only if there is no other.
         masks: how many masks of that style and tag there are.
-        with_image: how many of these have an image; if any have, only they are chosen from.
+        with_overlay: how many of these have an image; if any have, only they are chosen from.
         cases: the chosen ones.
     """
 
     style: str
     masks: int
-    with_image: int
+    with_overlay: int
     cases: list[Case]
 
 
 def cases_by_tag(run: Run) -> dict[str, Cases]:
     """Tag to the cases to show."""
-    images = image_files(run.scores, run.images)
+    images = overlay_files(run.scores, run.images)
     return by_tag({**run.scores, "overlay": images}, _cases)
 
 
@@ -78,9 +78,9 @@ def _cases(columns: Columns) -> Cases:
     counts = Counter(columns["style"])
     style = min(counts, key=lambda name: (name == NO_TEXT, -counts[name], natural(name)))
     of_style = select(columns, columns["style"] == style)
-    has_image = np.array([image is not None for image in of_style["overlay"]])
-    pool = select(of_style, has_image) if has_image.any() else of_style
-    return Cases(style, len(has_image), int(has_image.sum()), _choose(pool))
+    has_overlay = np.array([image is not None for image in of_style["overlay"]])
+    pool = select(of_style, has_overlay) if has_overlay.any() else of_style
+    return Cases(style, len(has_overlay), int(has_overlay.sum()), _choose(pool))
 
 
 def _choose(pool: Columns) -> list[Case]:
@@ -110,7 +110,7 @@ def _case(pool: Columns, row: int, kind: str) -> Case:
     )
 
 
-def image_files(scores: Columns, images: Mapping[str, Path]) -> np.ndarray:
+def overlay_files(scores: Columns, images: Mapping[str, Path]) -> np.ndarray:
     """The image of each row of ``metrics.csv``, or None.
 
     Named as the handler ``OverlayWriter`` does (`monai_vlsm.names.OverlayNames`).

@@ -54,7 +54,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_is_stopped_when_it_is_there(console: None, tmp_path: Path) -> None:
     found = run_until(tmp_path, 0.82, ["--hang"])
     assert found["epoch"] == 2
-    assert 0 < found["processor"] <= found["seconds"] < 30
+    assert 0 < found["processor"] < 30 > found["seconds"] > 0  # of two clocks: not compared
 
 
 def test_a_run_that_never_gets_there_is_told(console: None, tmp_path: Path) -> None:

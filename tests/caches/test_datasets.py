@@ -13,9 +13,9 @@ from monai.transforms import Compose, LoadImaged
 
 from monai_vlsm.adapters import ShallowAdaptation
 from monai_vlsm.caches import (
+    CachedImageDataset,
     Caching,
     FeatureDataset,
-    ImageDataset,
     MixedTransformsError,
     cached_dataset,
     image_files,
@@ -39,7 +39,7 @@ def records(tmp_path: Path) -> list[dict[str, Any]]:
 
 def test_images(records: list[dict[str, Any]], tmp_path: Path) -> None:
     dataset = cached_dataset(records, STEPS, Caching(images="disk", folder=tmp_path))
-    assert isinstance(dataset, ImageDataset)
+    assert isinstance(dataset, CachedImageDataset)
     assert dataset[0]["image"].shape == (3, 32, 32)
     assert len(image_files(tmp_path / "images")) == 1
     read_once = cached_dataset(records, STEPS, Caching(images="disk", folder=tmp_path / "none"), images=False)

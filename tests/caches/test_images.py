@@ -16,7 +16,7 @@ from monai.data.utils import set_rnd
 from monai.transforms import CopyItemsd, Invertd, Lambda, LoadImaged, NormalizeIntensityd, RandFlipd
 from PIL import Image
 
-from monai_vlsm.caches import ImageDataset, MixedTransformsError, image_files
+from monai_vlsm.caches import CachedImageDataset, MixedTransformsError, image_files
 from monai_vlsm.caches.images import describe
 from monai_vlsm.data import DatasetProblems, PictureReader, load_datalist
 from monai_vlsm.io import WriteError
@@ -46,9 +46,9 @@ def steps(size: int = SIZE) -> list[Any]:
     ]
 
 
-def dataset(folder: Path, cache: str, multi_prompt: bool = False, **options: Any) -> ImageDataset:
+def dataset(folder: Path, cache: str, multi_prompt: bool = False, **options: Any) -> CachedImageDataset:
     records = load_datalist(folder, "train", multi_prompt=multi_prompt, check=False)
-    return ImageDataset(records, steps(), cache=cache, cache_dir=folder / "cache", **options)
+    return CachedImageDataset(records, steps(), cache=cache, cache_dir=folder / "cache", **options)
 
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     data = load_datalist(folder, "train", check=False)
     with pytest.raises(WriteError, match=r"cannot write to the folder .*file"):
-        ImageDataset(data, steps(), cache="disk", cache_dir=tmp_path / "file")
+        CachedImageDataset(data, steps(), cache="disk", cache_dir=tmp_path / "file")
 
 
 def test_a_full_folder_need_not_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,11 +177,11 @@ def test_disk_sees_changes(folder: Path, change: str, monkeypatch: pytest.Monkey
     again = (
         dataset(folder, "disk")
         if change != "size"
-        else ImageDataset(first.data, steps(48), cache="disk", cache_dir=folder / "cache")
+        else CachedImageDataset(first.data, steps(48), cache="disk", cache_dir=folder / "cache")
     )
     item = again[0]
     assert sorted(loads) == (["train_0.png"] if change == "file" else ["train_0.png", "train_0_left.png"])
-    assert torch.equal(item["image"], ImageDataset(first.data, again.transform)[0]["image"])
+    assert torch.equal(item["image"], CachedImageDataset(first.data, again.transform)[0]["image"])
 
 
 @pytest.mark.parametrize("cache", ["off", *MODES])
@@ -215,9 +215,9 @@ FAULTS = [
 @pytest.mark.parametrize("cache", MODES)
 @pytest.mark.parametrize(("transforms", "message"), FAULTS)
 def test_transforms_that_cannot_be_kept(cache: str, transforms: Any, message: str, tmp_path: Path) -> None:
-    ImageDataset([], transforms(), cache="off")
+    CachedImageDataset([], transforms(), cache="off")
     with pytest.raises(MixedTransformsError, match=message):
-        ImageDataset([], transforms(), cache=cache, cache_dir=tmp_path)
+        CachedImageDataset([], transforms(), cache=cache, cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -225,12 +225,12 @@ def test_transforms_that_cannot_be_kept(cache: str, transforms: Any, message: st
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ImageDataset([], steps(), **options)
+        CachedImageDataset([], steps(), **options)
 
 
 def test_images_lie_in_the_users_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ImageDataset(load_datalist(folder, "train", check=False), steps(), cache="disk")[0]
+    CachedImageDataset(load_datalist(folder, "train", check=False), steps(), cache="disk")[0]
     assert len(image_files(tmp_path / "monai_vlsm" / "images")) == 2  # the image and its mask
 
 

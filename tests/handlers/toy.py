@@ -106,7 +106,7 @@ def trainer(
     train_data: list[dict[str, Any]] | None = None,
     stream: TextIO | None = None,
 ) -> SupervisedTrainer:
-    """What the bundle's training has, images of images excepted, with a network of 149 weights and dropout."""
+    """What the bundle's training has, overlays excepted, with a network of 149 weights and dropout."""
     set_determinism(7)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Dropout(0.2), torch.nn.ReLU(), torch.nn.Conv2d(4, 1, 3, padding=1)

@@ -167,13 +167,13 @@ def test_nothing_private_is_told(mini_file: Path, tmp_path: Path) -> None:
         assert image.size == (60, 20)
         assert not image.info
     assert visible(tmp_path / "upload") == {"model.pt", "README.md", "overlay.png"}
-    card_of(mini_file, tmp_path, run, image=False)
+    card_of(mini_file, tmp_path, run, overlay=False)
     assert visible(tmp_path / "upload") == {"model.pt", "README.md"}
 
 
 def test_no_image(mini_file: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", info=facts(mini_file), images=["img0"])
-    assert "overlay.png" not in card_of(mini_file, tmp_path, run, image=False)
+    assert "overlay.png" not in card_of(mini_file, tmp_path, run, overlay=False)
     assert not (tmp_path / "upload" / "overlay.png").exists()
     assert "![One image" in card_of(mini_file, tmp_path, run)
 

@@ -39,7 +39,7 @@ def section(text: str, title: str) -> str:
 
 
 def test_structures_of_one_image_are_one_image(tmp_path: Path) -> None:
-    rows = [score(f"img{i}_{part}", image=f"img{i}", structure=part) for i in range(13) for part in range(4)]
+    rows = [score(f"img{i}_{part}", image_id=f"img{i}", structure=part) for i in range(13) for part in range(4)]
     text = written(tmp_path / "out", make_run(tmp_path / "mine", rows))[1]
     assert "13 images, 52 masks." in text
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from monai_vlsm.evaluations import EvaluationFiles
 from monai_vlsm.handlers import OverlayWriter, ScoreWriter
-from monai_vlsm.statistics.cases import Cases, cases_by_tag, image_files
+from monai_vlsm.statistics.cases import Cases, cases_by_tag, overlay_files
 from monai_vlsm.statistics.reading import read_run
 from tests.handlers import toy
 from tests.statistics.runs import make_run, score, scores, write_csv, write_record
@@ -27,7 +27,7 @@ def test_worst_median_and_invented(tmp_path: Path) -> None:
     assert names(found, "worst") == ["d01", "d02", "d03"]
     assert names(found, "median") == ["d07", "d08", "d09"]
     assert names(found, "invented") == ["e4", "e3", "e2"]
-    assert (found.style, found.masks, found.with_image) == ("p1", 20, 0)
+    assert (found.style, found.masks, found.with_overlay) == ("p1", 20, 0)
 
 
 def test_few_masks_are_shown_once(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_those_with_an_image_are_chosen_from(tmp_path: Path) -> None:
     rows = [score(f"d{i}", i / 20) for i in range(10)]
     found = cases_by_tag(read_run(make_run(tmp_path, rows, images=["d4", "d6", "unrelated"])))["class"]
     assert names(found, "worst") == ["d4", "d6"]
-    assert (found.masks, found.with_image) == (10, 2)
+    assert (found.masks, found.with_overlay) == (10, 2)
 
 
 def test_images_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_images_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
     write_record(tmp_path, {})
     run = read_run(tmp_path)
     widths = []
-    for file in image_files(run.scores, run.images):
+    for file in overlay_files(run.scores, run.images):
         with Image.open(file) as image:
             widths.append(image.width)
     assert len(widths) == len(asked)

@@ -37,7 +37,7 @@ def test_units_are_patients_where_known(tmp_path: Path) -> None:
 
 
 def test_structures_of_an_image_are_drawn_together(tmp_path: Path) -> None:
-    rows = [score(n, image=n[0], patient=p) for n, p in (("a_left", ""), ("a_right", ""), ("b", "7"))]
+    rows = [score(n, image_id=n[0], patient=p) for n, p in (("a_left", ""), ("a_right", ""), ("b", "7"))]
     run = read_run(make_run(tmp_path, rows))
     assert list(run.scores["unit"]) == ["image set/a", "image set/a", "patient set/7"]
 

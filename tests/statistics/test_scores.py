@@ -53,7 +53,7 @@ def test_counts_and_units(tmp_path: Path) -> None:
 
 
 def test_structures_of_one_image_are_one_image(tmp_path: Path) -> None:
-    rows = [score("a_brain", image="a"), score("a_white", image="a"), score("b_brain", image="b")]
+    rows = [score("a_brain", image_id="a"), score("a_white", image_id="a"), score("b_brain", image_id="b")]
     (found,) = [row for row in score_rows(read(tmp_path, rows)) if row.dataset == "set"]
     assert (found.masks, found.images, found.units) == (3, 2, 2)
 
