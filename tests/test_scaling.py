@@ -20,7 +20,7 @@ from monai_vlsm.data import ClassPromptError, load_datalist
 from monai_vlsm.data.absent import absent_structures
 from monai_vlsm.handlers.scores import score_summary
 from monai_vlsm.names import OverlayNames
-from monai_vlsm.statistics.cases import image_files
+from monai_vlsm.statistics.cases import overlay_files
 from monai_vlsm.statistics.reading import read_run
 
 SMALL, LARGE = 100, 300
@@ -76,7 +76,7 @@ def report_images(count: int, folder: Path) -> Work:
     names = np.array([f"{'?' * (1 + i % 3)}" for i in range(count)], dtype=object)
     styles = np.array([f"s{i}" for i in range(count)], dtype=object)
     scores = {"dataset": styles, "name": names, "style": np.array(["p1"] * count, dtype=object)}
-    return lambda: image_files(scores, {})
+    return lambda: overlay_files(scores, {})
 
 
 def score_rows(count: int) -> list[dict[str, Any]]:

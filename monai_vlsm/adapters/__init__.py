@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a network trains: adapters, and where they sit. No files are read or written here."""
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, Encoder, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, EncoderTargets, FeatureAdapters
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.dense import DenseAdaptation
@@ -32,7 +32,7 @@ __all__ = [
     "AdapterTargets",
     "BottleneckAdapter",
     "DenseAdaptation",
-    "Encoder",
+    "EncoderTargets",
     "FeatureAdapters",
     "FineTuning",
     "Installation",

@@ -12,14 +12,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["KINDS", "Adaptation", "AdapterTargets", "Encoder", "FeatureAdapters"]
+__all__ = ["KINDS", "Adaptation", "AdapterTargets", "EncoderTargets", "FeatureAdapters"]
 
 KINDS: dict[str, type[Adaptation]] = {}
 """Every kind of adaptation that is imported, by `Adaptation.kind`."""
 
 
 @dataclass(frozen=True)
-class Encoder:
+class EncoderTargets:
     """One transformer encoder, seen from outside.
 
     Args:
@@ -46,8 +46,8 @@ class AdapterTargets:
         used: all modules that the forward pass runs, the decoder among them.
     """
 
-    vision: Encoder
-    text: Encoder
+    vision: EncoderTargets
+    text: EncoderTargets
     extract_layers: tuple[int, ...]
     condition_width: int
     decoder: nn.Module

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, Encoder, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, EncoderTargets, FeatureAdapters
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.placement import check_placement
@@ -60,7 +60,7 @@ class DenseAdaptation(Adaptation):
             self._adapt(encoder, depth)
         return _DenseFeatureAdapters(targets.condition_width, self.condition_width)
 
-    def _adapt(self, encoder: Encoder, depth: int) -> None:
+    def _adapt(self, encoder: EncoderTargets, depth: int) -> None:
         for module in (*encoder.attentions[:depth], *encoder.mlps[:depth]):
             attach_adapter(module, BottleneckAdapter(encoder.width, self.width))
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_vlsm.adapters import Adaptation, AdapterTargets, Encoder, Installation, base_fingerprint
+from monai_vlsm.adapters import Adaptation, AdapterTargets, EncoderTargets, Installation, base_fingerprint
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
@@ -237,6 +237,6 @@ def _repeated(states: Tensor, times: int) -> Tensor:
     return states if times == 1 else states.repeat_interleave(times, dim=0)
 
 
-def _encoder(layers: nn.ModuleList, width: int) -> Encoder:
+def _encoder(layers: nn.ModuleList, width: int) -> EncoderTargets:
     modules: list[Any] = list(layers)
-    return Encoder(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])
+    return EncoderTargets(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])

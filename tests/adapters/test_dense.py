@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from torch import nn
 
-from monai_vlsm.adapters import AdapterTargets, DenseAdaptation, Encoder, build_adaptation
+from monai_vlsm.adapters import AdapterTargets, DenseAdaptation, EncoderTargets, build_adaptation
 
 
 def targets(layers: int = 5) -> AdapterTargets:
-    def encoder(width: int) -> Encoder:
-        return Encoder(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
+    def encoder(width: int) -> EncoderTargets:
+        return EncoderTargets(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
 
     return AdapterTargets(encoder(8), encoder(6), (1, 3), condition_width=6, decoder=nn.Identity(), used=[])
 
 
-def adapted(encoder: Encoder) -> list[int]:
+def adapted(encoder: EncoderTargets) -> list[int]:
     """Layers whose attention and MLP carry an adapter of the encoder's width."""
     return [
         index

@@ -7,7 +7,7 @@ from torch import nn
 
 from monai_vlsm.adapters import (
     AdapterTargets,
-    Encoder,
+    EncoderTargets,
     FineTuning,
     NothingTrainsError,
     build_adaptation,
@@ -17,7 +17,9 @@ from monai_vlsm.adapters import (
 
 def frozen_targets() -> AdapterTargets:
     decoder, encoder = (nn.Linear(2, 2).requires_grad_(False) for _ in range(2))
-    return AdapterTargets(Encoder(2, [], []), Encoder(2, [], []), (1,), 2, decoder=decoder, used=[encoder, decoder])
+    return AdapterTargets(
+        EncoderTargets(2, [], []), EncoderTargets(2, [], []), (1,), 2, decoder=decoder, used=[encoder, decoder]
+    )
 
 
 def trains(module: nn.Module) -> bool:

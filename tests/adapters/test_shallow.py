@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from monai_vlsm.adapters import AdapterTargets, BottleneckAdapter, Encoder, ShallowAdaptation, build_adaptation
+from monai_vlsm.adapters import AdapterTargets, BottleneckAdapter, EncoderTargets, ShallowAdaptation, build_adaptation
 
 
 def targets(text_width: int = 6) -> AdapterTargets:
-    return AdapterTargets(Encoder(8, [], []), Encoder(text_width, [], []), (1, 3), 6, decoder=nn.Identity(), used=[])
+    return AdapterTargets(
+        EncoderTargets(8, [], []), EncoderTargets(text_width, [], []), (1, 3), 6, decoder=nn.Identity(), used=[]
+    )
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,9 @@ def test_describe_and_clear(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (summary,) = describe_cache(tmp_path)
     assert (summary.images, summary.leftovers) == (1, 1)
-    assert summary.settings == {"format": 3, "dtype": "float32", **SETTINGS}
+    assert summary.settings == {"format": 2, "dtype": "float32", **SETTINGS}
     assert clear_cache(tmp_path) == summary.size
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "images"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "notes.txt"]
     assert describe_cache(tmp_path) == []
     assert clear_cache(tmp_path / "absent") == 0
 
