@@ -103,9 +103,10 @@ def run_of_a_report(count: int, folder: Path) -> Work:
 @pytest.mark.parametrize("make", [datalist, structures, overlay_names, report_images, summary, run_of_a_report])
 def test_work_grows_with_the_records(make: Callable[[int, Path], Work], tmp_path: Path) -> None:
     counts = []
-    for size in (SMALL, LARGE):
-        folder = tmp_path / str(size)
+    for place, size in enumerate((SMALL, SMALL, LARGE)):
+        folder = tmp_path / str(place)
         folder.mkdir()
         counts.append(steps(make(size, folder)))
+    del counts[0]  # from Python 3.12 on, code that runs for the first time is not counted as a whole
     assert counts[0] > SMALL
     assert np.log(counts[1] / counts[0]) / np.log(LARGE / SMALL) < MOST
