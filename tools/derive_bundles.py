@@ -21,12 +21,14 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
+
+from monai_vlsm.settings.names import config_texts
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = ROOT / "bundles"
@@ -78,16 +80,8 @@ def drop_unread(config: dict[str, Any], together: Sequence[dict[str, Any]]) -> N
 
 
 def _is_read(name: str, configs: Sequence[dict[str, Any]]) -> bool:
-    patterns = (text for config in configs for text in _texts(config))
+    patterns = (text for config in configs for text in config_texts(config))
     return "#" in name or any(re.search(rf"[@%]{name}\b", text) for text in patterns)
-
-
-def _texts(config: Any) -> Iterator[str]:
-    if isinstance(config, str):
-        yield config
-    elif isinstance(config, dict | list):
-        for one in config.values() if isinstance(config, dict) else config:
-            yield from _texts(one)
 
 
 def settings_first(config: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:

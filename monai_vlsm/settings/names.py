@@ -20,7 +20,7 @@ from monai.utils import BundlePropertyConfig
 
 from monai_vlsm.settings.table import SETTINGS, SettingError
 
-__all__ = ["require_known_names", "unread_names"]
+__all__ = ["config_texts", "require_known_names", "unread_names"]
 
 _READ_BY_MONAI = ("imports", "_meta_", "displayable_configs", "validate", "train")
 
@@ -58,18 +58,21 @@ def _neighbours(workflow: ConfigWorkflow) -> dict[str, Any]:
 def unread_names(workflow: ConfigWorkflow) -> list[str]:
     """Entries at the top of a config to which nothing refers, in it or in MONAI."""
     config: Mapping[str, Any] = workflow.parser.get()
-    known = {ref.partition("::")[0] for text in _texts(config) for ref in ReferenceResolver.match_refs_pattern(text)}
+    known = {
+        ref.partition("::")[0] for text in config_texts(config) for ref in ReferenceResolver.match_refs_pattern(text)
+    }
     known |= {str(one.get(BundlePropertyConfig.ID)).partition("::")[0] for one in (workflow.properties or {}).values()}
     known |= {*_READ_BY_MONAI, workflow.init_id, workflow.run_id, workflow.final_id}
     return [name for name in config if name not in known and not name.startswith("_")]
 
 
-def _texts(config: Any) -> Iterator[str]:
+def config_texts(config: Any) -> Iterator[str]:
+    """All values of a config that are text, at any depth; keys are not."""
     if isinstance(config, str):
         yield config
     elif isinstance(config, dict | list):
         for one in config.values() if isinstance(config, dict) else config:
-            yield from _texts(one)
+            yield from config_texts(one)
 
 
 def _settings(original: ConfigParser) -> list[str]:

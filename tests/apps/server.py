@@ -15,6 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -104,3 +108,13 @@ def _answers(client: Client) -> bool:
         return bool(client.send("GET", "/info/").status_code == 200)
     except OSError:
         return False
+
+
+def write_images(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.png", (40, 60, 3)), ("b.jpg", (50, 30, 3)), ("grey.png", (32, 48))):
+        Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(folder / name)
+    volume = rng.normal(size=(20, 24, 3)).astype(np.float32)
+    nib.save(nib.Nifti1Image(volume, np.diag([2.0, 2.0, 5.0, 1.0])), folder / "volume.nii.gz")
+    return folder

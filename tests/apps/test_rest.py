@@ -24,7 +24,7 @@ from monai_vlsm.apps.label import install_app
 from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.io import save_atomically
 from monai_vlsm.networks import CLIPSegNet
-from tests.apps.server import Client, running
+from tests.apps.server import Client, running, write_images
 
 pytest.importorskip("monailabel")
 
@@ -37,16 +37,6 @@ HOSTILE = {
     "quotes": "a \"b\" 'c' \\",
     "empty": "",
 }
-
-
-def write_images(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, shape in (("a.png", (40, 60, 3)), ("b.jpg", (50, 30, 3)), ("grey.png", (32, 48))):
-        Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(folder / name)
-    volume = rng.normal(size=(20, 24, 3)).astype(np.float32)
-    nib.save(nib.Nifti1Image(volume, np.diag([2.0, 2.0, 5.0, 1.0])), folder / "volume.nii.gz")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -398,12 +388,3 @@ def test_training_refuses_what_is_no_number(client: Client) -> None:
     status = client.train("vlsm_dense", max_epochs="$1/0")
     assert status["status"] == "ERROR"
     assert "TrainRequestError: max_epochs and val_split must be numbers" in "\n".join(status["details"])
-
-
-@pytest.mark.parametrize("values", [{"device": "$1/0"}, {"val_split": 3}, {"max_epochs": 0}, {"gpus": "$1/0"}])
-def test_request_for_training_is_checked(values: dict[str, Any]) -> None:
-    from monai_vlsm.apps.label.train import TrainRequestError, checked_request
-
-    with pytest.raises(TrainRequestError, match=next(iter(values))):
-        checked_request(values)
-    assert checked_request({"run_id": "$1/0", "device": ["cpu"], "x": "$1/0"})["run_id"] == "run"

@@ -37,3 +37,15 @@ def _write_image(folder: Path, name: str, height: int, generator: np.random.Gene
         structures.append({"mask": file, "prompt": {"p1": prompt, "p2": [f"small {prompt}", f"one {prompt}"]}})
     Image.fromarray(image).save(folder / f"images/{name}.png")
     return {"image": f"images/{name}.png", "structures": structures}
+
+
+def break_dataset(folder: Path) -> list[str]:
+    """Break five files; returns the names that the error must list."""
+    masks = sorted((folder / "masks").iterdir())
+    masks[0].unlink()
+    Image.new("L", (5, 5)).save(masks[1])
+    masks[2].write_bytes(masks[2].read_bytes()[:60])
+    Image.fromarray((np.arange(48 * 44).reshape(44, 48) % 256).astype(np.uint8)).save(masks[3])
+    image = sorted((folder / "images").iterdir())[-1]
+    image.write_bytes(b"")
+    return [*(path.name for path in masks[:4]), image.name]

@@ -27,7 +27,7 @@ from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.handlers import NonFiniteError
 from tests import tiny
-from tests.bundles.dataset import write_dataset
+from tests.bundles.dataset import break_dataset, write_dataset
 from tests.folders import visible
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
@@ -233,18 +233,6 @@ def test_one_prompt_writes_one_mask(
     arguments = {**without_data(settings), "model_file": str(trained / "models" / "model.pt")}
     run([INFERENCE], tmp_path, **arguments, dataset_dir=str(folder_of_images / "wide.png"), prompt="polyp")
     assert visible(tmp_path) == {"existence.csv", "wide_polyp.png"}
-
-
-def break_dataset(folder: Path) -> list[str]:
-    """Break five files; returns the names that the error must list."""
-    masks = sorted((folder / "masks").iterdir())
-    masks[0].unlink()
-    Image.new("L", (5, 5)).save(masks[1])
-    masks[2].write_bytes(masks[2].read_bytes()[:60])
-    Image.fromarray((np.arange(48 * 44).reshape(44, 48) % 256).astype(np.uint8)).save(masks[3])
-    image = sorted((folder / "images").iterdir())[-1]
-    image.write_bytes(b"")
-    return [*(path.name for path in masks[:4]), image.name]
 
 
 def test_all_faults_are_listed_and_nothing_is_written(settings: dict[str, Any], tmp_path: Path) -> None:
