@@ -188,7 +188,7 @@ class OverlayWriter:
         output_dir: folder of the images, made if needed; or the files of an evaluation, whose folder ``overlays``
             gets them.
         count: number of images. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
-            takes a tenth of a second each, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
+            takes time, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
             none.
         images: gives the network input (3, S, S) of an item whose ``image`` holds cached features
             (`monai_vlsm.caches.FeatureDataset.image`); not asked for other items.
