@@ -24,7 +24,7 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
-from monai_vlsm.data.volumes import read_volume
+from monai_vlsm.data.volumes import Address, SliceStack, open_stack, read_volume
 
 __all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
 
@@ -104,10 +104,16 @@ class PictureReader(ImageReader):
             return loaded[0]
         return _stack([array for array, _ in loaded], paths), {**loaded[0][1], MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
-    def _load(self, path: Path) -> Loaded:
-        what = "image" if self.mode == "image" else "mask"
+    def _load(self, name: Path) -> Loaded:
+        address = Address.of(name)
+        path, what = Path(address.file), "image" if self.mode == "image" else "mask"
         with _explained(path, what):
-            array, meta = _decode(path, self.flat, what)
+            if address.plane is not None:
+                array, meta = _slice(open_stack(path, address.plane, address.channel), address)
+            else:
+                array, meta = _decode(path, self.flat, what)
+            if address.labels:
+                return np.isin(array, address.labels).astype(np.uint8), meta
             return _as_mask(array, meta, is_lossy(path)) if self.mode == "mask" else (array, meta)
 
 
@@ -155,6 +161,18 @@ def _decode(path: Path, flat: bool, mode: str) -> Loaded:
     if kind == "dicom":
         return _plane(*read_dicom(path))
     return _plane(read_image(path, mode))
+
+
+def _slice(stack: SliceStack, address: Address) -> Loaded:
+    """A slice, ``(rows, columns)``, or between its neighbours, ``(3, rows, columns)``; ends are repeated."""
+    last, at = len(stack.slices) - 1, address.index or 0
+    if at > last:
+        raise ValueError(f"no slice {at}: it has {last + 1} in the {address.plane} plane")
+    if not address.context:
+        return _plane(stack.slices[at])
+    near = [min(max(at + step, 0), last) for step in (-address.context, 0, address.context)]
+    meta = _plane(stack.slices[at])[1]
+    return _native(stack.slices[near]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
 
 def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:
