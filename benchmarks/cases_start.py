@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 def importing(modules: str) -> Callable[[Conditions], Side]:
     """A fresh Python that imports something and ends."""
-    return lambda _: Side(lambda: _python("-c", f"import {modules}"))
+    return lambda _: Side(lambda: run_python("-c", f"import {modules}"))
 
 
 def first_step(conditions: Conditions) -> Side:
@@ -29,10 +29,10 @@ def first_step(conditions: Conditions) -> Side:
     data = image_folder(images - 10, 10, 640, 480)
     output = scratch() / "started"
     arguments = [str(data), str(backbone_folder(conditions)), str(output), conditions.device]
-    return Side(lambda: _python(str(Path(__file__).with_name("first_step.py")), *arguments), items=images)
+    return Side(lambda: run_python(str(Path(__file__).with_name("first_step.py")), *arguments), items=images)
 
 
-def _python(*arguments: str) -> None:
+def run_python(*arguments: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     subprocess.run([sys.executable, *arguments], check=True, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     wanted = [(axis, value) for axis in given.axes for value in (QUICK if given.quick else AXES)[axis]]
     found: dict[str, list[dict[str, Any]]] = {axis: [] for axis in given.axes}
     for axis, value in tqdm(wanted, "points", file=sys.stderr, leave=False):
-        found[axis].append(_in_fresh_process(axis, value, precision, given))
+        found[axis].append(point_in_fresh_process(axis, value, precision, given))
     for axis, points in found.items():
         print(markdown(axis, points) + "\n")
     growth = {axis: exponent(points, "seconds") / WORK[axis] for axis, points in found.items()}
@@ -134,7 +134,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _in_fresh_process(axis: str, value: int, precision: str, given: argparse.Namespace) -> dict[str, Any]:
+def point_in_fresh_process(axis: str, value: int, precision: str, given: argparse.Namespace) -> dict[str, Any]:
+    """What `measure_point` finds in a process that ran nothing before."""
     command = [sys.executable, str(Path(__file__).absolute()), "--axes", axis, "--point", str(value)]
     command += ["--precision", precision, "--device", given.device, "--repeats", str(given.repeats)]
     command += ["--quick"] if given.quick else []

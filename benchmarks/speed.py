@@ -50,7 +50,7 @@ def run_case(case: Case, conditions: Conditions, repeats: int, output: Path) -> 
             measured[name] |= work_done(side, measured[name]["seconds"], conditions.device)
         sides.clear()
         for name in measured:
-            measured[name]["peak_memory_gib"] = _in_fresh_process(case, conditions, name)
+            measured[name]["peak_memory_gib"] = memory_in_fresh_process(case, conditions, name)
     value = case.figure.of(measured)
     result = {
         "case": case.name,
@@ -113,7 +113,8 @@ def report(case: Case, result: dict[str, Any]) -> str:
     return f"{verdict}  {case.title}: {result['value']} {case.figure.unit}, {case.wanted()} ({seconds}{equal}){note}"
 
 
-def _in_fresh_process(case: Case, conditions: Conditions, side: str) -> float:
+def memory_in_fresh_process(case: Case, conditions: Conditions, side: str) -> float:
+    """Peak memory of one side in GiB, in a process that ran nothing before."""
     script = [sys.executable, str(Path(__file__).absolute()), case.name, "--side", side]
     given = ["--batch", conditions.batch, "--precision", conditions.precision, "--attention", conditions.attention]
     flags = [

@@ -20,11 +20,16 @@ __all__ = ["HubSilentError", "bound_waiting"]
 GIVE_UP = 25.0
 """Seconds without an answer, or without progress of a download, after which a host is not asked again."""
 
-_ONE_WAIT = 10.0  # seconds for one answer; an upload may take the rest of GIVE_UP
-_LEAST = 64_000  # bytes that count as progress: less in GIVE_UP seconds is a drip
-_FORGET = 300.0  # seconds after which a silent host is asked again
+ONE_WAIT = 10.0
+"""Seconds for one answer; an upload may take the rest of `GIVE_UP`."""
 
-_silent_since: dict[str, float] = {}
+FORGET = 300.0
+"""Seconds after which a silent host is asked again."""
+
+silent_since: dict[str, float] = {}
+"""Hosts that owe an answer, to the time (``time.monotonic``) since when."""
+
+_LEAST = 64_000  # bytes that count as progress: less in GIVE_UP seconds is a drip
 _lock = threading.Lock()
 
 
@@ -56,7 +61,7 @@ def _before(request: Any) -> None:
     """Refuse to ask a host that has been silent for too long, and bound how long this request may wait."""
     uploads = request.method == "PUT"  # its time is the sending, which no answer tells about
     left = GIVE_UP if uploads else _left(_host(request))
-    longest = max(min(left, GIVE_UP if request.method in ("PUT", "POST") else _ONE_WAIT), 0.1)
+    longest = max(min(left, GIVE_UP if request.method in ("PUT", "POST") else ONE_WAIT), 0.1)
     given = request.extensions.get("timeout") or {}
     kinds = ("connect", "read", "write", "pool")
     request.extensions["timeout"] = {kind: min(given.get(kind) or longest, longest) for kind in kinds}
@@ -74,9 +79,9 @@ def _left(host: str) -> float:
     """
     now = time.monotonic()
     with _lock:
-        waited = now - _silent_since.setdefault(host, now)
-        if waited > GIVE_UP + _FORGET:
-            _silent_since[host], waited = now, 0.0
+        waited = now - silent_since.setdefault(host, now)
+        if waited > GIVE_UP + FORGET:
+            silent_since[host], waited = now, 0.0
     if waited >= GIVE_UP:
         raise HubSilentError(f"{host} has not answered for {GIVE_UP:.0f} seconds, so it is not asked any more")
     return GIVE_UP - waited
@@ -91,7 +96,7 @@ def _after(response: Any) -> None:
 
 def _answered(host: str) -> None:
     with _lock:
-        _silent_since.pop(host, None)
+        silent_since.pop(host, None)
 
 
 class _Watched(httpx2.SyncByteStream):

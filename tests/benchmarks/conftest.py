@@ -17,7 +17,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peak memory is made up and not measured in a fresh process, which would import torch anew each time."""
     import speed
 
-    monkeypatch.setattr(speed, "_in_fresh_process", lambda *_: 1.0)
+    monkeypatch.setattr(speed, "memory_in_fresh_process", lambda *_: 1.0)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ STARTING = ("start", "import")  # these start Python anew, see below
 QUICK = Conditions(quick=True)
 
 
-IN_FRESH_PROCESS = speed._in_fresh_process
+IN_FRESH_PROCESS = speed.memory_in_fresh_process
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_matrix_products_have_a_speed(dtype: torch.dtype, monkeypatch: pytest.Mo
 
 def test_start_and_import_run_python_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(cases_start, "_python", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(cases_start, "run_python", lambda *arguments: started.append(arguments))
     for name in STARTING:
         run(name, tmp_path / name)
     assert [Path(arguments[0]).name for arguments in started[:2]] == ["first_step.py"] * 2

@@ -116,7 +116,7 @@ def test_scaling_writes_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str
     def made_up(axis: str, value: int, *_: Any) -> dict[str, Any]:
         return {"value": value, "seconds": float(value), "peak_memory_gib": 2.0}
 
-    monkeypatch.setattr(scaling, "_in_fresh_process", made_up)
+    monkeypatch.setattr(scaling, "point_in_fresh_process", made_up)
     assert scaling.main(["--quick", "--axes", "batch", "size", "--precision", "fp32", "--output", str(tmp_path)]) == 0
     assert "| seconds | 1.000 | 2.000 | 1.00 |\n| peak memory, GiB | 2.000 | 2.000 | 0.00 |" in capsys.readouterr().out
     result = json.loads((tmp_path / "quick--scaling--batch-size--cpu-fp32.json").read_text())

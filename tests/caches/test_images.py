@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,13 @@ def dataset(folder: Path, cache: str, multi_prompt: bool = False, **options: Any
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
-    whole = PictureReader._load
-    monkeypatch.setattr(PictureReader, "_load", lambda self, path: (loads.append(path.name), whole(self, path))[1])
+    get_data = PictureReader.get_data
+
+    def counting(reader: PictureReader, files: Sequence[Path]) -> Any:
+        loads.extend(file.name for file in files)
+        return get_data(reader, files)
+
+    monkeypatch.setattr(PictureReader, "get_data", counting)
     return loads
 
 

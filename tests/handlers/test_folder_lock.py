@@ -127,10 +127,10 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_made(tmp_pat
 def test_a_file_system_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(_: int) -> None:
+    def refuse(*_: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folder_lock, "_lock", refuse)
+    monkeypatch.setattr("fcntl.lockf", refuse)
     claim_folders(tmp_path)
     assert "keeps no locks (No locks available): take care that no other run writes there" in caplog.text
 

@@ -23,7 +23,7 @@ from monai_vlsm.commands import main
 from monai_vlsm.evaluations import MixedFilesError
 from monai_vlsm.hub import write_upload
 from monai_vlsm.networks import CLIPSegNet
-from monai_vlsm.statistics import ReportError
+from monai_vlsm.statistics import ReportError, words
 from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
 from tests.statistics.runs import HOSTILE, full_run, make_run, score, scores, write_record
@@ -151,8 +151,8 @@ def test_doubts_are_told(mini_file: Path, tmp_path: Path) -> None:
     other = facts(mini_file, split="val", existence_threshold=0.5)
     card = card_of(mini_file, tmp_path, make_run(tmp_path / "run", rows, info=other))
     assert "none of these is a score that a clinic could have" in card
-    assert "existence threshold 0.5, which is not the one of the file (0.25)" in card
-    assert "With fewer than 20 images" in card
+    assert re.search(r"existence threshold 0\.5.*0\.25", card)
+    assert words.FEW_TEXT in card
     assert "so scores on it are a little too good" in card
     assert ModelCard(card).data.eval_results is None
 
@@ -194,10 +194,10 @@ def test_hostile_words(mini_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"base": "1" * 64}, "evaluation of another model: its base is 1111"),
-        ({"adaptation": {"type": "DenseAdaptation", "width": 64}}, "another model: its adaptation is"),
-        ({"image_size": 352}, "its image_size is 352, that of the file 160"),
-        ({"existence_threshold": 0.3}, "its existence_threshold is 0.3, that of the file 0.25"),
+        ({"base": "1" * 64}, "base is 1111"),
+        ({"adaptation": {"type": "DenseAdaptation", "width": 64}}, "adaptation is .*64"),
+        ({"image_size": 352}, "image_size is 352, .* 160"),
+        ({"existence_threshold": 0.3}, r"existence_threshold is 0\.3, .* 0\.25"),
     ],
 )
 def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -214,7 +214,7 @@ def test_the_evaluation_of_a_file_that_was_trained_again_since(mini_file: Path, 
     name = next(name for name in content if name != SETTINGS_KEY)
     content[name] = content[name] + 1e-3
     torch.save(seal(content), file)
-    with pytest.raises(ModelMismatchError, match="is the evaluation of another model: what was trained is not what"):
+    with pytest.raises(ModelMismatchError, match=f"{run}.*what was trained"):
         card_of(file, tmp_path, run)
     assert not (tmp_path / "upload").exists()
 
@@ -223,17 +223,17 @@ def test_a_mix_of_evaluations_makes_no_card(mini_file: Path, tmp_path: Path) -> 
     run = make_run(tmp_path / "run", info=facts(mini_file))
     make_run(tmp_path / "val", scores(seed=5))
     shutil.copy(tmp_path / "val" / "metrics.csv", run)  # as a training into the folder of the evaluation once left it
-    with pytest.raises(MixedFilesError, match=r"metrics\.csv was changed since the evaluation that run\.json tells of"):
+    with pytest.raises(MixedFilesError, match=r"metrics\.csv.*run\.json"):
         card_of(mini_file, tmp_path, run)
 
 
 def test_other_faulty_evaluations(mini_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelMismatchError, match="without adapters"):
+    with pytest.raises(ModelMismatchError, match=r"zero.*zero-shot"):
         card_of(mini_file, tmp_path, make_run(tmp_path / "zero", info=facts(mini_file, zero_shot=True)))
     for name, info in (("odd", facts(mini_file, settings=3)), ("training", None)):
-        with pytest.raises(ModelMismatchError, match="does not record which model"):
+        with pytest.raises(ModelMismatchError, match=name):
             card_of(mini_file, tmp_path, make_run(tmp_path / name, info=info))
-    with pytest.raises(ReportError, match="does not exist"):
+    with pytest.raises(ReportError, match="none does not exist"):
         card_of(mini_file, tmp_path, tmp_path / "none")
 
 

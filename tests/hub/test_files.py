@@ -98,7 +98,7 @@ def test_whole_networks_are_not_adapters(backbone: Path, tmp_path: Path) -> None
     full = save(CLIPSegNet(backbone, FineTuning("full")), tmp_path / "full.pt")
     unet = save(TargetUNet("unet-mini", targets=["polyp"]), tmp_path / "unet.pt")
     for path in (full, unet):
-        with pytest.raises(ModelMismatchError, match=r"holds a whole network.*push_to_hf_hub"):
+        with pytest.raises(ModelMismatchError, match="push_to_hf_hub"):
             read_adapters(path)
 
 

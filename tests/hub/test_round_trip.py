@@ -81,21 +81,21 @@ def test_push_again_changes_the_repository(hub: Hub, mini_file: Path, tiny_file:
 def test_private(hub: Hub, mini_file: Path, tmp_path: Path) -> None:
     push(mini_file, REPO, private=True, token=TOKEN, endpoint=hub.url)
     assert hub.repositories[REPO].private
-    with pytest.raises(HubError, match="or one that is private"):
+    with pytest.raises(HubError, match=f"{REPO}.*private"):
         pull(REPO, tmp_path, endpoint=hub.url)
     assert pull(REPO, tmp_path, token=READ_ONLY, endpoint=hub.url).is_file()
 
 
 def test_private_is_not_sent_to_a_public_repository(hub: Hub, mini_file: Path) -> None:
     hub.add(REPO, {})
-    with pytest.raises(HubError, match="is public; nothing was sent"):
+    with pytest.raises(HubError, match=f"{REPO} .*public"):
         push(mini_file, REPO, private=True, token=TOKEN, endpoint=hub.url)
     assert set(hub.repositories[REPO].head) == {".gitattributes"}
 
 
 @pytest.mark.parametrize(
     ("token", "message"),
-    [(None, "does not know who you are: log in once"), (READ_ONLY, "may not write to anna/polyp.*You don't have")],
+    [(None, "log in"), (READ_ONLY, "anna/polyp.*You don't have")],
     ids=["401", "403"],
 )
 def test_push_without_permission(hub: Hub, mini_file: Path, token: str | None, message: str) -> None:
@@ -106,7 +106,7 @@ def test_push_without_permission(hub: Hub, mini_file: Path, token: str | None, m
 
 def test_pull_with_a_token_that_has_expired(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {"model.pt": b"x"})
-    with pytest.raises(HubError, match=r"does not know who you are.*settings/tokens.*Invalid credentials"):
+    with pytest.raises(HubError, match=r"settings/tokens.*Invalid credentials"):
         pull(REPO, tmp_path / "out", token="hf_old", endpoint=hub.url)
 
 
@@ -116,10 +116,10 @@ def test_licences_in_any_case(name: str) -> None:
 
 
 def test_push_of_a_wrong_licence(hub: Hub, mini_file: Path) -> None:
-    with pytest.raises(HubError, match=r"'apache2' is no licence .* Did you mean apache-2\.0\? .* give: other"):
+    with pytest.raises(HubError, match=r"'apache2'.*apache-2\.0.*other"):
         push(mini_file, REPO, license="apache2", token=TOKEN, endpoint=hub.url)
     assert not hub.requests
-    with pytest.raises(HubError, match=r'does not take what was sent.*\n.*"license" must be one of'):
+    with pytest.raises(HubError, match='"license" must be one of'):
         push(mini_file, REPO, license="gpl-3.0", token=TOKEN, endpoint=hub.url)  # one that this Hub does not know
     assert set(hub.repositories[REPO].head) == {".gitattributes"}
 
@@ -127,11 +127,11 @@ def test_push_of_a_wrong_licence(hub: Hub, mini_file: Path) -> None:
 @pytest.mark.parametrize(
     ("repo_id", "revision", "message"),
     [
-        ("anna/nothing-here", None, "no repository anna/nothing-here"),
+        ("anna/nothing-here", None, "anna/nothing-here"),
         ("anna/gated", None, "ask at http"),
-        ("anna/images", None, "holds no adapters of monai_vlsm: it has no model.pt, only .gitattributes, a.png"),
-        ("anna/images", "v9", "has no revision 'v9'"),
-        ("anna/huge", None, "600 MB: that is a whole network"),
+        ("anna/images", None, "anna/images.*model.pt.*.gitattributes, a.png"),
+        ("anna/images", "v9", "'v9'"),
+        ("anna/huge", None, "600 MB"),
     ],
 )
 def test_pull_of_what_is_not_there(
@@ -179,15 +179,15 @@ def test_names_of_files_that_lead_out_of_the_folder(hub: Hub, mini_file: Path, t
 
 
 def test_no_hub_at_the_address(mini_file: Path, tmp_path: Path, hub: Hub) -> None:
-    with pytest.raises(HubError, match=r"cannot reach http://127.0.0.1:9 .*ConnectError"):
+    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 .*ConnectError"):
         pull(REPO, tmp_path / "out", endpoint="http://127.0.0.1:9")
-    with pytest.raises(HubError, match=r"cannot reach http://127.0.0.1:9 .*ConnectError"):
+    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 .*ConnectError"):
         push(mini_file, REPO, token=TOKEN, endpoint="http://127.0.0.1:9")
 
 
 def test_hub_under_repair(hub: Hub, tmp_path: Path) -> None:
     hub.faults.add("down")
-    with pytest.raises(HubError, match=r"answered 503 for anna/polyp-adapters. Try again later.*under repair"):
+    with pytest.raises(HubError, match=f"503.*{REPO}.*under repair"):
         pull(REPO, tmp_path / "out", endpoint=hub.url)
 
 
@@ -199,8 +199,9 @@ def test_offline(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_truncated_download(hub: Hub, mini_file: Path, tmp_path: Path) -> None:
     push(mini_file, REPO, token=TOKEN, endpoint=hub.url)
+    whole = len(hub.repositories[REPO].head["model.pt"])
     hub.faults.add("short")
-    with pytest.raises(HubError, match=r"broken off .* should be of size .* Nothing was kept"):
+    with pytest.raises(HubError, match=f"{whole} .*{whole // 2} "):
         pull(REPO, tmp_path / "out", endpoint=hub.url)
     assert not (tmp_path / "out").exists()
 
@@ -225,10 +226,7 @@ def test_code_from_the_hub_is_not_run(hub: Hub, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     torch.save({SETTINGS_KEY: Evil()}, tmp_path / "evil.pt")
     hub.add(REPO, {"model.pt": (tmp_path / "evil.pt").read_bytes()})
-    with pytest.raises(
-        ModelMismatchError,
-        match=r"model.pt of anna/polyp-adapters is not a model .* could run code; .* Nothing was",
-    ):
+    with pytest.raises(ModelMismatchError, match=f"model.pt of {REPO}.*code"):
         pull(REPO, tmp_path / "out", endpoint=hub.url)
     assert not (tmp_path / "ran_the_code").exists()
     assert not (tmp_path / "out").exists()
@@ -239,12 +237,12 @@ def test_files_that_are_there(hub: Hub, mini_file: Path, tmp_path: Path) -> None
     path = pull(REPO, tmp_path / "out", endpoint=hub.url)
     assert pull(REPO, tmp_path / "out", endpoint=hub.url) == path
     path.write_bytes(b"mine")
-    with pytest.raises(FileExistsHereError, match=r"model.pt is there already and differs"):
+    with pytest.raises(FileExistsHereError, match=r"model\.pt"):
         pull(REPO, tmp_path / "out", endpoint=hub.url)
     assert path.read_bytes() == b"mine"
     pull(REPO, tmp_path / "out", overwrite=True, endpoint=hub.url)
     assert path.stat().st_size > 1000
-    with pytest.raises(HubError, match="is a file; give a folder"):
+    with pytest.raises(HubError, match="is a file"):
         pull(REPO, path, endpoint=hub.url)
 
 

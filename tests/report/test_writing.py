@@ -11,7 +11,10 @@ import pytest
 
 from monai_vlsm.io import WriteError
 from monai_vlsm.outputs import NotOursError
+from monai_vlsm.prompts import MASK_DERIVED
 from monai_vlsm.report import FILES, write_report
+from monai_vlsm.statistics import words
+from monai_vlsm.statistics.probes import DECIDES
 from tests.folders import visible
 from tests.report.test_page import Tags
 from tests.statistics.runs import HOSTILE, RUN_JSON, calibration, full_run, make_run, probe, probes, score, scores
@@ -46,7 +49,6 @@ def test_structures_of_one_image_are_one_image(tmp_path: Path) -> None:
 
 def test_without_probes_it_says_how_to_get_some(tmp_path: Path) -> None:
     text = written(tmp_path / "out", make_run(tmp_path / "mine"))[1]
-    assert "names things that are not there" in text
     assert "--absent_prompts \"['pancreas','left kidney']\"" in text
 
 
@@ -56,12 +58,12 @@ def test_everything(tmp_path: Path) -> None:
     assert "evaluated 2026-11-23 13:40 UTC" in text.replace("Evaluated", "evaluated")
     assert "31 images, 31 masks." in text
     assert text.index("Scores: class prompts") < text.index("Scores: mask-derived prompts")
-    assert "no clinic can have these scores" in section(text, "Scores: mask-derived prompts")
-    assert "Dice and IoU are 1 and HD95 is 0" in section(text, "Empty masks")
+    assert words.TAG_MEANING[MASK_DERIVED] in section(text, "Scores: mask-derived prompts")
+    assert words.EMPTY_RULE in section(text, "Empty masks")
     assert "| class | set | p1 | 31 | 1 | 0 (0.0\N{NO-BREAK SPACE}%) | 30 | 0 " in section(text, "Empty masks")
-    assert "the text decides" in section(text, "Asked for another structure")
-    assert "on average 0.0\N{NO-BREAK SPACE}% of the image" in section(text, "Asked for something that is not there")
-    assert "The threshold of this run is 0.25." in section(text, "Existence: is it there at all?")
+    assert DECIDES in section(text, "Asked for another structure")
+    assert "0.0\N{NO-BREAK SPACE}% of the image" in section(text, "Asked for something that is not there")
+    assert "0.25" in section(text, "Existence: is it there at all?")
     assert "| class | 0.0500 | 864 |" in section(text, "Calibration")
     assert page.count("data:image/svg+xml") == 3
     assert page.count("data:image/jpeg") == 13
@@ -118,7 +120,7 @@ def test_several_runs_are_compared_with_the_first(tmp_path: Path) -> None:
     assert "No mask is in both runs, so they cannot be compared" in section(text, "other against first")
     assert "Runs: first, second, other." in Tags(page).text
     assert len(data["comparisons"]) == 2  # type: ignore[arg-type]
-    assert text.count("bootstrap percentiles") == 1  # explained once
+    assert text.count(words.INTERVALS) == 1  # explained once
 
 
 def test_the_same_run_twice(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_title(tmp_path: Path) -> None:
 def test_one_mask(tmp_path: Path) -> None:
     _, text, _ = written(tmp_path / "out", make_run(tmp_path / "mine", [score("a", 0.5)], probes(1), calibration()))
     assert "| set | p1 | 1 | 1 | 0.500 | 0.333 | 25.0 |" in text
-    assert "intervals tend to be too narrow" in text
+    assert words.FEW_TEXT in text
 
 
 def test_all_masks_empty(tmp_path: Path) -> None:
@@ -212,5 +214,5 @@ def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
 
 def test_cannot_write(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine")
-    with pytest.raises(WriteError, match=r"cannot write report.html in .*metrics.csv: "):
+    with pytest.raises(WriteError, match=r"report\.html in .*metrics\.csv"):
         write_report([run], run / "metrics.csv")
