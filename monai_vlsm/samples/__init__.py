@@ -13,13 +13,15 @@ def sample_dir(name: str = "brain") -> Path:
     """Folder of an embedded sample dataset, to be given to :func:`monai_vlsm.data.load_datalist`.
 
     Args:
-        name: ``"brain"`` (slices of the ICBM 152 average brain, see its README.md).
+        name: ``"brain"``, slices of the ICBM 152 average brain, or ``"brain_volumes"``, two volumes of it in the layout
+            of the Decathlon; each has a README.md.
 
     Raises:
         ValueError: unknown sample; the message lists the known ones.
     """
     # beside this file and not importlib.resources: MONAI reads paths, so the package cannot run from a zip anyway
-    known = {folder.name: folder for folder in Path(__file__).parent.iterdir() if (folder / "train.json").is_file()}
+    lists = Path(__file__).parent.glob("*/*.json")
+    known = {file.parent.name: file.parent for file in lists if file.name in ("train.json", "dataset.json")}
     if name not in known:
         raise ValueError(f"unknown sample {name!r}, known: {', '.join(sorted(known))}")
     return known[name]
