@@ -15,14 +15,13 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
+from monai_vlsm.data.volumes import value_range
 from monai_vlsm.transforms.naming import EIGHT_BIT, RANGE, SHOWN, SHOWN_BY, WINDOW, file_name
 
 __all__ = ["ToRGB", "ToRGBD", "ToRGBDict", "ToRGBd"]
 
 
 BY_USER, BY_FILE, BY_RANGE, BY_TYPE = "window of the user", "window of the file", "range of the image", "8 bits"
-LOWEST_HOUNSFIELD = -1024  # what 12 bits of a scanner hold; air has -1000
-PADDING = 0.5  # more than this share of the values below must be one and the same
 
 
 def check_image(image: Tensor, name: str) -> None:
@@ -46,24 +45,6 @@ def drop_alpha(image: Tensor, name: str) -> Tensor:
             f"got {channels} in shape {tuple(image.shape)}"
         )
     return image[: channels - 1] if channels in (2, 4) else image
-
-
-def own_range(image: Tensor) -> tuple[float, float]:
-    """Lowest and highest finite value, without padding.
-
-    Files of CT mark what lies outside the scanner's circle with one value below all that tissue or air can have (-2000,
-    -3024, -32768). Such a value does not count: it would take the contrast from all others.
-
-    Args:
-        image: float, any shape, with a finite value.
-    """
-    finite = image[image.isfinite()]
-    low, high = finite.min().item(), finite.max().item()
-    below = finite < LOWEST_HOUNSFIELD
-    if below.any() and (finite == low).sum() > PADDING * below.sum() and not below.all():
-        lowest = finite[~below].min().item()
-        low = lowest if lowest < high else low  # else only padding tells one thing from another
-    return low, high
 
 
 def in_range(image: Tensor, low: float, high: float) -> Tensor:
@@ -138,7 +119,7 @@ class ToRGB(Transform):
                 return float(meta[key][0]), float(meta[key][1]), chosen_by
         if top is not None:
             return 0.0, top, BY_TYPE
-        return *own_range(colours.float()), BY_RANGE
+        return *value_range(colours.float().cpu().numpy()), BY_RANGE
 
 
 class ToRGBd(MapTransform):

@@ -4,19 +4,26 @@
 
 from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.data.volumes.assembly import Assembly
+from monai_vlsm.data.volumes.counts import label_counts
+from monai_vlsm.data.volumes.facts import VolumeFacts, volume_facts
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack
+from monai_vlsm.data.volumes.values import value_range
 
 __all__ = [
     "PLANES",
     "Address",
     "Assembly",
     "SliceStack",
+    "VolumeFacts",
     "from_stack",
+    "label_counts",
     "open_stack",
     "read_volume",
     "stack_affine",
     "stack_shape",
     "to_stack",
+    "value_range",
+    "volume_facts",
 ]
