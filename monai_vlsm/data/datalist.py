@@ -4,30 +4,140 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from monai.config import PathLike
 from monai.utils import ensure_tuple
 
-from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.listing import ImagesNotFoundError, list_images
+from monai_vlsm.data.lists.cases import CaseList
+from monai_vlsm.data.lists.reading import LABELS_FILE, find_list, read_list
+from monai_vlsm.data.lists.slices import Findings, Slicing, case_rows
+from monai_vlsm.data.lists.splits import Split, kept_split, split_cases, write_split
 from monai_vlsm.data.problems import DatasetProblems
-from monai_vlsm.data.rows import Row, read_rows
-from monai_vlsm.data.sources import find_source
+from monai_vlsm.data.records import Record, records_of, unique_names
+from monai_vlsm.data.rows import read_rows
+from monai_vlsm.data.sources import dataset_place, find_source
 from monai_vlsm.errors import UserError
 
-__all__ = ["ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
+__all__ = ["DataLists", "ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
 
-Record = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 class NoPromptError(UserError, ValueError):
     """A prompt is empty or not text."""
+
+
+class DataLists:
+    """The lists of one dataset: a folder of 2D images and masks, of label maps, or of volumes.
+
+    Args:
+        dataset_dir: folder with ``anns/{split}.json``, ``images/`` and ``masks/``; with ``{split}.json`` or
+            ``{split}.csv``; or with the ``dataset.json`` of the Decathlon or nnU-Net, or a list of Auto3DSeg
+            (``docs/data.md``). The last two may be files too.
+        dataset: name of a dataset if ``dataset_dir`` holds several.
+        multi_prompt: False: one record for each structure of each image. True: one record for each image, with lists
+            of K masks and K prompts.
+        fold: number of a fold of the list, whose cases validate.
+        seed: of a split that is made, where the list has none.
+        planes: of volumes: axial, coronal, sagittal, or all.
+        channel: number or name of the channel to take, of images that have several.
+        context: how far the neighbours on either side are that come with a slice.
+        split_file: a split that was written down before, which is made again just so.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: PathLike,
+        dataset: str | int | None = None,
+        multi_prompt: bool = False,
+        fold: int | None = None,
+        seed: int = 0,
+        planes: str = "axial",
+        channel: str | int | None = None,
+        context: int = 0,
+        split_file: PathLike | None = None,
+    ) -> None:
+        self.dataset_dir, self.dataset, self.multi_prompt = dataset_dir, dataset, multi_prompt
+        self.fold, self.seed, self.channel = fold, seed, channel
+        self.slicing = Slicing(planes, context)
+        self.split_file = None if split_file is None else Path(split_file)
+
+    @cached_property
+    def cases(self) -> CaseList | None:
+        """The cases of a list of volumes or label maps; None for lists with a file for each split."""
+        found = find_list(dataset_place(self.dataset_dir, self.dataset))
+        cases = read_list(found, self.channel) if found else None
+        for note in cases.notes if cases else ():
+            logger.info(note)
+        return cases
+
+    @cached_property
+    def split(self) -> Split | None:
+        """Who trains and who validates; None for lists with a file for each split."""
+        if self.cases is None:
+            return None
+        split = split_cases(self.cases, self.fold, self.seed, kept_split(self.split_file))
+        logger.info("%s: %d cases train, %d validate: %s", *self._sizes(split))
+        return split
+
+    def _sizes(self, split: Split) -> tuple[str, int, int, str]:
+        return str(self.cases.file if self.cases else ""), len(split.train), len(split.val), split.rule
+
+    def load(
+        self, split: str | int, min_pixels: int = 0, all_slices: bool = False, absent: bool = False, check: bool = False
+    ) -> list[Record]:
+        """Records of one split.
+
+        Args:
+            split: train, val or test.
+            min_pixels: of a class in a slice, below which the class is left out of the slice; for training.
+            all_slices: of label maps: all classes in all slices, whether they are there or not.
+            absent: of label maps: tell which classes are truly not in an image.
+            check: decode all files first and refuse the list if anything is wrong.
+
+        Returns:
+            records as `load_datalist` has them; those of a volume follow one another slice by slice.
+
+        Raises:
+            See `load_datalist`.
+        """
+        if self.cases is None or self.split is None:
+            source = find_source(self.dataset_dir, split, self.dataset)
+            records = records_of(read_rows(source), source.dataset, self.multi_prompt)
+        else:
+            slicing = replace(self.slicing, min_pixels=min_pixels, all_slices=all_slices, absent=absent)
+            records = self._of_cases(self.cases, self.split, str(split), slicing)
+        return _checked(records) if check else records
+
+    def _of_cases(self, cases: CaseList, split: Split, name: str, slicing: Slicing) -> list[Record]:
+        chosen, line = split.part(name, str(cases.file))
+        if line:
+            logger.warning(line)
+        findings = Findings()
+        rows = list(case_rows(chosen, slicing, findings))
+        where = f"{name} of {cases.dataset}"
+        for line in findings.lines(where, slicing.min_pixels, f"{cases.file.parent / LABELS_FILE} or {cases.file}"):
+            logger.warning(line)
+        return records_of(rows, cases.dataset, self.multi_prompt, slicing.absent)
+
+    def write_split(self, file: PathLike) -> None:
+        """Write down a split that was made: which cases train and which validate, by which rule and seed.
+
+        Nothing is written where the lists say it themselves.
+
+        Args:
+            file: such as ``split.json`` beside the model.
+        """
+        if self.cases is not None and self.split is not None and self.split.made:
+            write_split(Path(file), self.split, self.cases, self.seed)
 
 
 def load_datalist(
@@ -36,36 +146,49 @@ def load_datalist(
     dataset: str | int | None = None,
     multi_prompt: bool = False,
     check: bool = True,
+    *,
+    fold: int | None = None,
+    seed: int = 0,
+    planes: str = "axial",
+    channel: str | int | None = None,
+    context: int = 0,
+    min_pixels: int = 0,
+    all_slices: bool = False,
+    absent: bool = False,
 ) -> list[Record]:
-    """Records of one split, from the official annotation layout or a plain JSON or CSV (see ``docs/data.md``).
+    """Records of one split, from any of the lists in ``docs/data.md``.
 
     Args:
-        dataset_dir: folder with ``anns/{split}.json``, ``images/`` and ``masks/``; or with ``{split}.json`` or
-            ``{split}.csv``.
+        dataset_dir: see `DataLists`, as for ``dataset``, ``multi_prompt``, ``fold``, ``seed``, ``planes``, ``channel``
+            and ``context``.
         split: train, val or test.
         dataset: name of a dataset if ``dataset_dir`` holds several.
-        multi_prompt: False: one record for each structure of each image. True: one record for each image, with lists
-            of K masks and K prompts, K being the same for all.
+        multi_prompt: one record for each image.
         check: decode all files first and refuse the list if anything is wrong.
+        fold: of the list.
+        seed: of a split that is made.
+        planes: of volumes.
+        channel: of images that have several.
+        context: neighbours of a slice.
+        min_pixels: see `DataLists.load`, as for ``all_slices`` and ``absent``.
+        all_slices: all classes in all slices.
+        absent: tell which classes are truly not in an image.
 
     Returns:
-        records ``{"image", "label", "prompt", "tags", "dataset", "name", "image_id", "patient"}`` in the order of the
-        list: a path, a path or K paths, a table of styles or K tables, what each style gives away or K tables of that
-        (:mod:`monai_vlsm.prompts.tags`), the name of the dataset, a unique name that can be part of a file name
-        (records that would have the same name get -2, -3, ... behind it), the name of the image, which all records
-        of one image share, and the patient, empty where neither list nor file name tells.
+        records ``{"image", "label", "prompt", "tags", "dataset", "name", "image_id", "patient", "case", "structure"}``
+        in the order of the list: a path or an address (`monai_vlsm.data.volumes.Address`), one or K of them, a table of
+        styles or K tables, what each style gives away or K tables of that (:mod:`monai_vlsm.prompts.tags`), the name of
+        the dataset, a unique name that can be part of a file name (records that would have the same name get -2, -3,
+        ... behind it), the name of the image, which all records of one image share, the patient, the volume that a
+        slice is of, and the class or K classes; the last three are empty where nobody tells.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: unknown dataset or split; different numbers of structures with ``multi_prompt``.
+        ValueError: unknown dataset, split, fold or channel; no table of what labels mean.
         DatasetProblems: (a ValueError) all faults of the list, or all faults of the files.
     """
-    source = find_source(dataset_dir, split, dataset)
-    rows = read_rows(source)
-    records = _together(rows) if multi_prompt else _separate(rows)
-    for record in records:
-        record["dataset"] = source.dataset
-    return _checked(records) if check else records
+    lists = DataLists(dataset_dir, dataset, multi_prompt, fold, seed, planes, channel, context)
+    return lists.load(split, min_pixels, all_slices, absent, check)
 
 
 def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True) -> list[Record]:
@@ -90,7 +213,7 @@ def load_images(path: PathLike, prompt: str | Sequence[str], check: bool = True)
     if not texts or not all(isinstance(text, str) and text.strip() for text in ensure_tuple(texts)):
         raise NoPromptError(f"prompt must be a text or a list of texts, got {prompt!r}")
     files = list_images(path).images
-    names = _unique([image_stem(file) for file in files])
+    names = unique_names([image_stem(file) for file in files])
     records = [
         {"image": str(file), "prompt": texts if isinstance(texts, str) else list(texts), "name": name}
         for file, name in zip(files, names, strict=True)
@@ -103,61 +226,3 @@ def _checked(records: list[Record]) -> list[Record]:
     if problems:
         raise DatasetProblems(problems)
     return records
-
-
-def _separate(rows: Sequence[Row]) -> list[Record]:
-    images = _image_names(rows)
-    count = Counter(row.image for row in rows)
-    names = [_structure_name(row, images[row.image]) if count[row.image] > 1 else images[row.image] for row in rows]
-    return [
-        {"image": str(row.image), "label": str(row.mask), "prompt": row.prompt, "tags": row.tags, "name": name}
-        | {"image_id": images[row.image], "patient": row.patient or ""}
-        for row, name in zip(rows, _unique(names), strict=True)
-    ]
-
-
-def _together(rows: Sequence[Row]) -> list[Record]:
-    names = _image_names(rows)
-    records: dict[Path, Record] = {}
-    for row in rows:
-        name = names[row.image]
-        who = {"name": name, "image_id": name, "patient": row.patient or ""}
-        record = records.setdefault(row.image, {"image": str(row.image), "label": [], "prompt": [], "tags": []} | who)
-        record["label"].append(str(row.mask))
-        record["prompt"].append(row.prompt)
-        record["tags"].append(row.tags)
-    numbers = Counter(len(record["label"]) for record in records.values())
-    if len(numbers) > 1:
-        found = ", ".join(f"{counted(count, 'image')} with {k}" for k, count in sorted(numbers.items()))
-        raise ValueError(
-            "multi_prompt=True needs the same number of structures in every image, "
-            f"found {found}: use multi_prompt=False"
-        )
-    return list(records.values())
-
-
-def _image_names(rows: Sequence[Row]) -> Mapping[Path, str]:
-    images = list(dict.fromkeys(row.image for row in rows))
-    return dict(zip(images, _unique([image_stem(image) for image in images]), strict=True))
-
-
-def _structure_name(row: Row, image: str) -> str:
-    """The image and the structure's own name; without one, the mask's, which mostly begins with the image's."""
-    structure = (row.structure or image_stem(row.mask)).replace(" ", "_").replace("/", "_")
-    return structure if structure.startswith(image) else f"{image}_{structure}"
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """The names, with -2, -3, ... behind those that came before."""
-    taken: set[str] = set()
-    last: dict[str, int] = {}  # where to go on counting, else the cost grows with the square of equal names
-    result = []
-    for name in names:
-        number, free = last.get(name, 1), name
-        while free in taken:
-            number += 1
-            free = f"{name}-{number}"
-        taken.add(free)
-        last[name] = number
-        result.append(free)
-    return result

@@ -14,7 +14,7 @@ from typing import Any
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.io import TableError, table_lines
 
-__all__ = ["COLUMNS", "read_entries"]
+__all__ = ["COLUMNS", "read_entries", "read_json"]
 
 COLUMNS = ("image", "mask", "prompt")
 
@@ -58,9 +58,14 @@ def _text(file: Path) -> str:
     return text
 
 
-def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
+def read_json(file: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DatasetProblems: an empty file, another coding, or no JSON.
+    """
     try:
-        entries = json.loads(_text(file))
+        return json.loads(_text(file))
     except json.JSONDecodeError as error:
         found = f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise DatasetProblems([Problem(str(file), "valid JSON", found)]) from error
@@ -68,6 +73,10 @@ def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
         raise DatasetProblems(
             [Problem(str(file), "a JSON list of records", "lists within lists without end")]
         ) from error
+
+
+def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
+    entries = read_json(file)
     if not isinstance(entries, list):
         raise DatasetProblems([Problem(str(file), "a JSON list of records", type(entries).__name__)])
     for number, entry in enumerate(entries, 1):

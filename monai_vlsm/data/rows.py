@@ -12,6 +12,7 @@ from typing import Any
 
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
 from monai_vlsm.data.entries import COLUMNS, read_entries
+from monai_vlsm.data.lists.classes import LabelClass
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
@@ -37,6 +38,9 @@ class Row:
         structure: name of the structure, if the list gives one.
         box: left, top, right and bottom of the structure in pixels, the last two just outside, if the list gives it.
         patient: who is in the image, if the list or the name of the file tells.
+        name: of the image; that of its file where it is empty.
+        case: name of the volume that the image is a slice of; empty for 2D files.
+        absent: classes that are truly not in the image.
     """
 
     image: Path
@@ -46,6 +50,9 @@ class Row:
     structure: str | None = None
     box: Box | None = None
     patient: str | None = None
+    name: str = ""
+    case: str = ""
+    absent: tuple[LabelClass, ...] = ()
 
 
 class _EntryError(ValueError):

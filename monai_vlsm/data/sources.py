@@ -15,6 +15,7 @@ from typing import Any
 from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import recognise, recognise_archive
+from monai_vlsm.data.lists.reading import find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
 
@@ -22,6 +23,7 @@ __all__ = [
     "DatasetFolderError",
     "MissingFolderError",
     "Source",
+    "dataset_place",
     "files_below",
     "find_source",
     "list_names",
@@ -79,6 +81,12 @@ def find_source(dataset_dir: PathLike, split: str | int, dataset: str | int | No
     return Source(files[0], files[0].parent != root, root.resolve().name)
 
 
+def dataset_place(dataset_dir: PathLike, dataset: str | int | None = None) -> Path:
+    """The folder of one dataset, or the file of a list of cases; errors as in :func:`find_source`."""
+    place = _folder(dataset_dir)
+    return place if place.is_file() else _dataset_root(place, dataset)
+
+
 def _folder(dataset_dir: PathLike | int) -> Path:
     return Path(str(dataset_dir)).expanduser()
 
@@ -113,17 +121,17 @@ def files_below(folder: Path) -> Iterator[str]:
 def _dataset_root(folder: Path, name: str | int | None) -> Path:
     if not folder.is_dir():
         raise MissingFolderError(f"no such dataset folder: {folder}")
-    if name is None and _lists(folder):
+    if name is None and _holds_dataset(folder):
         return folder
-    known = sorted(child.name for child in folder.iterdir() if child.is_dir() and _lists(child))
+    known = sorted(child.name for child in folder.iterdir() if child.is_dir() and _holds_dataset(child))
     if name is not None:
         return folder / _dataset_name(name, known, folder)
     if known:
         raise DatasetFolderError(f"{folder} holds several datasets: name one with dataset=, found: {', '.join(known)}")
     hint = _resembles(folder)
     raise DatasetFolderError(
-        f"{folder} holds no dataset: expected {ANNOTATIONS}/train.json with images/ and masks/, "
-        "or train.json or train.csv (see docs/data.md); for a folder of images and masks, "
+        f"{folder} holds no dataset: expected {ANNOTATIONS}/train.json with images/ and masks/, train.json or "
+        "train.csv, or dataset.json of the Decathlon or nnU-Net (see docs/data.md); for a folder of images and masks, "
         f"python -m monai_vlsm data prompts {folder} --class WORD makes lists{'; ' if hint else ''}{hint}"
     )
 
@@ -144,6 +152,10 @@ def _as_typed(name: str) -> Any:
         return ast.literal_eval(name)
     except (ValueError, SyntaxError):
         return name
+
+
+def _holds_dataset(folder: Path) -> bool:
+    return bool(_lists(folder)) or find_list(folder) is not None
 
 
 def _lists(root: Path) -> list[Path]:

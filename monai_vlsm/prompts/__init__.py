@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_vlsm.prompts.anatomy import is_number, plain_words
 from monai_vlsm.prompts.cohort import assign_splits, read_metadata
 from monai_vlsm.prompts.colour import colour_word
 from monai_vlsm.prompts.describe import describe_mask
@@ -44,6 +45,7 @@ __all__ = [
     "compose",
     "describe_mask",
     "family_of",
+    "is_number",
     "load_answerer",
     "load_recipe",
     "mask_words",
@@ -51,6 +53,7 @@ __all__ = [
     "official_tags",
     "outline_word",
     "plain_tags",
+    "plain_words",
     "prompt_tag",
     "read_metadata",
     "says_absent",

@@ -64,6 +64,8 @@ def test_official_layout_keeps_prompts(tmp_path: Path) -> None:
         "name": "a",
         "image_id": "a",
         "patient": "",
+        "case": "",
+        "structure": "",
     }
     for records in (load_datalist(root, "train"), load_datalist(tmp_path, "train", dataset="busi")):
         assert records[0] == expected

@@ -1,0 +1,44 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which classes are in a 2D label map, a coloured mask, or the slices of a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from monai_vlsm.data.formats import file_kind
+from monai_vlsm.data.lists.classes import LabelClass
+from monai_vlsm.data.reader import PictureReader
+from monai_vlsm.data.volumes import label_counts
+
+__all__ = ["class_pixels", "image_counts", "is_volume", "numbers_in"]
+
+
+def is_volume(file: str | Path) -> bool:
+    """Whether a file is a volume, by its content."""
+    return file_kind(file) == "volume"
+
+
+def numbers_in(file: str) -> list[int]:
+    """The label numbers in a label map of two or three axes, without 0."""
+    return sorted(label_counts(file, "axial") if is_volume(file) else image_counts(file)[0])
+
+
+def image_counts(file: str) -> tuple[dict[int, int], dict[str, int]]:
+    """Pixels of each number but 0, of a mask in grey; and of each colour but black, of one in colour."""
+    reader = PictureReader("colours")
+    array, _ = reader.get_data(reader.read(file))
+    if array.ndim == 2:
+        values, times = np.unique(array, return_counts=True)
+        return {int(v): int(n) for v, n in zip(values, times, strict=True) if v}, {}
+    packed = array.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    values, times = np.unique(packed, return_counts=True)
+    return {}, {f"{v:06x}": int(n) for v, n in zip(values, times, strict=True) if v}
+
+
+def class_pixels(counts: dict[int, np.ndarray], what: LabelClass, slices: int) -> np.ndarray:
+    """Pixels of a class in each slice, ``(N,)``; of a mask of its own all that is not 0."""
+    labels = what.labels or tuple(counts)
+    return sum((counts[label] for label in labels if label in counts), np.zeros(slices, np.int64))
