@@ -90,7 +90,7 @@ def _by_stem(folder: Path, with_masks: bool = False) -> tuple[dict[str, Path], l
     if not folder.is_dir():
         return {}, [Problem(str(folder), "a folder", "a file" if folder.exists() else "nothing at this path")]
     try:
-        listing = list_images(folder)
+        listing = list_images(folder, series=False)
     except ImagesNotFoundError:
         files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
         return {}, [Problem(str(folder), "images", f"none among {counted(len(files), 'file')}")]
@@ -115,7 +115,9 @@ def _in_place(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, Path]
 
 def _beside(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, Path], list[Problem]]:
     """Masks beside the images, by the name of their image."""
-    marked = [path for path, _ in list_images(folder).left_out if stem_of_image(image_stem(path)) in images]
+    marked = [
+        path for path, _ in list_images(folder, series=False).left_out if stem_of_image(image_stem(path)) in images
+    ]
     if not marked:
         wanted = f"masks in {MASKS}/, or beside the images as NAME{MASK_MARK}"
         return {}, [Problem(str(folder), wanted, "neither")] if images else []  # no images is told already

@@ -13,9 +13,9 @@ from monai.utils import MetaKeys, SpaceKeys
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from monai_vlsm.data.dicom_values import displayed_values
+from monai_vlsm.data.dicom_values import Limits, displayed_values
 
-__all__ = ["no_pixels", "read_dicom"]
+__all__ = ["no_pixels", "numbers", "read_dicom", "read_frame"]
 
 # what functional groups of enhanced files hold of a frame, and the place where other files have it
 _MACROS = (
@@ -51,6 +51,21 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     Raises:
         ValueError: no pixels, several frames, or pixels that cannot be decoded.
     """
+    data, array, limits = read_frame(path)
+    spacing = numbers(data, "PixelSpacing", 2)
+    affine = _affine(data, spacing)
+    meta: dict[str, Any] = {
+        MetaKeys.AFFINE: affine,
+        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        "pixel_spacing": np.full(2, np.nan) if spacing is None else spacing,
+        "oriented": numbers(data, "ImageOrientationPatient", 6) is not None,
+    }
+    return array, {**meta, **limits}
+
+
+def read_frame(path: Path) -> tuple[Dataset, np.ndarray, Limits]:
+    """The elements of a DICOM file of one frame, and what `displayed_values` makes of them; errors as `read_dicom`."""
     data = pydicom.dcmread(path, force=True)
     missing = _without_pixels(data)
     if missing:
@@ -60,17 +75,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise ValueError(f"{frames} frames; split the file into single-frame DICOM files")
     _name_syntax(data)
     _lift_functional_groups(data)
-    array, limits = displayed_values(data)
-    spacing = _numbers(data, "PixelSpacing", 2)
-    affine = _affine(data, spacing)
-    meta: dict[str, Any] = {
-        MetaKeys.AFFINE: affine,
-        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-        MetaKeys.SPACE: SpaceKeys.RAS,
-        "pixel_spacing": np.full(2, np.nan) if spacing is None else spacing,
-        "oriented": _numbers(data, "ImageOrientationPatient", 6) is not None,
-    }
-    return array, {**meta, **limits}
+    return data, *displayed_values(data)
 
 
 def _without_pixels(data: Dataset) -> str | None:
@@ -104,7 +109,7 @@ def _first_item(data: Dataset, keyword: str) -> Dataset:
     return next(iter(data.get(keyword) or ()), Dataset())
 
 
-def _numbers(data: Dataset, keyword: str, count: int) -> np.ndarray | None:
+def numbers(data: Dataset, keyword: str, count: int) -> np.ndarray | None:
     """The numbers of an element; None where there are not as many, or where they are none."""
     try:
         values = np.array([float(one) for one in data.get(keyword) or ()])
@@ -115,13 +120,13 @@ def _numbers(data: Dataset, keyword: str, count: int) -> np.ndarray | None:
 
 def _affine(data: Dataset, spacing: np.ndarray | None) -> np.ndarray:
     """``(4, 4)``, from row, column and slice to the patient's right, front and top in mm; 1 mm where unknown."""
-    directions = _numbers(data, "ImageOrientationPatient", 6)
+    directions = numbers(data, "ImageOrientationPatient", 6)
     along, down = np.eye(3)[:2] if directions is None else directions.reshape(2, 3)  # of a row, of a column
     normal = np.cross(along, down)
     if np.linalg.norm(normal) < 0.5:  # not two directions at right angles
         along, down, normal = np.eye(3)
     step = np.ones(2) if spacing is None or (spacing <= 0).any() else spacing
-    origin = _numbers(data, "ImagePositionPatient", 3)
+    origin = numbers(data, "ImagePositionPatient", 3)
     affine = np.eye(4)
     affine[:3] = np.stack([down * step[0], along * step[1], normal, np.zeros(3) if origin is None else origin], axis=1)
     affine[:2] *= -1  # DICOM counts to the left and to the back

@@ -20,7 +20,7 @@ if int(pydicom.__version__.split(".")[0]) < 3:  # MONAI Label needs it
 else:
     from pydicom.pixels import apply_color_lut, apply_modality_lut
 
-__all__ = ["displayed_values"]
+__all__ = ["Limits", "displayed_values", "shown_range"]
 
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # RGB when decoded
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -81,7 +81,7 @@ def _grey(data: Dataset, stored: np.ndarray, inverted: bool) -> tuple[np.ndarray
         return values > 0, {}
     # a window beside all values would make the image black or white all over
     fits = window is not None and window[0] < values.max() and values.min() < window[1]
-    return values, {"window": window} if window is not None and fits else _range(data, values)
+    return values, {"window": window} if window is not None and fits else shown_range(data, values)
 
 
 def _padding(data: Dataset, stored: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ def _first(value: object) -> Any:
     return value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _range(data: Dataset, values: np.ndarray) -> Limits:
+def shown_range(data: Dataset, values: np.ndarray) -> Limits:
     """What should be black and white where the file has no window and the range of its values is not right."""
     low, high = float(values.min()), float(values.max())
     if str(data.get("Modality")) == "CT" or data.get("SOPClassUID") in _CT:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from monai.config import PathLike
 
 from monai_vlsm.data.dicom import no_pixels
 from monai_vlsm.data.formats import FORMATS, file_kind, image_stem, stem_of_image
+from monai_vlsm.data.volumes.series import listed, series_files, series_name, series_place
 from monai_vlsm.errors import UserError
 
-__all__ = ["ImagesNotFoundError", "LeftOut", "Listing", "list_images"]
+__all__ = ["ImagesNotFoundError", "LeftOut", "Listing", "SeveralSeriesError", "list_images"]
 
 NOT_READ = "of no format that is read"
 MASK_BESIDE = "the mask of an image beside it, by its name"
@@ -22,6 +23,10 @@ MASK_BESIDE = "the mask of an image beside it, by its name"
 
 class ImagesNotFoundError(UserError, FileNotFoundError, ValueError):
     """There is no such file or folder of images, or no image in the folder."""
+
+
+class SeveralSeriesError(UserError, ValueError):
+    """A folder holds several DICOM series, and nobody said which is meant."""
 
 
 class LeftOut(NamedTuple):
@@ -40,7 +45,7 @@ class Listing(NamedTuple):
     """All that is in a folder: each entry is either an image or left out.
 
     Attributes:
-        images: sorted by path.
+        images: sorted by path; for the files of a DICOM series their folder stands, or ``FOLDER::series=UID``.
         left_out: sorted by path.
     """
 
@@ -56,38 +61,57 @@ class Listing(NamedTuple):
         return "\n".join([*lines, *([f"read are {FORMATS}"] if NOT_READ in names else [])])
 
 
-def list_images(path: PathLike) -> Listing:
+def list_images(path: PathLike, series: bool = True) -> Listing:
     """Sort what is in a folder into images and what is left out. Files are opened, their pixels are not decoded.
 
-    An image is an image, DICOM or NIfTI file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
+    An image is an image, DICOM or volume file by its content (:func:`monai_vlsm.data.formats.file_kind`). One that
     claims to be an image but cannot be read counts as an image: reading it says what is wrong. Left out are other
     files, DICOM without pixels (DICOMDIR, reports), masks beside their image (``case_mask.png`` and ``case.png``),
     hidden files and sub-folders.
 
+    DICOM files of one series that say where they lie are one volume, two of them or more. Others are images.
+
     ``print(list_images(folder).report())`` tells the user what :func:`monai_vlsm.data.load_images` does not take.
 
     Args:
-        path: a folder; or a file, which is never left out, since it was named.
+        path: a folder; a file, which is never left out, since it was named; or ``FOLDER::series=UID``.
+        series: False takes every DICOM file for an image, as in lists of images with masks.
 
     Raises:
         ImagesNotFoundError: (a FileNotFoundError and ValueError) no such file or folder, or no image in the folder;
             the message says what is there instead.
+        SeveralSeriesError: several DICOM series; the message names them.
     """
     path = Path(str(path)).expanduser()  # a folder named 2018 comes as a number from a command line
-    if not path.exists():
-        raise ImagesNotFoundError(f"no such file or folder: {path}")
-    if path.is_file():
+    place, named = series_place(path)
+    if not place.exists():
+        raise ImagesNotFoundError(f"no such file or folder: {place}")
+    if named or path.is_file():
         return Listing([path], [])
     stems = {image_stem(entry) for entry in path.iterdir()}
     entries = [(entry, _reason(entry, stems)) for entry in sorted(path.iterdir())]
+    images = [entry for entry, reason in entries if reason is None]
     listing = Listing(
-        [entry for entry, reason in entries if reason is None],
+        _with_series(path, images) if series else images,
         [LeftOut(entry, reason) for entry, reason in entries if reason is not None],
     )
     if not listing.images:
         found = listing.report() or f"it is empty; read are {FORMATS}"
         raise ImagesNotFoundError(f"no image in {path}\n{found}")
     return listing
+
+
+def _with_series(folder: Path, images: Sequence[Path]) -> list[Path]:
+    """The images, with one entry in place of the files of a DICOM series."""
+    dicom = [path for path in images if file_kind(path) == "dicom"]
+    found = series_files(dicom)
+    if len(found) > 1:
+        raise SeveralSeriesError(f"{folder}: {listed(folder, found)}")
+    for uid, files in found.items():
+        own = {one.path for one in files}
+        volume = folder.absolute() if own == set(dicom) else Path(series_name(folder.absolute(), uid))
+        images = [volume, *(path for path in images if path not in own)]
+    return list(images)
 
 
 def _reason(path: Path, stems: Set[str]) -> str | None:

@@ -18,11 +18,11 @@ from pydicom.encaps import encapsulate
 from pydicom.pixel_data_handlers import util
 from pydicom.uid import (
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
-    JPEGLSLossless,
     RLELossless,
 )
 
@@ -140,9 +140,11 @@ def test_codecs_that_pydicom_lacks(dtype: str, photometric: str, tmp_path: Path)
 def test_a_codec_that_nothing_has_is_named(tmp_path: Path) -> None:
     data = dataset(grey("u1", 8), "MONOCHROME2", PixelData=encapsulate([b"no frame at all"]))
     data["PixelData"].is_undefined_length = True
-    data.file_meta.TransferSyntaxUID = JPEGLSLossless
+    data.file_meta.TransferSyntaxUID = HTJ2KLossless
     write_dicom(data, tmp_path / "a.dcm")
-    with pytest.raises(DatasetProblems, match=r"a\.dcm: .* found pixels in JPEG-LS Lossless.* pip install python-gdcm"):
+    with pytest.raises(
+        DatasetProblems, match=r"a\.dcm: .* found pixels in High-Throughput JPEG 2000.* pip install python-gdcm"
+    ):
         read(tmp_path / "a.dcm")
 
 

@@ -6,6 +6,7 @@ from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.data.volumes.assembly import Assembly
 from monai_vlsm.data.volumes.counts import label_counts
 from monai_vlsm.data.volumes.facts import VolumeFacts, volume_facts
+from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack
@@ -20,6 +21,7 @@ __all__ = [
     "from_stack",
     "label_counts",
     "open_stack",
+    "read_any",
     "read_volume",
     "stack_affine",
     "stack_shape",

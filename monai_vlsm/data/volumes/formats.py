@@ -1,0 +1,115 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of every format: NIfTI, NRRD, MHA, MHD and DICOM series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from monai_vlsm.data.dicom import read_frame
+from monai_vlsm.data.dicom_values import Limits, shown_range
+from monai_vlsm.data.formats import is_itk_volume
+from monai_vlsm.data.volumes.itk_files import TO_RAS, read_itk, volume_meta
+from monai_vlsm.data.volumes.nifti import read_volume
+from monai_vlsm.data.volumes.series import SliceFile, ordered_files, series_place
+
+__all__ = ["changed", "is_there", "read_any"]
+
+_WHOLE = np.iinfo(np.int16)
+
+
+def is_there(path: str | PathLike[str]) -> bool:
+    """Whether a volume can be read from a path: a file, a folder, or the folder of ``FOLDER::series=UID``."""
+    place, series = series_place(path)
+    return place.is_file() if series is None and not place.is_dir() else place.is_dir()
+
+
+def changed(path: str | PathLike[str]) -> int:
+    """When a volume was changed, in nanoseconds; of a DICOM series the last of its folder and the files in it.
+
+    Raises:
+        OSError: there is none.
+    """
+    place, _ = series_place(path)
+    files = [place, *(place.iterdir() if place.is_dir() else ())]
+    return max(one.stat().st_mtime_ns for one in files)
+
+
+def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
+    """The one volume of a file or DICOM series, with its native axes.
+
+    Args:
+        path: a NIfTI, NRRD, MHA or MHD file; the folder of a DICOM series, or ``FOLDER::series=UID`` where the folder
+            has more.
+
+    Returns:
+        as `monai_vlsm.data.volumes.read_volume`. A DICOM series has the axes (columns, rows, slices), the slices along
+        their normal, and ``window`` or ``range`` as `monai_vlsm.data.dicom.read_dicom` where they hold for all slices.
+
+    Raises:
+        ValueError: several volumes, a damaged file, or a series that is no volume, see
+            `monai_vlsm.data.volumes.series.ordered_files`.
+    """
+    place, series = series_place(path)
+    if series is not None or place.is_dir():
+        return _read_series(ordered_files(fspath(path)))
+    return read_itk(place) if is_itk_volume(place) else read_volume(place)
+
+
+def _read_series(files: Sequence[SliceFile]) -> tuple[np.ndarray, dict[str, Any]]:
+    slices, limits, data = [], [], None
+    for one in files:
+        try:
+            data, values, shown = read_frame(one.path)
+        except Exception as error:  # as the decoders of a single file
+            raise ValueError(f"{one.path.name}: {error}") from error
+        slices.append(_small(values))
+        limits.append(shown)
+    volume = _stacked(slices)
+    colour = volume.ndim == 4
+    meta = volume_meta(_affine(files), volume, colour, oriented=True)
+    return volume, {**meta, **({} if colour else _common(limits, data, volume))}
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """Values that were rescaled, in as few bytes as they need."""
+    if values.dtype.kind != "f":
+        return values
+    whole = values.min() >= _WHOLE.min and values.max() <= _WHOLE.max and (values == np.rint(values)).all()
+    return values.astype(np.int16 if whole else np.float32)
+
+
+def _stacked(slices: list[np.ndarray]) -> np.ndarray:
+    """``(rows, columns[, 3])`` of each as ``(columns, rows, slices[, 3])``; the list is emptied, to save memory."""
+    dtype = np.result_type(*{one.dtype for one in slices})
+    volume = np.empty((len(slices), *slices[0].shape), dtype)
+    for index in range(len(slices) - 1, -1, -1):
+        volume[index] = slices.pop()
+    return volume.swapaxes(0, 2)
+
+
+def _affine(files: Sequence[SliceFile]) -> np.ndarray:
+    """From (column, row, slice) to mm to the patient's right, front and top."""
+    first, last = files[0], files[-1]
+    assert first.directions is not None and first.spacing is not None
+    assert first.position is not None and last.position is not None
+    affine = np.eye(4)
+    affine[:3, 0] = first.directions[0] * first.spacing[1]
+    affine[:3, 1] = first.directions[1] * first.spacing[0]
+    affine[:3, 2] = (last.position - first.position) / (len(files) - 1)
+    affine[:3, 3] = first.position
+    turned: np.ndarray = TO_RAS @ affine
+    return turned
+
+
+def _common(limits: Sequence[Limits], data: Any, volume: np.ndarray) -> Limits:
+    """The window that all slices have; else the range of the volume, as of one image."""
+    windows = [one.get("window") for one in limits]
+    first = windows[0]
+    if first is not None and all(one is not None and np.array_equal(one, first) for one in windows):
+        return {"window": first}
+    return shown_range(data, volume)
