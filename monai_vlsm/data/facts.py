@@ -22,6 +22,7 @@ from monai_vlsm.data.masks import binary_fault, mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import PictureReader, glance
 from monai_vlsm.data.slices import flat_slice
+from monai_vlsm.data.volumes.formats import is_there
 from monai_vlsm.progress import progress_bar
 
 __all__ = ["FileFacts", "KnownFiles", "examine_files"]
@@ -100,9 +101,8 @@ def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> di
 
 def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
     """Decode one file in all its roles; keep the facts and let the pixels go."""
-    if not Path(file).is_file():
-        found = "a folder" if Path(file).is_dir() else "nothing at this path"
-        return FileFacts(problem=Problem(file, "a file", found), missing=True)
+    if not is_there(file):
+        return FileFacts(problem=Problem(file, "a file", "nothing at this path"), missing=True)
     path = Path(file)
     try:
         if roles == {"image"} and look is None and not _is_float_image(path) and (seen := glance(path)):

@@ -24,7 +24,8 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
-from monai_vlsm.data.volumes import Address, SliceStack, open_stack, read_volume
+from monai_vlsm.data.volumes import Address, SliceStack, open_stack, read_any
+from monai_vlsm.data.volumes.formats import is_there
 
 __all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
 
@@ -39,14 +40,14 @@ warnings.filterwarnings("ignore", "NvImgCodecPydicomReader: nvImageCodec decoder
 
 
 class PictureReader(ImageReader):
-    """Reads images, single-frame DICOM and NIfTI: what a file is, its content says.
+    """Reads images, single-frame DICOM and volumes: what a file is, its content says.
 
     - Images and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the image is first. MONAI's
       readers transpose by default. A DICOM affine belongs to these axes. The orientation of EXIF and TIFF is applied.
     - ``pixel_spacing`` in the metadata of DICOM: distance of rows and of columns in mm, NaN where the file has none.
       ``window`` or ``range``, where there is one: the values that should be black and white, for
       `monai_vlsm.transforms.ToRGB`.
-    - NIfTI keeps its native axes and affine.
+    - NIfTI, NRRD, MHA and DICOM series (`monai_vlsm.data.volumes.read_any`) keep their native axes and affine.
     - Palette, CMYK and other colour become RGB; transparency is laid on black and gone; 1-bit becomes 0/255; 16-bit
       grey keeps its values; colour of 16 bits a channel comes as 8 bits (Pillow). High is bright in every format.
 
@@ -134,10 +135,10 @@ def glance(path: Path) -> tuple[tuple[int, int], int] | None:
 @contextmanager
 def _explained(path: Path, mode: str) -> Iterator[None]:
     """Any error of a decoder as one that names the file."""
-    if not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"no such image file: {path}")
     try:
-        if path.stat().st_size == 0:
+        if path.is_file() and path.stat().st_size == 0:
             raise ValueError("an empty file (0 bytes)")
         yield
     except Exception as error:  # the decoders raise nearly every type, from SyntaxError to struct.error
@@ -155,7 +156,7 @@ def _kind(path: Path) -> str:
 def _decode(path: Path, flat: bool, mode: str) -> Loaded:
     kind = _kind(path)
     if kind == "volume":
-        array, meta = read_volume(path)
+        array, meta = read_any(path)
         image = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
         return (_native(array), meta) if image is None else _plane(image)
     if kind == "dicom":

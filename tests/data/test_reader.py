@@ -311,7 +311,16 @@ def test_resize_inverts_and_saves_upright(write: Callable[[Path], Path], tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "supported"),
-    [("a.PNG", True), ("a.nii.gz", True), ("a.IMA", True), ("a.gz", False), ("a.nrrd", False), ("notes.txt", False)],
+    [
+        ("a.PNG", True),
+        ("a.nii.gz", True),
+        ("a.IMA", True),
+        ("a.gz", False),
+        ("a.NRRD", True),
+        ("a.mha", True),
+        ("a.vtk", False),
+        ("notes.txt", False),
+    ],
 )
 def test_supported_suffix(name: str, supported: bool, tmp_path: Path) -> None:
     assert is_supported(tmp_path / name) is supported

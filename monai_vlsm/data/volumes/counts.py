@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes.formats import changed
 from monai_vlsm.data.volumes.stacks import open_stack
 
 __all__ = ["label_counts"]
@@ -33,7 +34,7 @@ def label_counts(file: str | PathLike[str], plane: str, channel: int | None = No
         DatasetProblems: a file that cannot be read, or values that are no label numbers.
     """
     path = Path(file)
-    return dict(_counted(fspath(path), path.stat().st_mtime_ns, plane, channel))
+    return dict(_counted(fspath(path), changed(path), plane, channel))
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes.formats import changed
 from monai_vlsm.data.volumes.stacks import open_stack
 from monai_vlsm.data.volumes.values import usual_range, value_range
 
@@ -56,7 +57,7 @@ def volume_facts(file: str | PathLike[str], channel: int | None = None) -> Volum
     """
     path = Path(file)
     try:
-        return _facts(fspath(file), path.stat().st_mtime_ns, channel)
+        return _facts(fspath(file), changed(path), channel)
     except OSError as error:
         return VolumeFacts(problem=Problem(str(path), "a readable volume", error.strerror or str(error)))
 

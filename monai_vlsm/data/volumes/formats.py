@@ -29,14 +29,12 @@ def is_there(path: str | PathLike[str]) -> bool:
 
 
 def changed(path: str | PathLike[str]) -> int:
-    """When a volume was changed, in nanoseconds; of a DICOM series the last of its folder and the files in it.
+    """When a volume was changed, in nanoseconds; of a DICOM series its folder.
 
     Raises:
         OSError: there is none.
     """
-    place, _ = series_place(path)
-    files = [place, *(place.iterdir() if place.is_dir() else ())]
-    return max(one.stat().st_mtime_ns for one in files)
+    return series_place(path)[0].stat().st_mtime_ns
 
 
 def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:

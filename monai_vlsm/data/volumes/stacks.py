@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from monai.utils import MetaKeys
 
-from monai_vlsm.data.volumes.nifti import read_volume
+from monai_vlsm.data.volumes.formats import changed, read_any
 from monai_vlsm.data.volumes.planes import stack_affine, to_stack
 
 __all__ = ["SliceStack", "open_stack"]
@@ -46,7 +46,7 @@ def open_stack(file: str | Path, plane: str, channel: int | None = None) -> Slic
     """The slices of a volume.
 
     Args:
-        file: a NIfTI file.
+        file: a volume, see `monai_vlsm.data.volumes.read_any`.
         plane: axial, coronal or sagittal.
         channel: which volume of a 4D file.
 
@@ -54,12 +54,12 @@ def open_stack(file: str | Path, plane: str, channel: int | None = None) -> Slic
         ValueError: no volume of three axes.
     """
     path = Path(file)
-    return _opened(str(path), path.stat().st_mtime_ns, plane, channel)
+    return _opened(str(path), changed(path), plane, channel)
 
 
 @lru_cache(maxsize=2)
 def _opened(file: str, changed: int, plane: str, channel: int | None) -> SliceStack:
-    array, meta = read_volume(Path(file))
+    array, meta = read_any(file)
     affine = meta[MetaKeys.ORIGINAL_AFFINE]
     if array.ndim != 3:
         raise ValueError(f"an array of shape {array.shape}, expected a volume of three axes")
