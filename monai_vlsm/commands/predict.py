@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
 from pathlib import Path
+from typing import Any
 
 from monai_vlsm.commands.modules import add_import
 from monai_vlsm.errors import UserError
@@ -33,10 +35,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     parser.add_argument(
         "--window",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="values that become black and white, for images other than 8-bit; default: the range of each image",
+        nargs="+",
+        metavar="WINDOW",
+        help="values that become black and white, for images other than 8-bit: LOW HIGH, the name of a window of CT "
+        "(abdomen, lung, ...), mr (percentiles), or three of these, numbers as [LOW,HIGH]; default: that of the model, "
+        "of the file, or the range of each image or volume",
     )
     parser.add_argument(
         "--threshold", type=_share, default=0.5, metavar="P", help="lowest probability of a pixel; default: 0.5"
@@ -69,21 +72,41 @@ def _share(text: str) -> float:
     return value
 
 
+def _window(words: list[str] | None) -> Any:
+    """What ``--window`` says: a name, two numbers, or three windows."""
+    from monai_vlsm.data.volumes import WindowError, plain_window
+
+    if words is None:
+        return None
+    values = [_value(word) for word in words]
+    try:
+        return plain_window(values[0] if len(values) == 1 else values)
+    except WindowError as error:
+        raise PredictOptionError(f"--window: {error}") from None
+
+
+def _value(word: str) -> Any:
+    """A number or a list as such, and any other word as it is."""
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return word
+
+
 def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.outputs import PREDICTIONS, Outputs
     from monai_vlsm.serving import Segmenter, Worklist, find_records, predict_records
     from monai_vlsm.serving.folder import TABLE, overlay_file
     from monai_vlsm.serving.records import require_output
 
-    if args.window is not None and not args.window[0] < args.window[1]:
-        raise PredictOptionError("--window must be LOW HIGH with LOW below HIGH, got {:g} {:g}".format(*args.window))
+    window = _window(args.window)
     records, outputs = find_records(args.images, args.prompt), Outputs(args.output, PREDICTIONS)
     require_output(outputs, records, [TABLE, *(overlay_file(record["name"]) for record in records)], "--output")
     segment = Segmenter(
         args.adapters,
         backbone=args.backbone,
         device=args.device,
-        window=args.window,
+        window=window,
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,
     )

@@ -132,8 +132,8 @@ def _shown(meta: Mapping[str, Any]) -> str:
     """Which values became black and white and why: "-160 to 240, window of the file"."""
     if "shown" not in meta:
         return ""
-    low, high = meta["shown"]
-    return f"{low:g} to {high:g}, {meta['shown_by']}"
+    ends = [f"{low:g} to {high:g}" for low, high in np.reshape(meta["shown"], (-1, 2))]  # of one window, or of three
+    return ", ".join([*ends, meta["shown_by"]])
 
 
 def best_view(image: MetaTensor, masks: MetaTensor) -> View:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Kind", "choice", "device", "number", "pair", "switch", "table", "text", "triple"]
+from monai_vlsm.data.volumes import WindowError, plain_window
+
+__all__ = ["Kind", "choice", "device", "number", "switch", "table", "text", "triple", "window"]
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Types of devices that a network of this package can be on."""
@@ -74,27 +76,31 @@ def number(
     return Kind(" or ".join([f"{kind} {bounds}", *map(repr, words)]), take, optional)
 
 
-def _numbers(count: int, expected: str, fits: Callable[[list[float]], bool], optional: bool = False) -> Kind:
+def triple(above: float = -math.inf) -> Kind:
+    """Three numbers, one for each channel."""
+
     def take(value: Any) -> list[float]:
-        if not isinstance(value, list | tuple) or len(value) != count:
+        if not isinstance(value, list | tuple) or len(value) != 3:
             raise ValueError
-        numbers = [number(-math.inf).take(one) for one in value]
-        if not fits(numbers):
+        numbers: list[float] = [number(-math.inf).take(one) for one in value]
+        if not min(numbers) > above:
             raise ValueError
         return numbers
 
-    return Kind(expected, take, optional)
-
-
-def triple(above: float = -math.inf) -> Kind:
-    """Three numbers, one for each channel."""
     bound = "" if math.isinf(above) else f", each above {above:g}"
-    return _numbers(3, f"three numbers such as [0.5,0.5,0.5]{bound}", lambda values: min(values) > above)
+    return Kind(f"three numbers such as [0.5,0.5,0.5]{bound}", take)
 
 
-def pair() -> Kind:
-    """Two numbers, the first below the second, or None."""
-    return _numbers(2, "[LOW,HIGH] with LOW below HIGH", lambda values: values[0] < values[1], optional=True)
+def window() -> Kind:
+    """A window, see `monai_vlsm.data.volumes.parse_window`, or None."""
+
+    def take(value: Any) -> Any:
+        try:
+            return plain_window(value)
+        except WindowError as error:
+            raise ValueError(str(error).removeprefix("a window must be ").partition(", got ")[0]) from None
+
+    return Kind("", take, optional=True)
 
 
 def choice(*words: str) -> Kind:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.settings.kinds import Kind, choice, device, number, pair, switch, table, text, triple
+from monai_vlsm.settings.kinds import Kind, choice, device, number, switch, table, text, triple, window
 
 __all__ = ["SAME_AS", "SETTINGS", "SettingError", "checked"]
 
@@ -73,7 +73,7 @@ SETTINGS: dict[str, Kind] = {
     "compile_kwargs": table(),
     # images
     "overlays": number(0, whole=True, words=("all", "none")),
-    "window": pair(),
+    "window": window(),
 }
 """Setting to its kind. A setting of a bundle that is not here has no rule of its own."""
 

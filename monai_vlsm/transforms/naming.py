@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 from monai.data import MetaTensor
 
 from monai_vlsm.data.formats import file_kind
+from monai_vlsm.data.volumes import Address
 
-__all__ = ["EIGHT_BIT", "file_name", "is_nifti", "record_name"]
+__all__ = ["EIGHT_BIT", "file_name", "has_unknown_unit", "is_nifti", "record_name"]
 
 WINDOW = "window"  # in the meta of an image as read: the values that its file wants to be black and white
 RANGE = "range"  # and those that they can be, where lowest and highest are not the right ones
+USUAL_RANGE = "percentiles"  # in the meta of a slice: percentiles of its whole volume
 SHOWN = "shown"  # in the meta of an image: the values that became black and white
-SHOWN_BY = "shown_by"  # and what chose them: "window of the user", "window of the file", "range of the image", "8 bits"
+SHOWN_BY = "shown_by"  # and what chose them: "window abdomen", "window of the user", "window of the file", ...
 EIGHT_BIT = "eight_bit"  # in the meta of an image: its values are multiples of 1/255
 
 
@@ -32,6 +35,15 @@ def is_nifti(image: Any) -> bool:
         return True
     path = image if isinstance(image, str) else file_name(image, default="")
     return bool(path) and file_kind(path) == "volume"
+
+
+def has_unknown_unit(image: Any) -> bool:
+    """Whether a loaded image is a volume, or a slice of one, of a file that does not say what its values mean."""
+    address = Address.of(file_name(image, default=""))
+    if address.plane is None and not is_nifti(image):
+        return False
+    is_dicom = address.file and (Path(address.file).is_dir() or file_kind(address.file) == "dicom")
+    return not is_dicom  # which says it
 
 
 def record_name(data: Mapping[Hashable, Any], name_key: Hashable = "name", image_key: Hashable = "image") -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -14,14 +15,24 @@ from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from monai_vlsm.data.volumes import value_range
-from monai_vlsm.transforms.naming import EIGHT_BIT, RANGE, SHOWN, SHOWN_BY, WINDOW, file_name
+from monai_vlsm.data.volumes import Window, WindowError, parse_window, usual_range, value_range
+from monai_vlsm.transforms.naming import (
+    EIGHT_BIT,
+    RANGE,
+    SHOWN,
+    SHOWN_BY,
+    USUAL_RANGE,
+    WINDOW,
+    file_name,
+    has_unknown_unit,
+)
 
 __all__ = ["ToRGB", "ToRGBD", "ToRGBDict", "ToRGBd"]
 
 
-BY_USER, BY_FILE, BY_RANGE, BY_TYPE = "window of the user", "window of the file", "range of the image", "8 bits"
+BY_FILE, BY_RANGE, BY_TYPE = "window of the file", "range of the image", "8 bits"
 
 
 def check_image(image: Tensor, name: str) -> None:
@@ -61,21 +72,25 @@ class ToRGB(Transform):
 
     One channel is repeated; an alpha channel (2 or 4 channels) is dropped. Black and white are the ends of the first of
     these that there is: ``window``, for types other than uint8 and bool; the window of the file, in the meta of DICOM;
-    0 and 255 for uint8, 0 and 1 for bool; the image's own lowest and highest value over all channels and slices,
-    without NaN, infinity and the padding of CT.
+    0 and 255 for uint8, 0 and 1 for bool; the lowest and highest value over all channels and slices, without NaN,
+    infinity and the padding of CT. Of a slice of a volume these, and percentiles, are those of its whole volume. What
+    comes out is never stretched to what a slice happens to hold.
+
+    A volume whose unit nobody knows, since there is no window and the file is no DICOM, is told once, with the values
+    that were taken: by the first process that meets one.
 
     Args:
-        window: lowest and highest value of types other than uint8 and bool, such as ``(-160, 240)`` Hounsfield
-            units; None takes that of the file, or each image's own range.
+        window: for types other than uint8 and bool: a name such as ``"abdomen"`` (`monai_vlsm.data.volumes.WINDOWS`),
+            the lowest and highest value such as ``(-160, 240)``, ``"mr"`` for percentiles of the volume, or three of
+            these, which make red, green and blue of a grey image; None takes that of the file, or its own range.
 
     Raises:
-        ValueError: a window whose low end is not below its high end.
+        WindowError: a window that is none of these.
     """
 
-    def __init__(self, window: tuple[float, float] | None = None) -> None:
-        if window is not None and not (len(window) == 2 and window[0] < window[1]):
-            raise ValueError(f"window must be (low, high) with low < high, got {window}")
-        self.window = None if window is None else (float(window[0]), float(window[1]))
+    def __init__(self, window: Any = None) -> None:
+        self.windows = parse_window(window)
+        self._told = torch.zeros((), dtype=torch.bool).share_memory_()  # by all workers of a run
 
     def __call__(self, img: NdarrayOrTensor) -> Tensor:
         """Convert one image.
@@ -85,12 +100,12 @@ class ToRGB(Transform):
 
         Returns:
             ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``shown`` are the values
-            that became black and white, ``shown_by`` is what chose them, and ``eight_bit`` says whether the values are
-            multiples of 1/255.
+            that became black and white, ``(2,)`` or with three windows ``(3, 2)``; ``shown_by`` is what chose them, and
+            ``eight_bit`` says whether the values are multiples of 1/255.
 
         Raises:
-            ValueError: another number of channels or axes, an empty image, or one without finite values; the message
-                names the file.
+            ValueError: another number of channels or axes, an empty image, one without finite values, or three windows
+                for one with colours; the message names the file.
         """
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image), convert_to_tensor(image, track_meta=False)
@@ -98,28 +113,65 @@ class ToRGB(Transform):
         colours = drop_alpha(plain, name)
         if not colours.isfinite().any():
             raise ValueError(f"{name}: the image has no finite value, expected numbers")
-        low, high, chosen_by = self._ends(image, colours)
-        scaled = in_range(colours, low, high) if chosen_by != BY_TYPE else colours.float() / high
+        ends, chosen_by = self._ends(image, colours)
+        if chosen_by == BY_TYPE:
+            scaled = colours.float() / ends[0][1]
+        else:
+            scaled = torch.cat([in_range(colours, low, high) for low, high in ends])
         scaled = scaled.expand(3, *scaled.shape[1:]).contiguous()
         out = convert_to_dst_type(scaled, image, dtype=torch.float32)[0]
         if isinstance(out, MetaTensor):
-            for key in (WINDOW, RANGE):
+            for key in (WINDOW, RANGE, USUAL_RANGE):
                 out.meta.pop(key, None)  # the values that they are about are gone
-            out.meta |= {SHOWN: np.array([low, high]), SHOWN_BY: chosen_by, EIGHT_BIT: chosen_by == BY_TYPE}
+            shown = np.array(ends[0] if len(ends) == 1 else ends)
+            out.meta |= {SHOWN: shown, SHOWN_BY: chosen_by, EIGHT_BIT: chosen_by == BY_TYPE}
         return out
 
-    def _ends(self, image: Tensor, colours: Tensor) -> tuple[float, float, str]:
-        """The values that become black and white, and what chose them."""
+    def _ends(self, image: Tensor, colours: Tensor) -> tuple[list[tuple[float, float]], str]:
+        """The values that become black and white, for each window there is, and what chose them."""
         meta = image.meta if isinstance(image, MetaTensor) else {}
         top = {torch.uint8: 255.0, torch.bool: 1.0}.get(colours.dtype)
-        if self.window is not None and (top is None or WINDOW in meta):
-            return *self.window, BY_USER
-        for key, chosen_by in ((WINDOW, BY_FILE), (RANGE, BY_RANGE)):
-            if key in meta:
-                return float(meta[key][0]), float(meta[key][1]), chosen_by
-        if top is not None:
-            return 0.0, top, BY_TYPE
-        return *value_range(colours.float().cpu().numpy()), BY_RANGE
+        if self.windows and (top is None or WINDOW in meta):
+            if len(self.windows) > 1 and colours.shape[0] > 1:
+                raise WindowError(
+                    f"{file_name(image)}: three windows make three channels of one, and it has {colours.shape[0]}; "
+                    "give one window"
+                )
+            return [_ends_of(one, colours, meta) for one in self.windows], ", ".join(map(str, self.windows))
+        if WINDOW in meta:
+            return [_pair(meta[WINDOW])], BY_FILE
+        if top is not None and RANGE not in meta:
+            return [(0.0, top)], BY_TYPE
+        ends = _pair(meta[RANGE]) if RANGE in meta else value_range(colours.float().cpu().numpy())
+        if has_unknown_unit(image) and top is None:
+            self._tell(file_name(image), *ends)
+        return [ends], BY_RANGE
+
+    def _tell(self, name: str, low: float, high: float) -> None:
+        """Warn of a volume without known units, once for all processes of a run."""
+        worker = get_worker_info()
+        if self._told or (worker is not None and worker.id > 0):
+            return
+        self._told.fill_(True)
+        warnings.warn(
+            f"{name}: nothing says what its values mean, so its lowest and highest, {low:g} and {high:g}, become black "
+            "and white, and likewise of all such volumes. Better give a window: for CT --window soft_tissue, another "
+            "name or LOW and HIGH, for MR --window mr",
+            stacklevel=4,
+        )
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _ends_of(window: Window, colours: Tensor, meta: Mapping[str, Any]) -> tuple[float, float]:
+    if window.ends is not None:
+        return window.ends
+    if USUAL_RANGE in meta:
+        return _pair(meta[USUAL_RANGE])
+    values = colours.float().cpu().numpy()
+    return usual_range(values, value_range(values)[0])
 
 
 class ToRGBd(MapTransform):
@@ -134,7 +186,7 @@ class ToRGBd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        window: tuple[float, float] | None = None,
+        window: Any = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

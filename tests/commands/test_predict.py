@@ -80,7 +80,7 @@ def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:
         ("images", ["--backbone", "nowhere"], "unknown backbone 'nowhere'"),
         ("images", ["--backbone", "CIDAS/clipseg-rd64-refined"], "CIDAS/clipseg-rd64-refined"),
         ("images", ["--device", "cuda:99"], "no device 'cuda:99' here"),
-        ("images", ["--window", "5", "2"], "--window must be LOW HIGH .*, got 5 2"),
+        ("images", ["--window", "5", "2"], r"--window: .* LOW below HIGH, .* got \[5, 2\]"),
         ("images", ["--output", "images"], "--output must be another folder"),
         ("images/a.png", ["--output", "images"], "--output must be another folder"),
     ],

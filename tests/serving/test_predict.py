@@ -100,7 +100,7 @@ def test_window(model: Path, segment: Segmenter, tmp_path: Path) -> None:
         ({"model": "nowhere.pt"}, ModelNotFoundError, "no model file at nowhere.pt"),
         ({"threshold": 2}, ValueError, "threshold must be from 0 to 1, got 2"),
         ({"existence_threshold": -1}, ValueError, "existence_threshold must be from 0 to 1, got -1"),
-        ({"window": (3, 1)}, ValueError, "window must be"),
+        ({"window": (3, 1)}, ValueError, "window must be a name"),
         ({"device": "cuda:99"}, DeviceNotFoundError, "no device 'cuda:99' here"),
         ({"device": "toaster"}, DeviceNotFoundError, "no device 'toaster' here"),
     ],

@@ -94,7 +94,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("train", {"train#trainer#max_epochs": 0}, "train#trainer#max_epochs: expected a whole number of at least 1"),
     ("evaluate", {"device": "gpu"}, "device: expected cpu, cuda or cuda:NUMBER, got 'gpu'"),
     ("inference", {"device": "cuda:99"}, "device: expected a device that is there"),
-    ("inference", {"window": [3, 1]}, "window: expected [LOW,HIGH] with LOW below HIGH or None, got [3, 1]"),
+    ("inference", {"window": [3, 1]}, "LOW below HIGH, or a list of three of these or None, got [3, 1]"),
     ("train", {"epochs": "$1/0"}, "epochs: '$1/0' cannot be evaluated: division by zero"),
 ]
 

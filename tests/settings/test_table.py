@@ -58,7 +58,7 @@ WRONG: dict[str, list[Any]] = {
     "compile_kwargs": ["x", [1]],
     "cache_features": ["x"],
     "overlays": [-1, 1.5, "some", None, *NO_NUMBER],
-    "window": [[0], [5, 1], [1, 1], [0, NAN], 5, "0,1", ["a", "b"]],
+    "window": [[0], [5, 1], [1, 1], [0, NAN], 5, "0,1", ["a", "b"], "chest", ["lung", "bone"], [1, 2, 3]],
     "dataset_dir": [None, *NO_TEXT, ["a"]],
     "output_dir": [None, *NO_TEXT],
     "model_file": [None, "", 1.5],
@@ -80,7 +80,12 @@ RIGHT: dict[str, list[tuple[Any, Any]]] = {
     "negatives": [(0, 0), (0.5, 0.5)],
     "condition_width": [(None, None), (256, 256)],
     "overlays": [("all", "all"), ("none", "none"), (0, 0)],
-    "window": [(None, None), ([-1, 1.5], [-1, 1.5])],
+    "window": [
+        (None, None),
+        ([-1, 1.5], [-1, 1.5]),
+        ("lung", "lung"),
+        (("lung", (0, 80), "mr"), ["lung", [0, 80], "mr"]),
+    ],
     "device": [("cpu", torch.device("cpu")), (torch.device("cpu"), torch.device("cpu"))],
     "dataset": [(2018, "2018"), ("2018", "2018"), (None, None)],
     "dataset_dir": [(Path("a", "b"), "a/b")],
@@ -118,7 +123,13 @@ def test_right_values_are_taken(name: str, value: Any, taken: Any) -> None:
         ("condition_width", 0, "condition_width: expected a whole number from 1 to 8192 or None, got 0"),
         ("overlays", "x", "overlays: expected a whole number of at least 0 or 'all' or 'none', got 'x'"),
         ("device", "gpu", "device: expected cpu, cuda or cuda:NUMBER, got 'gpu'"),
-        ("window", [2, 1], "window: expected [LOW,HIGH] with LOW below HIGH or None, got [2, 1]"),
+        (
+            "window",
+            "chest",
+            "window: expected a name (abdomen, bone, brain, colon, cta, liver, lung, mediastinum, pancreas, pelvis, "
+            "soft_tissue, mr, percentiles), [LOW,HIGH] with LOW below HIGH, or a list of three of these or None, got "
+            "'chest'",
+        ),
         (
             "prompt",
             [["x"] * 90],

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor
 
+from monai_vlsm.data.volumes import WindowError
 from monai_vlsm.transforms import (
     ToRGB,
     ToRGBD,
@@ -129,7 +132,7 @@ def test_no_finite_value() -> None:
 
 @pytest.mark.parametrize("window", [(1, 1), (2, 1), (1,)])
 def test_wrong_window(window: Any) -> None:
-    with pytest.raises(ValueError, match=r"window must be \(low, high\)"):
+    with pytest.raises(ValueError, match=r"a window must be a name .*, \[LOW,HIGH\]"):
         ToRGB(window)
 
 
@@ -209,3 +212,89 @@ def test_what_is_black_and_white(dtype: torch.dtype, window: Any, meta: Any, sho
 def test_nothing_finite_is_told_with_a_window_too() -> None:
     with pytest.raises(ValueError, match=r"dir/a\.png: the image has no finite value"):
         ToRGB((0.0, 1.0))(image([NAN, INF], torch.float32))
+
+
+SLICE = {"filename_or_obj": "scan.nii.gz::axial=1"}
+BY_WINDOWS = [  # window, meta, ends for each channel, what chose them
+    ("abdomen", {}, [[-150, 250]] * 3, "window abdomen"),
+    ("mr", {"percentiles": (10.0, 90.0), "range": (0.0, 400.0)}, [[10, 90]] * 3, "percentiles of the volume"),
+    (
+        ["lung", [0, 100], "mr"],
+        {"percentiles": (10.0, 90.0)},
+        [[-1350, 150], [0, 100], [10, 90]],
+        "window lung, window of the user, percentiles of the volume",
+    ),
+    (["brain"] * 3, {"window": (0.0, 5.0)}, [[0, 80]] * 3, "window brain, window brain, window brain"),
+]
+
+
+@pytest.mark.parametrize(("window", "meta", "ends", "chosen_by"), BY_WINDOWS)
+@pytest.mark.parametrize("values", [[-900.0, 20, 60], [5.0, 6, 7], [0.0, 0, 300]])
+def test_windows(window: Any, meta: Any, ends: Any, chosen_by: str, values: list[float]) -> None:
+    """What a slice happens to hold changes nothing of how bright a value is."""
+    made = image(values, torch.float32)
+    made.meta |= meta
+    out = ToRGB(window)(made)
+    expected = [[min(max((v - low) / (high - low), 0), 1) for v in values] for low, high in ends]
+    assert [row.tolist() for row in out.as_tensor()[:, 0]] == [pytest.approx(row) for row in expected]
+    shown = ends if isinstance(window, list) else ends[0]
+    assert (out.meta["shown"].tolist(), out.meta["shown_by"]) == (shown, chosen_by)
+    assert not {"percentiles", "range", "window"} & set(out.meta)
+
+
+def test_percentiles_of_a_volume_are_of_all_its_slices() -> None:
+    volume = torch.cat([torch.zeros(500), torch.arange(1.0, 1001)]).reshape(1, 5, 6, 50)
+    out = ToRGB("mr")(MetaTensor(volume))
+    assert out.meta["shown"].tolist() == pytest.approx([5.995, 995.005])
+    assert float(out[0, 0, 0, 0]) == 0 and float(out[0].max()) == 1
+
+
+def test_three_windows_want_one_channel() -> None:
+    with pytest.raises(WindowError, match=r"dir/a.png: three windows make three channels of one, and it has 3"):
+        ToRGB(["lung", "bone", "brain"])(image([0, 1], torch.int16, channels=3))
+
+
+def test_windows_leave_eight_bits_alone() -> None:
+    for channels in (1, 3):
+        out = ToRGB(["lung", "bone", "brain"])(image([0, 51], torch.uint8, channels))
+        assert out[:, 0].tolist() == [pytest.approx([0, 0.2])] * 3 and out.meta["shown_by"] == "8 bits"
+
+
+UNKNOWN = [  # dtype, meta, window, warned of
+    (
+        torch.int16,
+        {**SLICE, "range": (-1024.0, 3071.0)},
+        None,
+        "scan.nii.gz::axial=1: .*-1024 and 3071.*soft_tissue",
+    ),
+    (torch.int16, {"xyzt_units": 2}, None, "0 and 9, "),
+    (torch.int16, SLICE, "lung", ""),
+    (torch.int16, {**SLICE, "window": (0.0, 1.0)}, None, ""),
+    (torch.uint8, SLICE, None, ""),
+    (torch.int16, {"filename_or_obj": "a.png"}, None, ""),
+    (torch.int16, {"filename_or_obj": "a.dcm::axial=1", "range": (0.0, 1.0)}, None, ""),
+]
+
+
+@pytest.mark.parametrize(("dtype", "meta", "window", "message"), UNKNOWN)
+def test_an_unknown_unit_is_told_once(dtype: torch.dtype, meta: Any, window: Any, message: str) -> None:
+    convert = ToRGB(window)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            convert(MetaTensor(torch.tensor([[[0, 9]]], dtype=dtype), meta=dict(meta)))
+    assert len(caught) == bool(message)
+    assert all(re.search(message, str(one.message)) for one in caught)
+
+
+def test_workers_warn_once_together() -> None:
+    convert = ToRGB()
+
+    def warned(item: Any) -> int:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            convert(MetaTensor(torch.ones(1, 2, 2), meta=dict(SLICE)))
+        return len(caught)
+
+    loader = DataLoader(Dataset(range(6), warned), num_workers=2, multiprocessing_context="fork")
+    assert sum(int(one) for _ in range(2) for one in loader) == 1

@@ -10,22 +10,39 @@ from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack
-from monai_vlsm.data.volumes.values import value_range
+from monai_vlsm.data.volumes.values import usual_range, value_range
+from monai_vlsm.data.volumes.windows import (
+    PERCENTILES,
+    WINDOWS,
+    Window,
+    WindowError,
+    parse_window,
+    plain_window,
+    window_for,
+)
 
 __all__ = [
+    "PERCENTILES",
     "PLANES",
+    "WINDOWS",
     "Address",
     "Assembly",
     "SliceStack",
     "VolumeFacts",
+    "Window",
+    "WindowError",
     "from_stack",
     "label_counts",
     "open_stack",
+    "parse_window",
+    "plain_window",
     "read_any",
     "read_volume",
     "stack_affine",
     "stack_shape",
     "to_stack",
+    "usual_range",
     "value_range",
     "volume_facts",
+    "window_for",
 ]

@@ -31,7 +31,7 @@ class VolumeFacts:
         channels: how many volumes the file has, more than 1 for 4D.
         low: lowest value, without NaN, infinity and the padding of CT.
         high: highest value.
-        percentiles: 0.5 and 99.5 of the values above ``low``.
+        percentiles: 0.5 and 99.5 of the values above 0 (`usual_range`).
         whole: whether all values are whole numbers from 0 on, as those of a label map.
         problem: why the volume cannot be used; then the other facts may be those of nothing.
     """

@@ -34,9 +34,13 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def usual_range(values: np.ndarray, low: float) -> tuple[float, float]:
-    """The percentiles 0.5 and 99.5 of the finite values above ``low``, which is background; ``low`` if all is."""
+    """The percentiles 0.5 and 99.5 of the finite values above 0, which is the background of MR.
+
+    Where none is above 0, of those above ``low``; ``low`` if there are none either.
+    """
     part = values.reshape(-1, order="A")[:: -(-values.size // SAMPLE)]
-    part = part[np.isfinite(part) & (part > low)]
+    part = part[np.isfinite(part)]
+    part = part[part > (0 if (part > 0).any() else low)]
     if not part.size:
         return low, low
     ends = np.percentile(part, (TAIL, 100 - TAIL))
