@@ -7,7 +7,7 @@ from __future__ import annotations
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, validate_records
-from monai_vlsm.data.datalist import NoPromptError, load_datalist, load_images
+from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
@@ -19,6 +19,7 @@ from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_support
 __all__ = [
     "SUPPORTED_SUFFIXES",
     "ClassPromptError",
+    "DataLists",
     "DatasetProblems",
     "ImageSampler",
     "ImagesNotFoundError",

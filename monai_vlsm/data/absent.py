@@ -14,6 +14,7 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from monai_vlsm.data.facts import KnownFiles
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import prompt_tag, says_absent
 
@@ -193,7 +194,8 @@ def with_absent_prompts(
 ) -> list[dict[str, Any]]:
     """Add ``"absent"`` to training records: the class prompts of what is not in their image.
 
-    :class:`monai_vlsm.transforms.RandAbsentPromptd` draws from it. Records whose image has everything get none.
+    :class:`monai_vlsm.transforms.RandAbsentPromptd` draws from it. Records whose image has everything get none. Where
+    a record says itself what is absent, as those of label maps do, the list of the others is not asked.
 
     Args:
         records: of the training list.
@@ -210,22 +212,34 @@ def with_absent_prompts(
         raise ValueError(f"negatives must be a share from 0 to {MOST}, got {share}")
     _checked_words(words)
     if share == 0:
-        return [dict(record) for record in records]
-    absent = absent_structures(records, words, files)
+        return [{key: value for key, value in record.items() if key != "absent"} for record in records]
+    given = bool(records) and all("absent" in record for record in records)
+    absent = _given_absent(records, words) if given else absent_structures(records, words, files)
     _require_absent(absent, parts_by_image(records), share)
     texts = {image: [text for structure in found for text in structure] for image, found in absent.items()}
-    return [
-        {**record, "absent": texts[record["image"]]} if texts[record["image"]] else {**record} for record in records
-    ]
+    bare = ({key: value for key, value in record.items() if key != "absent"} for record in records)
+    return [{**record, "absent": found} if (found := texts[record["image"]]) else record for record in bare]
+
+
+def _given_absent(records: Sequence[Record], words: Sequence[str] | str | None) -> dict[str, list[Structure]]:
+    """Path of each image to what its records say is absent, and to further things, which are in no image."""
+    images = parts_by_image(records)
+    taken = {_key(text) for structure in _structures(images) for text in structure}
+    own = [(word,) for word in _checked_words(words) if _key(word) not in taken]
+    absent = {}
+    for record in records:
+        if record["image"] not in absent:
+            named = [tuple(ensure_tuple(one["prompt"].get(CLASS_STYLE, ()))) for one in record["absent"]]
+            absent[record["image"]] = [*(texts for texts in named if texts and not says_absent(texts)), *own]
+    return absent
 
 
 def _require_absent(
     absent: Mapping[str, Sequence[Structure]], images: Mapping[str, Sequence[Part]], share: float
 ) -> None:
     parts = [part for its in images.values() for part in its]
-    if any(absent.values()) or not all(
-        Path(part.mask).is_file() for part in parts
-    ):  # `validate_records` lists what lacks
+    there = all(Path(Address.of(part.mask).file).is_file() for part in parts)
+    if any(absent.values()) or not there:  # `validate_records` lists what lacks
         return
     raise NothingAbsentError(
         f"negatives is {share:g}, but nothing is absent: every image has a mask of all that the class prompts name "

@@ -141,10 +141,10 @@ def _parts(value: Any, seen: dict[str, bytes]) -> Iterator[bytes]:
     elif isinstance(value, (torch.Tensor, np.ndarray)):
         yield np.ascontiguousarray(value).tobytes()
     elif isinstance(value, (str, os.PathLike)):
-        text = os.fspath(value)
-        if text not in seen:
-            seen[text] = _file_parts(Path(text)) if _is_file(text) else text.encode("utf-8", "surrogatepass")
-        yield seen[text]
+        file, slices, part = os.fspath(value).partition("::")  # an address names a part of a file
+        if file not in seen:
+            seen[file] = _file_parts(Path(file)) if _is_file(file) else file.encode("utf-8", "surrogatepass")
+        yield seen[file] + (slices + part).encode("utf-8", "surrogatepass")
     else:
         yield repr(value).encode()
 

@@ -25,6 +25,12 @@ SETTINGS: dict[str, Kind] = {
     "dataset": text(optional=True),
     "train_split": text(),
     "val_split": text(),
+    "fold": number(0, whole=True, optional=True),
+    "planes": choice("axial", "coronal", "sagittal", "all"),
+    "channel": text(optional=True),
+    "min_pixels": number(0, whole=True),
+    "context": number(0, 2, whole=True),
+    "split_file": text(optional=True),
     # prompts
     "prompt": text(many=True, verbatim=True),
     "default_prompt": text(empty=True),
