@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import ignite.distributed as idist
 from monai.config import PathLike
 from monai.utils import ensure_tuple
 
@@ -136,7 +137,7 @@ class DataLists:
         Args:
             file: such as ``split.json`` beside the model.
         """
-        if self.cases is not None and self.split is not None and self.split.made:
+        if idist.get_rank() == 0 and self.cases is not None and self.split is not None and self.split.made:
             write_split(Path(file), self.split, self.cases, self.seed)
 
 
