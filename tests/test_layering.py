@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "outputs",
         "transforms",
     },
-    "export": {"backbones", "checkpoints", "errors", "io", "networks", "serving", "transforms"},
+    "export": {"backbones", "checkpoints", "data", "errors", "io", "networks", "serving", "transforms"},
     "hub": {
         "names",
         "adapters",

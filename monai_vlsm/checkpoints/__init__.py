@@ -2,12 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of a trained model, ``model.pt``: read it, verify it, describe it, load it into its network."""
 
-from monai_vlsm.checkpoints.content import SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify, verify_settings
+from monai_vlsm.checkpoints.content import (
+    RECORDED,
+    SETTINGS_KEY,
+    ModelMismatchError,
+    seal,
+    tensors_of,
+    verify,
+    verify_settings,
+)
 from monai_vlsm.checkpoints.describe import ModelFacts, describe, find_models
 from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read, read_settings, run_settings
 from monai_vlsm.checkpoints.state import TrainedState, load_trained
 
 __all__ = [
+    "RECORDED",
     "SETTINGS_KEY",
     "ModelFacts",
     "ModelMismatchError",

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from monai_vlsm.adapters import AdaptationNotImportedError, build_adaptation
 from monai_vlsm.adapters.parameters import tensor_bytes
+from monai_vlsm.data.volumes import PLANES, WindowError, plain_window
 from monai_vlsm.errors import UserError
 
 __all__ = [
     "CHECKSUMS",
     "FORMAT",
+    "RECORDED",
     "SETTINGS_KEY",
     "ModelMismatchError",
     "seal",
@@ -36,6 +38,9 @@ CHECKSUMS = "checksums"
 FORMAT = 3
 """What is written now. Files of format 1 have no checksums, and some names of formats 1 and 2 were other ones."""
 
+RECORDED = ("window", "context", "plane")
+"""How slices of volumes were shown to a network; None where nobody said, and then in no file."""
+
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "CLIPSegNet": {"adaptation": Mapping},
@@ -43,7 +48,7 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "SANNet": {"fusion": str},
     "TargetUNet": {"targets": list},
 }
-_RECORDED = {"format", CHECKSUMS, "existence_threshold", *_NEEDED}
+_FREE = {"format", CHECKSUMS, "existence_threshold", *RECORDED, *_NEEDED}
 _NEW_NAMES = {"towers": "encoders", "seams": "feature_adapters"}  # of formats 1 and 2
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
@@ -135,11 +140,25 @@ def verify_settings(settings: Mapping[str, Any]) -> None:
     threshold = settings.get("existence_threshold", 0.0)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise _damaged(f"its existence_threshold must be from 0 to 1, got {threshold!r}")
-    unknown = [] if own is None else sorted(map(str, settings.keys() - _RECORDED - own.keys()))
+    _check_recorded(settings)
+    unknown = [] if own is None else sorted(map(str, settings.keys() - _FREE - own.keys()))
     if unknown:
         raise ModelMismatchError(f"a model file with the unknown setting {', '.join(unknown)} of {network}. {_NEWER}")
     if own is not None and "adaptation" in settings:
         _check_adaptation(settings["adaptation"])
+
+
+def _check_recorded(settings: Mapping[str, Any]) -> None:
+    """Window, context and plane of a file are such as this version knows."""
+    try:
+        plain_window(settings.get("window"))
+    except WindowError as error:
+        raise ModelMismatchError(f"a model file whose window is unknown: {error}. {_NEWER}") from error
+    for name, known in {"context": (0, 1, 2), "plane": (*PLANES, "all")}.items():
+        value = settings.get(name)
+        if value is not None and (isinstance(value, bool) or value not in known):
+            told = ", ".join(map(str, known))
+            raise ModelMismatchError(f"a model file whose {name} must be one of {told}, got {value!r}. {_NEWER}")
 
 
 def _settings(content: Any) -> Mapping[str, Any]:

@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
 from monai_vlsm.adapters import base_fingerprint, tensors_digest
-from monai_vlsm.checkpoints.content import FORMAT, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
+from monai_vlsm.checkpoints.content import FORMAT, RECORDED, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
 from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read
 from monai_vlsm.counts import counted
 
 __all__ = ["TrainedState", "load_trained"]
 
 # settings that may differ between a file and the network that it is loaded into
-_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold"}
+_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold", *RECORDED}
 
 
 class TrainedState:
@@ -34,11 +34,16 @@ class TrainedState:
         network: a network with ``trained_names``, the entries of its state to hold, and a method ``settings()`` that
             returns plain values (`monai_vlsm.networks.PromptedNet`); or its DistributedDataParallel wrapper.
         fingerprint: `base_fingerprint` of the network, for whoever knows it. None computes it when it is needed.
+        recorded: what the network shall record of `RECORDED`, as a run decided it; None leaves it as it is.
     """
 
-    def __init__(self, network: nn.Module, fingerprint: str | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, fingerprint: str | None = None, recorded: Mapping[str, Any] | None = None
+    ) -> None:
         self.network: Any = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
         self._fingerprint = fingerprint
+        for name, value in (recorded or {}).items():
+            setattr(self.network, name, value)
 
     @property
     def fingerprint(self) -> str:
@@ -74,7 +79,8 @@ class TrainedState:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy trained tensors into the network, after checking that they belong to it.
 
-        The existence threshold of the file becomes that of the network, 0 if the file has none. To load a state whose
+        The existence threshold of the file becomes that of the network, 0 if the file has none; so does what it records
+        of volumes (`RECORDED`), unless the network has been told already. To load a state whose
         values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
 
         Args:
@@ -93,6 +99,9 @@ class TrainedState:
         self.check(state)
         loaded = nn.Module.load_state_dict(self.network, tensors_of(state), strict=False, assign=assign)
         self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
+        for name in RECORDED:
+            if getattr(self.network, name, None) is None:
+                setattr(self.network, name, state[SETTINGS_KEY].get(name))
         return _IncompatibleKeys([], []) if strict else loaded
 
     def check(self, state: Mapping[str, Any]) -> None:
@@ -140,7 +149,7 @@ class TrainedState:
                     f"(base {_short(saved['base'])}), this network has {mine[key]} (base {_short(self.fingerprint)}). "
                     f"Build the network with the file's {key}"
                 )
-        unknown = sorted(saved.keys() - mine.keys() - {"format", "base"})
+        unknown = sorted(saved.keys() - mine.keys() - {"format", "base", *RECORDED})
         if unknown:
             raise ModelMismatchError(f"a model with the setting {', '.join(unknown)}, which this network does not know")
         if saved["base"] != self.fingerprint:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from monai_vlsm.checkpoints import TrainedState
+from monai_vlsm.data.volumes import parse_window
 from monai_vlsm.export.check import check_file
 from monai_vlsm.export.files import FORMATS, require_packages, write_onnx, write_torchscript
 from monai_vlsm.export.problems import ExportError
@@ -109,6 +110,7 @@ def _info(network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping
         "image_std": list(network.image_std),
         "threshold": 0.5,
         "existence_share": TOP_SHARE,
+        "window_ends": [window.ends for window in parse_window(network.window)],  # None: percentiles of a volume
         "prompts": list(prompts.texts),
         "names": list(prompts.names),
         "text_inputs": list(texts),

@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from monai_vlsm.checkpoints import tensors_of
 from monai_vlsm.data.catalogue import known_datasets
+from monai_vlsm.data.volumes import parse_window
 from monai_vlsm.hub import card_texts
 from monai_vlsm.hub.evaluation import model_index
 from monai_vlsm.hub.facts import CardFacts
@@ -109,6 +110,7 @@ def _settings_table(settings: Mapping[str, Any]) -> str:
         ("image size", f"{settings['image_size']} px"),
         ("prompt where none is given", escaped(clean(settings.get("default_prompt") or "none"))),
         ("existence threshold", _threshold(settings)),
+        *_slice_rows(settings),
     ]
     return markdown_table(("setting", "value"), rows, str)
 
@@ -121,6 +123,18 @@ def _adaptation_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "adapters", escaped(", ".join([kind, *told]))
     if "fusion" in settings:
         yield "fusion", escaped(str(settings["fusion"]))
+
+
+def _slice_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How volumes are shown to it, where the file says so."""
+    windows = parse_window(settings.get("window"))
+    if windows:
+        ends = [f"{one} ({one.ends[0]:g} to {one.ends[1]:g})" if one.ends else str(one) for one in windows]
+        yield "black and white", escaped(", ".join(ends))
+    if settings.get("context"):
+        yield "neighbours of a slice", f"{settings['context']} on either side"
+    if settings.get("plane"):
+        yield "plane of the slices", settings["plane"]
 
 
 def _threshold(settings: Mapping[str, Any]) -> str:

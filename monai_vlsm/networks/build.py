@@ -13,7 +13,15 @@ import torch
 
 from monai_vlsm.adapters import build_adaptation
 from monai_vlsm.backbones import backbone_type
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, naming, read, verify_settings
+from monai_vlsm.checkpoints import (
+    RECORDED,
+    SETTINGS_KEY,
+    ModelMismatchError,
+    TrainedState,
+    naming,
+    read,
+    verify_settings,
+)
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
@@ -31,7 +39,7 @@ _CLASSES: dict[str, type[PromptedNet]] = {
     "unet": TargetUNet,
 }
 # settings that are no arguments of a constructor
-_RECORDED = {"format", "base", "network", "backbone", "existence_threshold"}
+_NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", *RECORDED}
 
 
 def network_class(backbone: str | Path) -> type[PromptedNet]:
@@ -66,7 +74,7 @@ def build_network(
     """
     verify_settings(settings)
     place = settings["backbone"] if backbone is None else backbone
-    arguments = {name: value for name, value in settings.items() if name not in _RECORDED}
+    arguments = {name: value for name, value in settings.items() if name not in _NO_ARGUMENTS}
     if arguments.get("adaptation") is not None:
         arguments["adaptation"] = build_adaptation(arguments["adaptation"])
     kind = _class_for(settings, place)
@@ -83,6 +91,8 @@ def build_network(
             "by another version of monai_vlsm"
         ) from error
     network.existence_threshold = float(settings.get("existence_threshold", 0.0))
+    for name in RECORDED:
+        setattr(network, name, settings.get(name))
     return network.eval()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
-from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState
+from monai_vlsm.checkpoints import RECORDED, SETTINGS_KEY, TrainedState
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks.prompt_rows import check_prompts, one_row_per_prompt, rows_of, without_padding
 
@@ -79,7 +79,11 @@ class PromptedNet(nn.Module, ABC):
         self.register_buffer("default_input_ids", ids, persistent=False)
         self.trained_names: tuple[str, ...] = ()
         self.cuts_padding = True  # False for a network that looks at it
-        self.existence_threshold = 0.0  # recorded only: the postprocessing uses it
+        # recorded only, for the steps around the network (see `RECORDED`)
+        self.existence_threshold = 0.0
+        self.window: Any = None
+        self.context: int | None = None
+        self.plane: str | None = None
 
     def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
@@ -214,6 +218,7 @@ class PromptedNet(nn.Module, ABC):
             "image_size": self.image_size,
             "default_prompt": self.default_prompt,
             "existence_threshold": self.existence_threshold,
+            **{name: value for name in RECORDED if (value := getattr(self, name)) is not None},
         }
 
     def remember_trained(self, whole: bool = False, added: Collection[str] = ()) -> None:

@@ -22,12 +22,12 @@ DISPLAY_STEPS = 3
 """After so many steps of `preprocessing` the image is what a person would look at: RGB in 0..1, upright, full size."""
 
 
-def preprocessing(network: PromptedNet, window: tuple[float, float] | None = None) -> Compose:
+def preprocessing(network: PromptedNet, window: Any = None) -> Compose:
     """From a record ``{"image": path, "prompt": text or K texts, "name"}`` to what a network takes.
 
     Args:
-        network: says image size, normalisation, tokenizer and default prompt.
-        window: lowest and highest value of images other than 8-bit (`monai_vlsm.transforms.ToRGBd`).
+        network: says image size, normalisation, tokenizer, default prompt and, unless there is another, the window.
+        window: which values of images other than 8-bit become black and white (`monai_vlsm.transforms.ToRGBd`).
     """
     mean: Any = list(network.image_mean)
     std: Any = list(network.image_std)
@@ -35,7 +35,7 @@ def preprocessing(network: PromptedNet, window: tuple[float, float] | None = Non
     return Compose(
         [
             LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
-            ToRGBd("image", window=window),
+            ToRGBd("image", window=network.window if window is None else window),
             OrientVolumed("image"),
             ResizeImaged("image", size=network.image_size),
             NormalizeIntensityd("image", subtrahend=mean, divisor=std, channel_wise=True),

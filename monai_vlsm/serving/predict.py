@@ -58,8 +58,9 @@ class Segmenter:
         model: a ``model.pt`` of any of the networks, or a network that has its weights.
         backbone: where the frozen base is on this machine, if not where the file says: a folder.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes the GPU if there is one.
-        window: lowest and highest value of images other than 8-bit, such as ``(-160, 240)``; None takes the range of
-            each image.
+        window: which values of images other than 8-bit become black and white: ``"abdomen"``, ``(-160, 240)``,
+            ``"mr"`` or three of these (`monai_vlsm.data.volumes.parse_window`); None takes that of the model, and where
+            it has none that of the file or the range of each image.
         threshold: lowest probability of a pixel of a mask.
         existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
         amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has it.
@@ -69,7 +70,7 @@ class Segmenter:
         DeviceNotFoundError: when there is no such device.
         ModelMismatchError: when the file is none, is damaged, or was trained on another base.
         ModelNotFoundError: when there is no such file.
-        ValueError: a threshold outside 0 to 1, or a window whose low end is not below its high end.
+        ValueError: a threshold outside 0 to 1, or a window that is none.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Segmenter:
         *,
         backbone: str | Path | None = None,
         device: str | torch.device | None = None,
-        window: tuple[float, float] | None = None,
+        window: Any = None,
         threshold: float = 0.5,
         existence_threshold: float | None = None,
         amp: bool = True,

@@ -18,6 +18,7 @@ from monai_vlsm.data.volumes.windows import (
     WindowError,
     parse_window,
     plain_window,
+    recorded_settings,
     window_for,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "plain_window",
     "read_any",
     "read_volume",
+    "recorded_settings",
     "stack_affine",
     "stack_shape",
     "to_stack",

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "PERCENTILES",
@@ -18,6 +22,7 @@ __all__ = [
     "WindowError",
     "parse_window",
     "plain_window",
+    "recorded_settings",
     "window_for",
 ]
 
@@ -100,21 +105,53 @@ def plain_window(window: Any) -> Any:
     return (parts[0] if len(parts) == 1 else parts) if parts else None
 
 
-def window_for(records: Iterable[Mapping[str, Any]], window: Any = None) -> Any:
+def window_for(records: Iterable[Mapping[str, Any]], window: Any = None, channels: int = 1) -> Any:
     """The window of a run: the one that was asked for, else the usual one of the modality that all records have.
 
     Args:
         records: with the key ``modality`` where a list says it, such as ``"CT"``, ``"MRI"`` or ``"T1w"``.
         window: what was asked for, see `parse_window`.
+        channels: how many slices become channels of one image; with more than 1, three windows have no place.
 
     Returns:
-        The window as `plain_window` gives it: ``soft_tissue`` for CT, ``mr`` for MR; None where records are of several
-        modalities or of none that is known.
+        The window as `plain_window` gives it: ``soft_tissue`` for CT, ``mr`` for MR, which is logged; None where
+        records are of several modalities or of none that is known.
+
+    Raises:
+        WindowError: no window, or three of them with several channels.
     """
+    if len(parse_window(window)) > 1 and channels > 1:
+        raise WindowError(
+            f"three windows make the three channels, and so do a slice and its neighbours (context), got {window}; "
+            "give one window, or context 0"
+        )
     if window is not None:
         return plain_window(window)
     found = {_modality(record.get("modality")) for record in records}
-    return BY_MODALITY.get(found.pop()) if len(found) == 1 else None
+    usual = BY_MODALITY.get(found.pop()) if len(found) == 1 else None
+    if usual:
+        (told,) = parse_window(usual)
+        ends = f", {told.ends[0]:g} to {told.ends[1]:g}" if told.ends else ""
+        logger.info("window: %s%s, since the list says so of its modality; --window takes another", told, ends)
+    return usual
+
+
+def recorded_settings(
+    records: Iterable[Mapping[str, Any]], window: Any = None, context: int = 0, plane: str | None = None
+) -> dict[str, Any]:
+    """What a network should record of how the slices of these records are shown to it.
+
+    Args:
+        records: their ``image`` names a slice (`Address`) or a file.
+        window: as from `window_for`.
+        context: how far the neighbours are that come with a slice.
+        plane: in which the slices lie, or ``"all"``.
+
+    Returns:
+        ``window``; and for slices of volumes ``context`` and ``plane``.
+    """
+    sliced = any(Address.of(record["image"]).plane for record in records)
+    return {"window": window, **({"context": context, "plane": plane} if sliced else {})}
 
 
 def _modality(text: Any) -> str:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_vlsm.data.volumes import WINDOWS, WindowError, parse_window, plain_window, usual_range, window_for
+from monai_vlsm.data.volumes import (
+    WINDOWS,
+    WindowError,
+    parse_window,
+    plain_window,
+    recorded_settings,
+    usual_range,
+    window_for,
+)
 
 ENDS = [
     ("abdomen", (-150, 250)),
@@ -91,3 +99,30 @@ def test_usual_window_of_a_modality(modalities: list[Any], window: Any) -> None:
     assert window_for(records) == window
     assert window_for(records, (0, 1)) == [0, 1]
     assert window_for([{}]) is None
+
+
+def test_the_usual_window_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    window_for([{"modality": "CT"}])
+    assert "window soft_tissue, -160 to 240, since the list says so" in caplog.text
+    caplog.clear()
+    window_for([{"modality": "CT"}], "lung")
+    assert not caplog.text
+
+
+def test_three_windows_and_neighbours_have_no_place_together() -> None:
+    three = ["lung", "bone", "brain"]
+    with pytest.raises(WindowError, match=r"three windows make the three channels, and so do .* context 0"):
+        window_for([], three, channels=3)
+    assert window_for([], three) == three and window_for([], "lung", channels=3) == "lung"
+
+
+@pytest.mark.parametrize(
+    ("images", "recorded"),
+    [
+        (["a.png"], {"window": "lung"}),
+        (["a.png", "a.nii::axial=2"], {"window": "lung", "context": 1, "plane": "axial"}),
+    ],
+)
+def test_only_slices_have_neighbours_and_a_plane(images: list[str], recorded: dict[str, Any]) -> None:
+    assert recorded_settings([{"image": image} for image in images], "lung", 1, "axial") == recorded
