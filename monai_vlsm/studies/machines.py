@@ -1,0 +1,91 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The workers of one machine: one for each GPU, or one on the CPU. No port is opened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.process import start
+from monai_vlsm.studies.work import MachineError
+
+__all__ = ["choose_gpus", "gpu_environment", "gpus_here", "require_gpu", "run_workers"]
+
+
+def gpus_here() -> list[str]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them: an index or what is set there."""
+    words = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        lines = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return []
+    there = [[part.strip() for part in line.split(",")] for line in lines if line.strip()]
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return [gpu[0] for gpu in there]
+    names = {name for gpu in there for name in gpu}
+    return [name.strip() for name in allowed.split(",") if name.strip() in names or name.strip().startswith("MIG-")]
+
+
+def choose_gpus(wanted: str, there: Sequence[str]) -> list[str]:
+    """The GPUs to work on; none stands for the CPU.
+
+    Args:
+        wanted: ``auto`` takes those that are there, ``all`` needs one at least, ``none`` is the CPU; or names of GPUs
+            with commas.
+        there: as from `gpus_here`.
+
+    Raises:
+        StudyError: one that is not there.
+    """
+    if wanted == "none":
+        return []
+    if wanted == "all" and not there:
+        raise StudyError("no GPU is there, or nvidia-smi does not find one; --gpus none works on the CPU")
+    if wanted in ("all", "auto"):
+        return list(there)
+    chosen = [name.strip() for name in wanted.split(",")]
+    for name in chosen:
+        require_gpu(name, there)
+    return chosen
+
+
+def require_gpu(name: str, there: Sequence[str]) -> None:
+    """Check that a GPU is there.
+
+    Raises:
+        MachineError: it is not.
+    """
+    if name not in there:
+        found = f"there are {', '.join(there)}" if there else "nvidia-smi finds none"
+        raise MachineError(f"GPU {name} is not there, {found}")
+
+
+def gpu_environment(gpu: str | None) -> dict[str, str]:
+    """Variables of a worker on one GPU, or on the CPU."""
+    return {"CUDA_VISIBLE_DEVICES": gpu or ""}
+
+
+def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
+    """A worker for each GPU, as a process of its own; all end when this one does.
+
+    Args:
+        gpus: their names.
+        words: the command of one worker without its GPU, behind ``python -m monai_vlsm``.
+
+    Returns:
+        The highest of their exit statuses.
+    """
+    command = [sys.executable, "-m", "monai_vlsm", *words]
+    workers = [start([*command, "--gpus", gpu], os.environ) for gpu in gpus]
+    try:
+        return max(abs(worker.wait()) for worker in workers)
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()

@@ -1,0 +1,63 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``study`` as it is typed: what it prints and returns."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm.commands import study
+from monai_vlsm.errors import UserError
+from monai_vlsm.studies import work
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    study.add(parser.add_subparsers())
+
+    def typed(*words: object) -> int:
+        args = parser.parse_args(["study", *map(str, words), "--bundles", str(ROOT / "bundles")])
+        status: int = args.run(args)
+        return status
+
+    return typed
+
+
+def test_plan_and_status(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan", "sample", "--epochs", "1") == 0
+    assert "10 runs (10 systems x 1 dataset x 1 seed x 1 fraction) in studies/sample" in capsys.readouterr().out
+    assert run("status", "sample", "--epochs", "1") == 0
+    assert "0 of 10 runs: 0 done, 0 running, 0 failed, 10 waiting" in capsys.readouterr().out
+
+
+def test_a_dataset_that_is_not_there(run: Run) -> None:
+    with pytest.raises(UserError, match=r"dataset kvasir_polyp: no folder nowhere.*--data"):
+        run("plan", "paper", "--data", "nowhere")
+
+
+def test_a_missing_gpu(run: Run) -> None:
+    with pytest.raises(UserError, match="GPU 77 is not there"):
+        run("work", "sample", "--gpus", "77")
+
+
+def test_failed_runs_give_status_1(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text("systems: [unet]\ndatasets: {brain: {folder: 'sample:brain', test_split: val}}\nseeds: [1]\n")
+    monkeypatch.setattr(work.Worker, "_result", lambda self, run, claim: _fail())
+    assert run("work", file, "--gpus", "none") == 1
+    assert "failed: it cannot be" in capsys.readouterr().out
+
+
+def _fail() -> None:
+    raise work.RunFailedError("it cannot be")

@@ -1,0 +1,56 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which GPUs a machine has, and what is told where one is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm.studies import MachineError, StudyError
+from monai_vlsm.studies.machines import choose_gpus, gpu_environment, gpus_here, require_gpu
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '0, GPU-aa\\n1, GPU-bb\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("allowed", "there"), [(None, ["0", "1"]), ("1", ["1"]), ("GPU-aa", ["GPU-aa"]), ("7", []), ("", [])]
+)
+def test_those_that_may_be_used(allowed: str | None, there: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert gpus_here() == there
+
+
+def test_a_machine_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus_here() == []
+
+
+def test_choice() -> None:
+    assert choose_gpus("auto", []) == [] and choose_gpus("auto", ["0", "1"]) == ["0", "1"]
+    assert choose_gpus("none", ["0"]) == [] and choose_gpus("1, 0", ["0", "1"]) == ["1", "0"]
+
+
+def test_missing() -> None:
+    with pytest.raises(StudyError, match="no GPU is there"):
+        choose_gpus("all", [])
+    with pytest.raises(MachineError, match="GPU 3 is not there, there are 0, 1"):
+        choose_gpus("0,3", ["0", "1"])
+    with pytest.raises(MachineError, match="nvidia-smi finds none"):
+        require_gpu("0", [])
+
+
+def test_a_worker_sees_its_gpu_alone() -> None:
+    assert gpu_environment("1") == {"CUDA_VISIBLE_DEVICES": "1"} and gpu_environment(None) == {
+        "CUDA_VISIBLE_DEVICES": ""
+    }
