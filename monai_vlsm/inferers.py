@@ -22,6 +22,9 @@ FEATURES_KEY = "features"
 TOKENS_KEY = "tokens"
 """Entry of an image's meta with the tokens of a request (`monai_vlsm.transforms.RequestTokensd`)."""
 
+NOTHING = -100.0
+"""Logit of all pixels where an image has no prompt: a probability of 0, and finite."""
+
 Tokens = dict[str, Tensor]
 Prompts = Callable[[Tokens, int], dict[str, Any]]
 
@@ -114,12 +117,34 @@ def distinct_neighbours(image: Tensor) -> tuple[Tensor, Tensor]:
     return image[first], first.cumsum(0) - 1
 
 
+def asked_prompts(tokens: Tokens, images: int) -> Tensor | None:
+    """Which of the K prompts of each image are prompts, ``(B, K)`` bool; None where all are.
+
+    Where an image has fewer than K, the rest have an attention mask of zeros (`monai_vlsm.data.collate_prompts`). A GPU
+    is asked before it has anything else to do.
+    """
+    mask = tokens.get("attention_mask")
+    if mask is None or mask.ndim != 3:
+        return None
+    asked = mask.any(-1).expand(images, -1)
+    return None if bool(asked.all()) else asked
+
+
+def in_places(logits: Tensor, asked: Tensor) -> Tensor:
+    """Logits ``(R, S, S)`` of the R places of ``asked``, ``(B, K)`` bool, as ``(B, K, S, S)``; elsewhere `NOTHING`."""
+    filled = logits.new_full((*asked.shape, *logits.shape[1:]), NOTHING)
+    return filled.index_put((asked,), logits)
+
+
 class PromptInferer(Inferer):
     """Call ``network(image, input_ids=..., attention_mask=...)`` on images, and on volumes slice by slice.
 
     MONAI's ``SlidingWindowInferer`` mixes the prompts of a batch and its ``SliceInferer`` drops them; this one binds
     each image to its own tokens. Without tokens the network uses its default prompt. Those of a request of MONAI Label,
     which passes nothing but the image, come in the image's meta (`monai_vlsm.transforms.RequestTokensd`).
+
+    Images of a batch may have different numbers of prompts: an image is encoded once for its own, and what pads the
+    tokens (an attention mask of zeros) is neither encoded nor decoded; its logits are `NOTHING`.
 
     MONAI's engines run mixed precision on CUDA only (``amp=True`` is float32 on a CPU), so the bfloat16 autocast for
     CPUs is done here. Gradients flow.
@@ -172,7 +197,8 @@ class PromptInferer(Inferer):
             attention_mask: the same shape.
 
         Returns:
-            logits ``(B, K, S, S)`` or ``(B, K, S, S, D)``, float32; with the meta of ``inputs`` if it has any.
+            logits ``(B, K, S, S)`` or ``(B, K, S, S, D)``, float32 (a network in float64 keeps
+            that); with the meta of ``inputs`` if it has any.
 
         Raises:
             ValueError: ``inputs`` of another rank, or tokens for another number of images.
@@ -190,7 +216,7 @@ class PromptInferer(Inferer):
                 logits = self._volumes(image, network, tokens)
             else:
                 logits = self._images(image, network, tokens, frozen=FEATURES_KEY in meta)
-        return with_meta_of(inputs, logits.float())
+        return with_meta_of(inputs, logits.to(torch.promote_types(logits.dtype, torch.float32)))
 
     def _images(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens, frozen: bool = False) -> Tensor:
         """One call for the whole batch, ``(B, 3, S, S)``, or ``(B, F, N, C)`` where ``frozen``."""
@@ -198,10 +224,16 @@ class PromptInferer(Inferer):
         count = image.shape[0]
         if self.by_image and count > 1 and not frozen:
             image, rows["image_index"] = distinct_neighbours(image)
+        asked = asked_prompts(tokens, count)
+        if asked is not None:
+            own = asked.nonzero()[:, 0]
+            rows["image_index"] = rows["image_index"][own] if "image_index" in rows else own
+            tokens, count = {key: value.expand(count, -1, -1)[asked] for key, value in tokens.items()}, len(own)
         texts = self.prompts(tokens, count) if self.prompts is not None and tokens else tokens
         if not rows and texts is tokens:
             return network(image, **tokens)
-        return call_rows(network, image, **texts, **rows)
+        logits = call_rows(network, image, **texts, **rows)
+        return logits if asked is None else in_places(logits[:, 0], asked)
 
     def _volumes(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens) -> Tensor:
         """Calls for a few slices at a time of each volume in ``(B, 3, S, S, D)``."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai.losses import DiceCELoss, DiceLoss
+from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -16,7 +17,8 @@ _KINDS = ("paper", "double_sigmoid", "dice")
 class PromptedSegmentationLoss(nn.Module):
     """``1.5 * Dice + 1.0 * BCE`` on logits: equation 2 of VLSM-Adapter (Dhakal et al., MICCAI 2024).
 
-    Dice is taken per image and mask and averaged (MONAI's ``DiceCELoss`` with ``batch=False``).
+    Dice is taken per image and mask and averaged (MONAI's ``DiceCELoss`` with ``batch=False``). Masks of -1 belong to
+    no prompt (`monai_vlsm.data.collate_prompts`) and do not count: it is the mean over the pairs of image and prompt.
 
     Args:
         kind: ``"paper"`` is the equation. For comparison with published numbers there are two more:
@@ -41,13 +43,18 @@ class PromptedSegmentationLoss(nn.Module):
 
         Args:
             logits: ``(B, K, H, W)``.
-            target: masks of the same shape, 0 or 1.
+            target: masks of the same shape, 0 or 1; or -1 throughout, where an image has fewer than K prompts.
 
         Returns:
             A scalar.
         """
         # K prompts of an image are K separate masks, not classes that exclude each other
-        logits, target = logits.flatten(0, 1).unsqueeze(1), target.flatten(0, 1).unsqueeze(1)
+        several = target.shape[1] > 1
+        plain = (convert_to_tensor(one, track_meta=False) for one in (logits, target))
+        logits, target = (one.flatten(0, 1).unsqueeze(1) for one in plain)
+        if several:  # not asked of single prompts, for which a GPU would be waited for in vain
+            asked = target.flatten(1)[:, 0] >= 0
+            logits, target = logits[asked], target[asked]
         if self.kind == "paper":
             return self.dice_ce(logits, target)
         loss = 1.5 * self.dice(logits, target)

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import Tensor
 
 from monai_vlsm.losses import PromptedSegmentationLoss
@@ -47,3 +48,19 @@ def test_double_sigmoid_never_reaches_zero() -> None:
 def test_unknown_kind() -> None:
     with pytest.raises(ValueError, match=r"'paper', 'double_sigmoid', 'dice', got 'focal'"):
         PromptedSegmentationLoss("focal")
+
+
+@pytest.mark.parametrize("kind", ["paper", "double_sigmoid", "dice"])
+def test_masks_of_no_prompt_do_not_count(kind: str) -> None:
+    """Whatever the logits there are, the loss is the mean over the pairs, and they get no gradient."""
+    loss = PromptedSegmentationLoss(kind)
+    logits, target = torch.randn(2, 3, 4, 4, dtype=torch.float64), (torch.rand(2, 3, 4, 4) > 0.5).double()
+    pairs = [(0, 0), (1, 0), (1, 1), (1, 2)]
+    alone = torch.stack([loss(logits[i : i + 1, k : k + 1], target[i : i + 1, k : k + 1]) for i, k in pairs]).mean()
+    logits[0, 1], logits[0, 2], target[0, 1:] = math.nan, math.inf, -1
+    padded = MetaTensor(logits.requires_grad_())
+    found = loss(padded, MetaTensor(target))
+    torch.testing.assert_close(found, alone, atol=1e-12, rtol=1e-12)
+    (slopes,) = torch.autograd.grad(found, logits)
+    assert not slopes[0, 1:].any()
+    assert all(slopes[pair].any() for pair in pairs)

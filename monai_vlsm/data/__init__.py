@@ -12,12 +12,16 @@ from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
+from monai_vlsm.data.padding import MASK_KEYS, NO_PROMPT, TOKEN_KEYS, collate_prompts
 from monai_vlsm.data.probes import Probe, probe_records, questions
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
 
 __all__ = [
+    "MASK_KEYS",
+    "NO_PROMPT",
     "SUPPORTED_SUFFIXES",
+    "TOKEN_KEYS",
     "ClassPromptError",
     "DataLists",
     "DatasetProblems",
@@ -35,6 +39,7 @@ __all__ = [
     "absent_probability",
     "binary_fault",
     "check_records",
+    "collate_prompts",
     "default_workers",
     "image_batches",
     "is_supported",

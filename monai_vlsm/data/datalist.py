@@ -45,7 +45,7 @@ class DataLists:
             (``docs/data.md``). The last two may be files too.
         dataset: name of a dataset if ``dataset_dir`` holds several.
         multi_prompt: False: one record for each structure of each image. True: one record for each image, with lists
-            of K masks and K prompts.
+            of K masks and K prompts, K of each image its own.
         fold: number of a fold of the list, whose cases validate.
         seed: of a split that is made, where the list has none.
         planes: of volumes: axial, coronal, sagittal, or all.

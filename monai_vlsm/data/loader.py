@@ -16,6 +16,7 @@ from monai.data.utils import set_rnd, worker_init_fn
 from torch.utils.data import Dataset, get_worker_info
 
 from monai_vlsm.data.by_image import ImageSampler, image_batches
+from monai_vlsm.data.padding import collate_prompts
 
 __all__ = ["SeededLoader", "default_workers"]
 
@@ -28,6 +29,8 @@ def default_workers(most: int = 4) -> int:
 
 class SeededLoader(DataLoader):
     """MONAI's ``DataLoader`` whose workers live as long as it does, and are seeded for each epoch from outside.
+
+    Images with different numbers of prompts are batched by `monai_vlsm.data.collate_prompts`.
 
     Starting a worker costs a start of Python and of torch where processes are spawned (macOS, Windows), in each epoch
     and again for each validation. Workers that live on keep their random state; with `seed_epoch`, which
@@ -49,7 +52,7 @@ class SeededLoader(DataLoader):
         if num_workers > 0:
             dataset = _SeededDataset(dataset, self._seed.share_memory_())
             kwargs = {"persistent_workers": True, "worker_init_fn": _start_worker, **kwargs}
-        super().__init__(dataset, num_workers=num_workers, **kwargs)
+        super().__init__(dataset, num_workers=num_workers, **{"collate_fn": collate_prompts, **kwargs})
 
     def __iter__(self) -> Any:
         """Begin an iteration; the order is the same whether the workers are new or not."""

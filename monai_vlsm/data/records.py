@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.counts import counted
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.rows import Row
 
@@ -24,7 +23,8 @@ def records_of(rows: Sequence[Row], dataset: str, multi_prompt: bool = False, ab
     Args:
         rows: of one list.
         dataset: its name.
-        multi_prompt: False: a record for each row. True: one for each image, with lists of K masks and K prompts.
+        multi_prompt: False: a record for each row. True: one for each image, with lists of K masks and
+            K prompts, K of each its own.
         absent: with ``"absent"``, ``{"prompt", "structure"}`` of each class that is truly not in the image.
     """
     records = _together(rows) if multi_prompt else _separate(rows)
@@ -70,19 +70,7 @@ def _together(rows: Sequence[Row]) -> list[Record]:
         record["prompt"].append(row.prompt)
         record["tags"].append(row.tags)
         record["structure"].append(row.structure or "")
-    if not all(row.name for row in rows):
-        _require_same_number(records.values())
     return list(records.values())
-
-
-def _require_same_number(records: Iterable[Record]) -> None:
-    numbers = Counter(len(record["label"]) for record in records)
-    if len(numbers) > 1:
-        found = ", ".join(f"{counted(count, 'image')} with {k}" for k, count in sorted(numbers.items()))
-        raise ValueError(
-            "multi_prompt=True needs the same number of structures in every image, "
-            f"found {found}: use multi_prompt=False"
-        )
 
 
 def _of_image(row: Row, name: str) -> Record:

@@ -43,6 +43,11 @@ def check_settings() -> None:
     _put_root(workflow)
     for name, setting in _places(workflow):
         _check(workflow, name, setting, name in values)
+    if workflow.parser.get("max_prompts") is not None and not workflow.parser.get("multi_prompt"):
+        raise SettingError(
+            f"max_prompts: expected None without multi_prompt, since each record then has one prompt, got "
+            f"{workflow.parser['max_prompts']}; add --multi_prompt True"
+        )
     workflow.parser.parse(reset=True)
 
 

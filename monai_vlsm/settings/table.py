@@ -39,6 +39,7 @@ SETTINGS: dict[str, Kind] = {
     "styles": text(many=True),
     "targets": text(many=True, optional=True),
     "multi_prompt": switch(),
+    "max_prompts": number(1, whole=True, optional=True),
     "negatives": number(0, 0.5),
     "probes": switch(),
     "text_cache": choice("off", "batch", "run"),

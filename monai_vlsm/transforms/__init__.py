@@ -8,6 +8,7 @@ from monai_vlsm.transforms.absent import (
     RandAbsentPromptd,
     RandAbsentPromptDict,
 )
+from monai_vlsm.transforms.draw import RandDrawPromptsD, RandDrawPromptsd, RandDrawPromptsDict
 from monai_vlsm.transforms.existence import (
     ExistenceScoreD,
     ExistenceScored,
@@ -27,6 +28,7 @@ from monai_vlsm.transforms.label import (
 )
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
+from monai_vlsm.transforms.padding import DropPaddedPromptsD, DropPaddedPromptsd, DropPaddedPromptsDict
 from monai_vlsm.transforms.postprocessing import PromptPostprocessing
 from monai_vlsm.transforms.resize import ResizeImage, ResizeImageD, ResizeImaged, ResizeImageDict
 from monai_vlsm.transforms.rgb import ToRGB, ToRGBD, ToRGBd, ToRGBDict
@@ -49,6 +51,9 @@ __all__ = [
     "BinarizeMaskD",
     "BinarizeMaskDict",
     "BinarizeMaskd",
+    "DropPaddedPromptsD",
+    "DropPaddedPromptsDict",
+    "DropPaddedPromptsd",
     "ExistenceScoreD",
     "ExistenceScoreDict",
     "ExistenceScored",
@@ -64,6 +69,9 @@ __all__ = [
     "RandAbsentPromptD",
     "RandAbsentPromptDict",
     "RandAbsentPromptd",
+    "RandDrawPromptsD",
+    "RandDrawPromptsDict",
+    "RandDrawPromptsd",
     "RandSelectPrompt",
     "RandSelectPromptD",
     "RandSelectPromptDict",

@@ -10,6 +10,7 @@ from typing import Any
 from monai.transforms import Activationsd, Compose, CopyItemsd, Invertd
 
 from monai_vlsm.transforms.existence import ExistenceScored
+from monai_vlsm.transforms.padding import DropPaddedPromptsd
 
 __all__ = ["PromptPostprocessing"]
 
@@ -17,7 +18,8 @@ __all__ = ["PromptPostprocessing"]
 class PromptPostprocessing(Compose):
     """MONAI's ``Compose`` of the steps from logits at the size of the network to probabilities at that of the file.
 
-    ``pred``, logits ``(K, S, S)`` or ``(K, S, S, D)``, goes through ``Activationsd`` (sigmoid), `ExistenceScored` (at
+    ``pred``, logits ``(K, S, S)`` or ``(K, S, S, D)``, loses what only filled up its batch (`DropPaddedPromptsd`), and
+    goes through ``Activationsd`` (sigmoid), `ExistenceScored` (at
     the size of the network) and ``Invertd``, which undoes what the preprocessing did to the image; then through what
     ``then`` adds.
 
@@ -45,4 +47,4 @@ class PromptPostprocessing(Compose):
             ExistenceScored("pred", threshold=existence_threshold),
             Invertd("pred", transform=preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True),
         ]
-        super().__init__([*kept, *steps, *then])
+        super().__init__([DropPaddedPromptsd("pred"), *kept, *steps, *then])

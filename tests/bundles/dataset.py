@@ -13,13 +13,13 @@ from PIL import Image
 LEFT, RIGHT = "left polyp", "right polyp"
 
 
-def write_dataset(folder: Path, train: int = 5, val: int = 2) -> Path:
-    """Write ``train.json`` and ``val.json`` with images of different sizes."""
+def write_dataset(folder: Path, train: int = 5, val: int = 2, grow: int = 4) -> Path:
+    """Write ``train.json`` and ``val.json`` with images each of which is ``grow`` pixels higher than the last."""
     generator = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for split, count in (("train", train), ("val", val)):
-        rows = [_write_image(folder, f"{split}_{index}", 40 + 4 * index, generator) for index in range(count)]
+        rows = [_write_image(folder, f"{split}_{index}", 40 + grow * index, generator) for index in range(count)]
         (folder / f"{split}.json").write_text(json.dumps(rows))
     return folder
 

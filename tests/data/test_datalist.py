@@ -125,10 +125,14 @@ def test_one_or_several_structures_in_a_record(tmp_path: Path) -> None:
     assert together[1]["prompt"] == [{"p1": "left lung"}, {"p1": "right lung"}]
 
 
-def test_together_needs_the_same_number(tmp_path: Path) -> None:
+def test_together_each_image_has_its_own_number(tmp_path: Path) -> None:
     root = plain(tmp_path, [structures("left", "right"), structures("left", image="b")])
-    with pytest.raises(ValueError, match=r"1 image with 1, 1 image with 2: use multi_prompt=False"):
-        load_datalist(root, "train", multi_prompt=True)
+    records = load_datalist(root, "train", multi_prompt=True)
+    assert [len(record["label"]) for record in records] == [2, 1]
+    assert [record["prompt"] for record in records] == [
+        [{"p1": "left lung"}, {"p1": "right lung"}],
+        [{"p1": "left lung"}],
+    ]
     assert len(load_datalist(root, "train")) == 3
 
 

@@ -259,3 +259,8 @@ def test_outside_of_a_workflow_nothing_is_checked() -> None:
     parser = ConfigParser({"imports": ["$import monai_vlsm"], "x": "$monai_vlsm.settings.check_settings()"})
     assert parser.get_parsed_content("x") is None
     check_settings()
+
+
+def test_a_most_of_prompts_needs_several_in_a_record() -> None:
+    assert "add --multi_prompt True" in refusal("train", max_prompts=3)
+    make("train", max_prompts=3, multi_prompt=True)

@@ -41,6 +41,7 @@ WRONG: dict[str, list[Any]] = {
     "encoders": ["q", "", "VL", None, 1, ["v"]],
     "trainable": ["all", None, True],
     "multi_prompt": ["both", None],
+    "max_prompts": [0, -1, *NO_NUMBER, 1.5],
     "text_cache": ["foo", None, True],
     "cache": ["foo", None, True, 1],
     "cache_rate": [1.5, -1, *NO_NUMBER],
