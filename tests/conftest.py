@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("reference data beside the repository is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Slices of volumes are kept in a folder of the tests; weights stay where they are."""
+    patch = pytest.MonkeyPatch()
+    home = os.environ.get("XDG_CACHE_HOME") or f"{Path.home()}/.cache"
+    patch.setenv("HF_HOME", os.environ.get("HF_HOME") or f"{home}/huggingface")
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()

@@ -13,11 +13,11 @@ from monai_vlsm.caches.store import (
     CacheSettingError,
     FeatureStore,
     clear_cache,
-    default_folder,
     describe_cache,
 )
 from monai_vlsm.caches.text import DistinctPrompts, PromptCache, prompt_encoding
 from monai_vlsm.caches.transforms import CacheTransformError
+from monai_vlsm.checked_files import default_folder
 
 __all__ = [
     "DTYPES",

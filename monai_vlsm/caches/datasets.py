@@ -16,7 +16,7 @@ from torch import nn
 
 from monai_vlsm.caches.features import FeatureDataset
 from monai_vlsm.caches.images import CachedImageDataset
-from monai_vlsm.caches.store import default_folder
+from monai_vlsm.checked_files import default_folder
 from monai_vlsm.inferers import autocast_dtype
 
 __all__ = ["Caching", "cached_dataset"]

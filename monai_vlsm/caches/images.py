@@ -21,9 +21,9 @@ from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose, MapTransform, RandomizableTrait, Transform
 from torch import Tensor
 
-from monai_vlsm.caches.files import CheckedFiles, is_leftover
 from monai_vlsm.caches.packing import Packed, pack, unpack
-from monai_vlsm.caches.store import default_folder
+from monai_vlsm.checked_files import CheckedFiles, default_folder, is_leftover
+from monai_vlsm.data.volumes import Address, signature
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.progress import progress_bar
@@ -32,7 +32,7 @@ from monai_vlsm.transforms import ResizeImaged
 __all__ = ["CachedImageDataset", "MixedTransformsError", "image_files"]
 
 MODES = ("off", "memory", "disk")
-FORMAT = 3  # raised when a transform of this package gives other numbers, so that files of before are not read
+FORMAT = 4  # raised when a transform of this package gives other numbers, so that files of before are not read
 SUFFIX = ".image"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
 
@@ -221,15 +221,16 @@ def file_key(item: Mapping[str, Any], described: str) -> str:
     """Name of the cache file of one item of `files_of_records`: its paths, sizes, times of change and transforms."""
     (key, value), *_ = item.items()
     paths = [Path(path).absolute() for path in ([value] if isinstance(value, str) else value)]
-    facts = [[str(path), *((s.st_size, s.st_mtime_ns) if (s := _stat(path)) else ())] for path in paths]
+    facts = [[str(path), _signature(path)] for path in paths]
     return hashlib.sha256(json.dumps([key, facts, described]).encode()).hexdigest()
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _signature(path: Path) -> list[tuple[str, int, int]]:
+    """Of the file that a path names, be it one for a slice of it."""
     try:
-        return path.stat()
+        return signature(Address.of(path).file)
     except OSError:  # reading it says what is wrong with it
-        return None
+        return []
 
 
 def describe(value: Any, depth: int = 8) -> Any:

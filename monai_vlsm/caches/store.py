@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from monai_vlsm.caches.files import CheckedFiles, is_leftover
+from monai_vlsm.checked_files import CheckedFiles, is_leftover
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import WriteError, write_json
 
@@ -29,7 +28,6 @@ __all__ = [
     "FeatureStore",
     "StoreSummary",
     "clear_cache",
-    "default_folder",
     "describe_cache",
     "tensor_key",
 ]
@@ -53,14 +51,6 @@ class CacheRoomError(UserError, OSError):
     """The disk has no room for the features."""
 
 
-def default_folder() -> str:
-    """Where caches are kept when no other folder is named: ``monai_vlsm`` in the user's cache folder.
-
-    Features lie in ``features`` below it, images in ``images``.
-    """
-    return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_vlsm")
-
-
 def tensor_key(tensor: Tensor) -> str:
     """SHA-256 of shape, type and values: the same for the same image after the same preprocessing."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -76,7 +66,7 @@ def _bytes(tensor: Tensor) -> Any:
 class FeatureStore:
     """Features of one frozen encoder under one way of computing them, in a folder of their own.
 
-    Each file has a checksum (`monai_vlsm.caches.files.CheckedFiles`) that is verified whenever it is read.
+    Each file has a checksum (`monai_vlsm.checked_files.CheckedFiles`) that is verified whenever it is read.
 
     Args:
         folder: the cache; features of several encoders lie in it side by side.

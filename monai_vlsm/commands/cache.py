@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m monai_vlsm cache``: what cached features and images take, and their removal."""
+"""``python -m monai_vlsm cache``: what cached features, images and slices take, and their removal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, run, text in (
         ("info", _info, "what lies in the cache and how much room it takes"),
-        ("clear", _clear, "delete cached features and images; they are made again when needed"),
+        ("clear", _clear, "delete cached features, images and slices of volumes; they are made again when needed"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument(
@@ -37,6 +37,7 @@ def _folder(given: Path | None, default: str) -> Path:
 def _info(args: argparse.Namespace) -> int:
     from monai_vlsm.caches import default_folder, describe_cache, image_files
     from monai_vlsm.caches.store import readable
+    from monai_vlsm.data.volumes import volume_files
 
     folder = _folder(args.folder, default_folder())
     stores = describe_cache(folder / "features")
@@ -49,17 +50,20 @@ def _info(args: argparse.Namespace) -> int:
         )
     sizes = [file.stat().st_size for file in image_files(folder / "images")]
     print(f"images and masks         {readable(sum(sizes)):>8}  {counted(len(sizes), 'file')}")
-    print(f"{readable(sum(store.size for store in stores) + sum(sizes))} in {folder}")
+    slices = [file.stat().st_size for file in volume_files(folder / "volumes")]
+    print(f"slices of volumes        {readable(sum(slices)):>8}  {counted(len(slices), 'file')}")
+    print(f"{readable(sum(store.size for store in stores) + sum(sizes) + sum(slices))} in {folder}")
     return 0
 
 
 def _clear(args: argparse.Namespace) -> int:
     from monai_vlsm.caches import clear_cache, default_folder, image_files
     from monai_vlsm.caches.store import readable
+    from monai_vlsm.data.volumes import volume_files
 
     folder = _folder(args.folder, default_folder())
     freed = clear_cache(folder / "features")
-    for file in image_files(folder / "images"):
+    for file in [*image_files(folder / "images"), *volume_files(folder / "volumes")]:
         freed += file.stat().st_size
         file.unlink(missing_ok=True)
     print(f"{readable(freed)} freed in {folder}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from monai_vlsm.counts import counted
 from monai_vlsm.errors import UserError
 
-__all__ = ["DatasetProblems", "Problem"]
+__all__ = ["DatasetProblems", "MissingFileError", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,7 @@ class DatasetProblems(UserError, ValueError):  # noqa: N818 - it lists problems,
 def _message(problems: Sequence[Problem]) -> str:
     count = f"{counted(len(problems), 'problem')} in the data"
     return "\n  ".join([f"{count}:", *map(str, problems)])
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """No file at a path that should have one."""

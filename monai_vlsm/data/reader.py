@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from monai_vlsm.data.masks import mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import Address, SliceStack, open_stack, read_any
-from monai_vlsm.data.volumes.formats import is_there
+from monai_vlsm.data.volumes.explained import explained
 
 __all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
 
@@ -108,7 +107,7 @@ class PictureReader(ImageReader):
     def _load(self, name: Path) -> Loaded:
         address = Address.of(name)
         path, what = Path(address.file), "image" if self.mode == "image" else "mask"
-        with _explained(path, what):
+        with explained(path, what):
             if address.plane is not None:
                 array, meta = _slice(open_stack(path, address.plane, address.channel), address)
             else:
@@ -128,22 +127,8 @@ def glance(path: Path) -> tuple[tuple[int, int], int] | None:
         FileNotFoundError: no such file.
         DatasetProblems: what :meth:`PictureReader.get_data` would raise.
     """
-    with _explained(path, "image"):
+    with explained(path, "image"):
         return image_facts(path) if _kind(path) == "image" else None
-
-
-@contextmanager
-def _explained(path: Path, mode: str) -> Iterator[None]:
-    """Any error of a decoder as one that names the file."""
-    if not is_there(path):
-        raise FileNotFoundError(f"no such image file: {path}")
-    try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise ValueError("an empty file (0 bytes)")
-        yield
-    except Exception as error:  # the decoders raise nearly every type, from SyntaxError to struct.error
-        found = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise DatasetProblems([Problem(str(path), f"a readable {mode}", found[0])]) from error
 
 
 def _kind(path: Path) -> str:
@@ -169,10 +154,10 @@ def _slice(stack: SliceStack, address: Address) -> Loaded:
     last, at = len(stack.slices) - 1, address.index or 0
     if at > last:
         raise ValueError(f"no slice {at}: it has {last + 1} in the {address.plane} plane")
+    array, meta = _plane(stack.slices[at], stack.facts.shown())
     if not address.context:
-        return _plane(stack.slices[at])
+        return array, meta
     near = [min(max(at + step, 0), last) for step in (-address.context, 0, address.context)]
-    meta = _plane(stack.slices[at])[1]
     return _native(stack.slices[near]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
 

@@ -24,6 +24,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "images").mkdir()
     (folder / "images" / f"{'0a' * 32}.image").write_bytes(b"123")
     (folder / "images" / "mine.image").write_bytes(b"123")
+    (folder / "volumes").mkdir()
+    (folder / "volumes" / "a.stack").write_bytes(b"12345")
+    (folder / "volumes" / "mine.txt").write_bytes(b"12345")
     return folder
 
 
@@ -32,11 +35,20 @@ def test_info_and_clear(named: bool, cache: Path, capsys: pytest.CaptureFixture[
     words = [str(cache)] if named else []
     assert main(["cache", "info", *words]) == 0
     printed = capsys.readouterr().out
-    for text in ("2.24 MB", "1 image ", "clipseg-mini float16 cpu", "1 leftover of", "3 B  1 file\n", str(cache)):
+    for text in (
+        "2.24 MB",
+        "1 image ",
+        "clipseg-mini float16 cpu",
+        "1 leftover of",
+        "3 B  1 file\n",
+        "5 B  1 file\n",
+        str(cache),
+    ):
         assert text in printed
+    assert str(cache) in printed
     assert main(["cache", "clear", *words]) == 0
     assert "2.24 MB freed" in capsys.readouterr().out
-    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["mine.image"]
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == ["mine.image", "mine.txt"]
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

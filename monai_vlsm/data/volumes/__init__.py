@@ -5,11 +5,12 @@
 from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.data.volumes.assembly import Assembly
 from monai_vlsm.data.volumes.counts import label_counts
-from monai_vlsm.data.volumes.facts import VolumeFacts, volume_facts
+from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
-from monai_vlsm.data.volumes.stacks import SliceStack, open_stack
+from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
+from monai_vlsm.data.volumes.store import signature, volume_files
 from monai_vlsm.data.volumes.values import usual_range, value_range
 from monai_vlsm.data.volumes.windows import (
     PERCENTILES,
@@ -40,11 +41,13 @@ __all__ = [
     "read_any",
     "read_volume",
     "recorded_settings",
+    "signature",
     "stack_affine",
     "stack_shape",
     "to_stack",
     "usual_range",
     "value_range",
     "volume_facts",
+    "volume_files",
     "window_for",
 ]

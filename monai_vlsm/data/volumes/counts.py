@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.volumes.formats import changed
-from monai_vlsm.data.volumes.stacks import open_stack
+from monai_vlsm.data.volumes.stacks import KNOWN, open_stack
+from monai_vlsm.data.volumes.store import COUNTS, kept, key_of, store_folder
 
 __all__ = ["label_counts"]
 
@@ -34,20 +34,25 @@ def label_counts(file: str | PathLike[str], plane: str, channel: int | None = No
         DatasetProblems: a file that cannot be read, or values that are no label numbers.
     """
     path = Path(file)
-    return dict(_counted(fspath(path), changed(path), plane, channel))
+    return dict(_known(store_folder(), key_of(path), path, plane, channel))
 
 
-@lru_cache(maxsize=256)
-def _counted(file: str, changed: int, plane: str, channel: int | None) -> dict[int, np.ndarray]:
-    slices = open_stack(file, plane, channel).slices
-    found: dict[int, np.ndarray] = {}
-    for index in range(len(slices)):
+@lru_cache(maxsize=KNOWN)
+def _known(folder: Path, key: str, path: Path, plane: str, channel: int | None) -> dict[int, np.ndarray]:
+    found = kept(path, COUNTS, lambda: _counted(path, plane, channel), plane, channel)
+    return {int(label): np.array(pixels, np.int64) for label, pixels in found.items()}
+
+
+def _counted(path: Path, plane: str, channel: int | None) -> dict[int, list[int]]:
+    slices = open_stack(path, plane, channel).slices
+    found: dict[int, list[int]] = {}
+    for index, values in enumerate(slices):
         try:
-            counts = count_labels(slices[index])
+            counts = count_labels(values)
         except ValueError as error:
-            raise DatasetProblems([Problem(file, "a label map of whole numbers from 0 on", str(error))]) from None
+            raise DatasetProblems([Problem(str(path), "a label map of whole numbers from 0 on", str(error))]) from None
         for label, pixels in counts.items():
-            found.setdefault(label, np.zeros(len(slices), np.int64))[index] = pixels
+            found.setdefault(label, [0] * len(slices))[index] = pixels
     return {label: found[label] for label in sorted(found)}
 
 

@@ -1,22 +1,22 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a volume is, found out once for each file."""
+"""What a volume is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from os import PathLike, fspath
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from monai.utils import MetaKeys
 
-from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.volumes.formats import changed
-from monai_vlsm.data.volumes.stacks import open_stack
+from monai_vlsm.data.problems import Problem
 from monai_vlsm.data.volumes.values import usual_range, value_range
 
-__all__ = ["VolumeFacts", "volume_facts"]
+__all__ = ["VolumeFacts", "facts_of", "from_plain", "to_plain"]
+
+_NONE = float("nan")
 
 
 @dataclass(frozen=True)
@@ -33,56 +33,70 @@ class VolumeFacts:
         high: highest value.
         percentiles: 0.5 and 99.5 of the values above 0 (`usual_range`).
         whole: whether all values are whole numbers from 0 on, as those of a label map.
+        given: what the file says should be black and white, its ``window`` or ``range``.
+        second: whether qform and sform of the file disagree; the sform counts.
         problem: why the volume cannot be used; then the other facts may be those of nothing.
     """
 
     shape: tuple[int, int, int] = (0, 0, 0)
-    affine: np.ndarray | None = None
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4), compare=False)
     oriented: bool = False
     dtype: str = ""
     channels: int = 0
-    low: float = float("nan")
-    high: float = float("nan")
-    percentiles: tuple[float, float] = (float("nan"), float("nan"))
+    low: float = _NONE
+    high: float = _NONE
+    percentiles: tuple[float, float] = (_NONE, _NONE)
     whole: bool = False
+    given: dict[str, tuple[float, float]] = field(default_factory=dict)
+    second: bool = False
     problem: Problem | None = None
 
+    def shown(self) -> dict[str, np.ndarray]:
+        """Metadata of its slices for `monai_vlsm.transforms.ToRGB`; values of 8 bits are shown as they are."""
+        own = {} if self.dtype == "uint8" else {"range": (self.low, self.high), "percentiles": self.percentiles}
+        return {key: np.array(ends) for key, ends in {**own, **self.given}.items()}
 
-def volume_facts(file: str | PathLike[str], channel: int | None = None) -> VolumeFacts:
-    """What a volume is.
+
+def facts_of(array: np.ndarray, meta: Mapping[str, Any]) -> VolumeFacts:
+    """The facts of a volume in memory.
 
     Args:
-        file: of the volume.
-        channel: which volume of a 4D file; needed where there are several, else ``problem`` says so.
+        array: ``(X, Y, Z)``, in one piece in either order.
+        meta: its metadata, as `monai_vlsm.data.volumes.read_volume` gives it.
+
+    Raises:
+        ValueError: no value is a number.
     """
-    path = Path(file)
-    try:
-        return _facts(fspath(file), changed(path), channel)
-    except OSError as error:
-        return VolumeFacts(problem=Problem(str(path), "a readable volume", error.strerror or str(error)))
-
-
-@lru_cache(maxsize=1024)
-def _facts(file: str, changed: int, channel: int | None) -> VolumeFacts:
-    try:
-        stack = open_stack(file, "axial", channel)
-    except DatasetProblems as error:
-        return VolumeFacts(problem=error.problems[0])
-    except Exception as error:
-        return VolumeFacts(problem=Problem(file, "a readable volume", str(error)))
-    values = np.asarray(stack.slices)
-    if not np.isfinite(values).any():
-        return VolumeFacts(problem=Problem(file, "values", "none: all are NaN (not a number) or infinite"))
-    low, high = value_range(values)
-    whole = low >= 0 and bool(np.isfinite(values).all() and (values == np.round(values)).all())
+    slabs = array.T if array.flags.f_contiguous else array  # the first axis is the slowest
+    low, high = value_range(slabs)
+    if low > high:
+        raise ValueError("no value: all are NaN (not a number) or infinite")
     return VolumeFacts(
-        stack.file_shape,
-        stack.file_affine,
-        stack.oriented,
-        str(values.dtype),
-        1,
+        (array.shape[0], array.shape[1], array.shape[2]),
+        np.asarray(meta[MetaKeys.ORIGINAL_AFFINE], np.float64),
+        bool(meta.get("oriented", True)),
+        str(array.dtype),
+        int(meta.get("channels", 1)),
         low,
         high,
-        usual_range(values, low),
-        whole,
+        usual_range(slabs, low),
+        bool(array.min() >= 0) and (array.dtype.kind != "f" or all((slab == np.round(slab)).all() for slab in slabs)),
+        {key: _pair(meta[key]) for key in ("window", "range") if key in meta},
+        "qform" in meta,
     )
+
+
+def _pair(ends: Any) -> tuple[float, float]:
+    return float(ends[0]), float(ends[1])
+
+
+def to_plain(facts: VolumeFacts) -> dict[str, Any]:
+    """Facts as plain values for JSON."""
+    return asdict(replace(facts, problem=None)) | {"affine": facts.affine.tolist()}
+
+
+def from_plain(plain: Mapping[str, Any]) -> VolumeFacts:
+    """The inverse of `to_plain`."""
+    pairs: dict[str, Any] = {key: tuple(plain[key]) for key in ("shape", "percentiles")}
+    pairs["given"] = {key: _pair(ends) for key, ends in plain["given"].items()}
+    return VolumeFacts(**{**plain, **pairs, "affine": np.array(plain["affine"])})

@@ -13,11 +13,11 @@ import numpy as np
 from monai_vlsm.data.dicom import read_frame
 from monai_vlsm.data.dicom_values import Limits, shown_range
 from monai_vlsm.data.formats import is_itk_volume
+from monai_vlsm.data.volumes import nifti
 from monai_vlsm.data.volumes.itk_files import TO_RAS, read_itk, volume_meta
-from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.series import SliceFile, ordered_files, series_place
 
-__all__ = ["changed", "is_there", "read_any"]
+__all__ = ["is_there", "read_any", "read_channel"]
 
 _WHOLE = np.iinfo(np.int16)
 
@@ -26,15 +26,6 @@ def is_there(path: str | PathLike[str]) -> bool:
     """Whether a volume can be read from a path: a file, a folder, or the folder of ``FOLDER::series=UID``."""
     place, series = series_place(path)
     return place.is_file() if series is None and not place.is_dir() else place.is_dir()
-
-
-def changed(path: str | PathLike[str]) -> int:
-    """When a volume was changed, in nanoseconds; of a DICOM series its folder.
-
-    Raises:
-        OSError: there is none.
-    """
-    return series_place(path)[0].stat().st_mtime_ns
 
 
 def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
@@ -55,7 +46,27 @@ def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
     place, series = series_place(path)
     if series is not None or place.is_dir():
         return _read_series(ordered_files(fspath(path)))
-    return read_itk(place) if is_itk_volume(place) else read_volume(place)
+    return read_itk(place) if is_itk_volume(place) else nifti.read_volume(place)
+
+
+def read_channel(path: str | PathLike[str], channel: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    """One volume of grey values ``(X, Y, Z)``.
+
+    Args:
+        path: as for `read_any`.
+        channel: which volume of a file of several, as NIfTI has them.
+
+    Raises:
+        ValueError: as `read_any`; colours; several volumes and no channel, or a channel that the file does not have.
+    """
+    place, series = series_place(path)
+    if series is None and place.is_file() and not is_itk_volume(place):
+        return nifti.read_channel(place, channel)
+    array, meta = read_any(path)
+    nifti.chosen_channel(channel, 1)
+    if array.ndim > 3:
+        raise ValueError(f"colours, an array of shape {array.shape}; expected one number for each voxel")
+    return array.reshape((*array.shape, 1)[:3]), meta
 
 
 def _read_series(files: Sequence[SliceFile]) -> tuple[np.ndarray, dict[str, Any]]:

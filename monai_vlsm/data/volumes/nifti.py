@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,15 @@ from monai.data.utils import correct_nifti_header_if_necessary
 from monai.utils import MetaKeys, SpaceKeys
 from nibabel.spatialimages import HeaderDataError
 
-__all__ = ["read_volume"]
+from monai_vlsm.counts import counted
+
+__all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume"]
 
 _GZIP = b"\x1f\x8b"
 _NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in either order of bytes
 _DISPLACEMENTS = 1006  # intent code, nifti1.h: three numbers for each voxel that are no colour
 _COLOURS = ("R", "G", "B")
+_DAMAGED = "a file that was cut short or damaged; copy or download it again"
 _FLAT = 1e-4  # volume of three directions of length 1 below which they lie in a plane
 
 
@@ -35,23 +42,105 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         ValueError: several volumes, values that are neither numbers nor colours, or an affine that maps all voxels to
             a plane, a line or nowhere.
     """
+    with _opened(path) as image:
+        array = _numbers(_one_volume(np.asanyarray(image.dataobj), int(image.header["intent_code"])))
+    axes = min(len(image.shape), 3)
+    meta = _meta(image, axes)
+    return array, {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == axes else -1}
+
+
+def read_channel(path: Path, channel: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    """One volume of a NIfTI file of grey values, of which no more than that is ever in memory.
+
+    Args:
+        path: of the file.
+        channel: which volume of a file of several.
+
+    Returns:
+        ``(X, Y, Z)`` in the type of the file, or of floats where the file scales its integers; and the metadata of
+        `read_volume`, with ``channels``, the number of volumes.
+
+    Raises:
+        ValueError: as `read_volume`; several volumes and no channel, or a channel that the file does not have.
+    """
+    with _opened(path) as image:
+        source: Any = image.dataobj
+        shape = (*image.shape, 1, 1)[: max(len(image.shape), 4)]
+        if len(shape) > 4 or source.dtype.kind not in "biuf":
+            raise ValueError(f"values of type {source.dtype}, shape {image.shape}; expected one number for each voxel")
+        which = chosen_channel(channel, shape[3])
+        array = np.empty(shape[:3], _type(source), order="F")
+        for index in range(shape[2]):  # as they lie in the file
+            at = (..., *(index, which)[: max(len(image.shape) - 2, 0)])
+            array[:, :, index] = source[at]
+    return array, {**_meta(image, 3), "channels": shape[3]}
+
+
+class SeveralVolumesError(ValueError):
+    """A file of several volumes, of which none is named."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        super().__init__(f"{channels} volumes; name one of them, --channel 0 to {channels - 1}")
+
+
+def chosen_channel(channel: int | None, channels: int) -> int:
+    """Which of several volumes of a file is meant.
+
+    Raises:
+        SeveralVolumesError: that is not said.
+        ValueError: there is no such one.
+    """
+    if channel is None and channels > 1:
+        raise SeveralVolumesError(channels)
+    if (channel or 0) >= channels:
+        raise ValueError(f"no channel {channel}: it has {counted(channels, 'volume')}, counted from 0")
+    return channel or 0
+
+
+def _type(source: Any) -> np.dtype[Any]:
+    """The type that holds the values of a file."""
+    scaled = (source.slope, source.inter) != (1, 0)
+    kept = np.result_type(source.dtype, np.float32) if scaled else source.dtype
+    return min(np.dtype(kept).newbyteorder("="), np.dtype(np.float64), key=lambda one: one.itemsize)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[nib.Nifti1Image]:
+    """A file whose values are not read yet.
+
+    Raises:
+        ValueError: a file that is cut short or damaged.
+    """
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
         raw.seek(0)
         with gzip.open(raw) if zipped else raw as file:
-            kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
-            file.seek(0)
-            image = kind.from_stream(file)
-            _require_places(image.affine)  # before the correction, which makes up what is missing
-            image = correct_nifti_header_if_necessary(image)
-            array = _numbers(_one_volume(np.asanyarray(image.dataobj), int(image.header["intent_code"])))
-    axes = min(len(image.shape), 3)
-    return array, {
+            try:
+                kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
+                file.seek(0)
+                image = kind.from_stream(file)
+                _require_places(image.affine)  # before the correction, which makes up what is missing
+                _require_length(path, zipped, image)
+                yield correct_nifti_header_if_necessary(image)
+                file.read(1)  # the end of a gzip file has its checksum
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise ValueError(_DAMAGED) from error
+
+
+def _require_length(path: Path, zipped: bool, image: nib.Nifti1Image) -> None:
+    """A file that is not compressed has as many bytes as its header tells of."""
+    values: Any = image.dataobj
+    if not zipped and path.stat().st_size < values.offset + values.dtype.itemsize * math.prod(values.shape):
+        raise ValueError(_DAMAGED)
+
+
+def _meta(image: nib.Nifti1Image, axes: int) -> dict[str, Any]:
+    return {
         MetaKeys.AFFINE: np.array(image.affine),
         MetaKeys.ORIGINAL_AFFINE: np.array(image.affine),
         MetaKeys.SPACE: SpaceKeys.RAS,
         MetaKeys.SPATIAL_SHAPE: np.array(image.shape[:axes]),
-        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == axes else -1,
         "xyzt_units": int(image.header["xyzt_units"]),
         "oriented": any(int(image.header[code]) > 0 for code in ("qform_code", "sform_code")),
         **_second_affine(image),

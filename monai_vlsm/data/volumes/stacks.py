@@ -9,12 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from monai.utils import MetaKeys
 
-from monai_vlsm.data.volumes.formats import changed, read_any
+from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes.facts import VolumeFacts, from_plain, to_plain
 from monai_vlsm.data.volumes.planes import stack_affine, to_stack
+from monai_vlsm.data.volumes.slices import Slices
+from monai_vlsm.data.volumes.store import FACTS, NotKeptError, kept, key_of, read_source, store_folder, stored_slices
 
-__all__ = ["SliceStack", "open_stack"]
+__all__ = ["SliceStack", "open_stack", "volume_facts"]
+
+KNOWN = 1024  # stacks whose tables stay in memory
+FEW = 2  # volumes in memory where no slices can be written
 
 
 @dataclass(frozen=True)
@@ -22,18 +27,30 @@ class SliceStack:
     """All slices of a volume in one plane.
 
     Args:
-        slices: ``(N, rows, columns)``, in the type of the file.
+        slices: ``(N, rows, columns)``, in the type of the file, or floats where the file scales its integers. Indices
+            are a number, a slice or a list of numbers; ``np.asarray`` reads all.
         affine: ``(4, 4)``, from (slice, row, column) to mm to the patient's right, front and top.
-        file_affine: the same for the axes of the file.
-        file_shape: size of the volume with the axes of the file.
-        oriented: whether the file says how the patient lies.
+        facts: what the volume is.
     """
 
-    slices: np.ndarray
+    slices: Slices
     affine: np.ndarray
-    file_affine: np.ndarray
-    file_shape: tuple[int, int, int]
-    oriented: bool
+    facts: VolumeFacts
+
+    @property
+    def file_affine(self) -> np.ndarray:
+        """The affine for the axes of the file, ``(4, 4)``."""
+        return self.facts.affine
+
+    @property
+    def file_shape(self) -> tuple[int, int, int]:
+        """Size of the volume with the axes of the file."""
+        return self.facts.shape
+
+    @property
+    def oriented(self) -> bool:
+        """Whether the file says how the patient lies."""
+        return self.facts.oriented
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -43,26 +60,56 @@ class SliceStack:
 
 
 def open_stack(file: str | Path, plane: str, channel: int | None = None) -> SliceStack:
-    """The slices of a volume.
+    """The slices of a volume, of which none is read yet.
+
+    The first call for a volume and plane unpacks it to a file (`monai_vlsm.data.volumes.store`).
 
     Args:
-        file: a volume, see `monai_vlsm.data.volumes.read_any`.
+        file: a NIfTI file.
         plane: axial, coronal or sagittal.
         channel: which volume of a 4D file.
 
     Raises:
-        ValueError: no volume of three axes.
+        MissingFileError: no such file.
+        DatasetProblems: a file that cannot be read, has no value, or several volumes and no channel.
+        ValueError: an unknown plane.
     """
     path = Path(file)
-    return _opened(str(path), changed(path), plane, channel)
+    key = key_of(path)
+    try:
+        return _stored(store_folder(), key, path, plane, channel)
+    except NotKeptError:
+        return _in_memory(key, path, plane, channel)
 
 
-@lru_cache(maxsize=2)
-def _opened(file: str, changed: int, plane: str, channel: int | None) -> SliceStack:
-    array, meta = read_any(file)
-    affine = meta[MetaKeys.ORIGINAL_AFFINE]
-    if array.ndim != 3:
-        raise ValueError(f"an array of shape {array.shape}, expected a volume of three axes")
-    shape = (array.shape[0], array.shape[1], array.shape[2])
-    turned = to_stack(array, affine, plane)
-    return SliceStack(turned, stack_affine(shape, affine, plane), affine, shape, bool(meta["oriented"]))
+@lru_cache(maxsize=KNOWN)
+def _stored(folder: Path, key: str, path: Path, plane: str, channel: int | None) -> SliceStack:
+    slices, facts = stored_slices(path, plane, channel)
+    return SliceStack(slices, stack_affine(facts.shape, facts.affine, plane), facts)
+
+
+@lru_cache(maxsize=FEW)
+def _in_memory(key: str, path: Path, plane: str, channel: int | None) -> SliceStack:
+    array, facts = read_source(path, channel)
+    return SliceStack(to_stack(array, facts.affine, plane), stack_affine(facts.shape, facts.affine, plane), facts)
+
+
+def volume_facts(file: str | Path, channel: int | None = None) -> VolumeFacts:
+    """What a volume is.
+
+    Args:
+        file: of the volume.
+        channel: which volume of a 4D file; needed where there are several, else ``problem`` says so.
+    """
+    path = Path(file)
+    try:
+        return _facts(store_folder(), key_of(path), path, channel)
+    except DatasetProblems as error:
+        return VolumeFacts(problem=error.problems[0], channels=getattr(error.__cause__, "channels", 0))
+    except FileNotFoundError:
+        return VolumeFacts(problem=Problem(str(path), "a file", "nothing at this path"))
+
+
+@lru_cache(maxsize=KNOWN)
+def _facts(folder: Path, key: str, path: Path, channel: int | None) -> VolumeFacts:
+    return from_plain(kept(path, FACTS, lambda: to_plain(read_source(path, channel)[1]), channel))

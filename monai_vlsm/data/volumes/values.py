@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 __all__ = ["usual_range", "value_range"]
@@ -21,24 +23,42 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
     -3024, -32768). Such a value does not count: it would take the contrast from all others.
 
     Args:
-        values: any shape, with a finite value.
+        values: at least one axis, with a finite value. Only a part, along the first axis, is copied at a time.
     """
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = finite.min(), finite.max()
+    low, high = _ends(_finite(part) for part in values)
     if low < LOWEST_HOUNSFIELD:
-        below = finite < LOWEST_HOUNSFIELD
-        if (finite == low).sum() > PADDING * below.sum() and not below.all():
-            lowest = finite[~below].min()
+        below = [_finite(part)[_finite(part) < LOWEST_HOUNSFIELD] for part in values]
+        padding = sum(int((part == low).sum()) for part in below)
+        if padding > PADDING * sum(part.size for part in below):
+            lowest, _ = _ends(part[part >= LOWEST_HOUNSFIELD] for part in map(_finite, values))
             low = lowest if lowest < high else low  # else only padding tells one thing from another
-    return float(low), float(high)
+    return low, high
+
+
+def _finite(part: np.ndarray) -> np.ndarray:
+    finite: np.ndarray = part[np.isfinite(part)]
+    return finite
+
+
+def _ends(parts: Iterable[np.ndarray]) -> tuple[float, float]:
+    """The lowest and the highest of all; infinity and its opposite of nothing."""
+    low, high = float("inf"), float("-inf")
+    for part in parts:
+        if part.size:
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+    return low, high
 
 
 def usual_range(values: np.ndarray, low: float) -> tuple[float, float]:
     """The percentiles 0.5 and 99.5 of the finite values above 0, which is the background of MR.
 
     Where none is above 0, of those above ``low``; ``low`` if there are none either.
+
+    Args:
+        values: any shape, in one piece.
+        low: of `value_range`.
     """
-    part = values.reshape(-1, order="A")[:: -(-values.size // SAMPLE)]
+    part = values.reshape(-1)[:: -(-values.size // SAMPLE)]
     part = part[np.isfinite(part)]
     part = part[part > (0 if (part > 0).any() else low)]
     if not part.size:

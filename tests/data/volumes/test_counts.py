@@ -67,4 +67,4 @@ def test_facts_of_nothing(tmp_path: Path) -> None:
     problem = volume_facts(save_nifti(np.full((3, 3, 3), np.nan, np.float32), tmp_path / "a.nii")).problem
     assert problem and "all are NaN" in problem.found
     problem = volume_facts(tmp_path / "b.nii").problem
-    assert problem and problem.file == str(tmp_path / "b.nii") and "No such file" in problem.found
+    assert problem and problem.file == str(tmp_path / "b.nii") and "nothing at" in problem.found
