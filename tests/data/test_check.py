@@ -39,7 +39,7 @@ def test_good_records(tmp_path: Path) -> None:
 
 FAULTS = {
     "none.png": ("a file", "nothing at this path"),
-    "folder": ("a file", "a folder without a DICOM series"),
+    "folder": ("a readable image", "a folder without a DICOM series"),
     "empty.png": ("a readable image", "an empty file (0 bytes)"),
     "text.png": ("a readable image", "cannot identify image file"),
     "channels.nii": ("1 (grey) or 3 (colour) channels", "4 channels"),
