@@ -15,16 +15,19 @@ from monai.config import PathLike
 from monai.utils import ensure_tuple
 
 from monai_vlsm.data.check import check_records
+from monai_vlsm.data.entries import LABELS_FILE
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.listing import ImagesNotFoundError, list_images
-from monai_vlsm.data.lists.cases import CaseList
-from monai_vlsm.data.lists.reading import LABELS_FILE, find_list, read_list
+from monai_vlsm.data.lists.cases import Case, CaseList
+from monai_vlsm.data.lists.decathlon import Channels
+from monai_vlsm.data.lists.own import mapped_rows, rows_as_cases
+from monai_vlsm.data.lists.reading import find_list, read_list
 from monai_vlsm.data.lists.slices import Findings, Slicing, case_rows
-from monai_vlsm.data.lists.splits import Split, kept_split, split_cases, write_split
+from monai_vlsm.data.lists.splits import NoSplitError, Split, kept_split, split_cases, write_split
 from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.data.records import Record, records_of, unique_names
-from monai_vlsm.data.rows import read_rows
-from monai_vlsm.data.sources import dataset_place, find_source
+from monai_vlsm.data.rows import Row, read_rows
+from monai_vlsm.data.sources import Source, dataset_place, find_source, list_names
 from monai_vlsm.errors import UserError
 
 __all__ = ["DataLists", "ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
@@ -52,6 +55,8 @@ class DataLists:
         channel: number or name of the channel to take, of images that have several.
         context: how far the neighbours on either side are that come with a slice.
         split_file: a split that was written down before, which is made again just so.
+        make_split: make a validation of one's own ``train`` list where there is none; without it ``train`` is the whole
+            list, and ``val`` an error. Lists of cases are split in any case.
     """
 
     def __init__(
@@ -65,10 +70,11 @@ class DataLists:
         channel: str | int | None = None,
         context: int = 0,
         split_file: PathLike | None = None,
+        make_split: bool = True,
     ) -> None:
         self.dataset_dir, self.dataset, self.multi_prompt = dataset_dir, dataset, multi_prompt
         self.fold, self.seed, self.channel = fold, seed, channel
-        self.slicing = Slicing(planes, context)
+        self.slicing, self.make_split = Slicing(planes, context), make_split
         self.split_file = None if split_file is None else Path(split_file)
 
     @cached_property
@@ -82,15 +88,29 @@ class DataLists:
 
     @cached_property
     def split(self) -> Split | None:
-        """Who trains and who validates; None for lists with a file for each split."""
-        if self.cases is None:
+        """Who trains and who validates; None where a file for each split says it."""
+        cases = self._listed
+        if cases is None:
             return None
-        split = split_cases(self.cases, self.fold, self.seed, kept_split(self.split_file))
-        logger.info("%s: %d cases train, %d validate: %s", *self._sizes(split))
+        split = split_cases(cases, self.fold, self.seed, kept_split(self.split_file))
+        logger.info("%s: %d cases train, %d validate: %s", cases.file, len(split.train), len(split.val), split.rule)
         return split
 
-    def _sizes(self, split: Split) -> tuple[str, int, int, str]:
-        return str(self.cases.file if self.cases else ""), len(split.train), len(split.val), split.rule
+    @property
+    def _listed(self) -> CaseList | None:
+        """The cases that are split here."""
+        return self.cases or (self._alone[0] if self._alone else None)
+
+    @cached_property
+    def _alone(self) -> tuple[CaseList, dict[str, list[Row]]] | None:
+        """The images and rows of one's own ``train`` list where there is no other list beside it."""
+        names = list_names(self.dataset_dir, self.dataset)
+        if self.fold is not None:
+            raise NoSplitError(f"{self.dataset_dir} has no folds but the lists {', '.join(names)}: leave fold out")
+        if "train" not in names or "val" in names or not self.make_split:
+            return None
+        source = find_source(self.dataset_dir, "train", self.dataset)
+        return None if source.official else rows_as_cases(read_rows(source), source.file, source.dataset)
 
     def load(
         self, split: str | int, min_pixels: int = 0, all_slices: bool = False, absent: bool = False, check: bool = False
@@ -110,24 +130,36 @@ class DataLists:
         Raises:
             See `load_datalist`.
         """
-        if self.cases is None or self.split is None:
-            source = find_source(self.dataset_dir, split, self.dataset)
-            records = records_of(read_rows(source), source.dataset, self.multi_prompt)
+        slicing = replace(self.slicing, min_pixels=min_pixels, all_slices=all_slices, absent=absent)
+        findings = Findings()
+        if self.cases is not None:
+            file, dataset = self.cases.file, self.cases.dataset
+            rows = list(case_rows(self._part(str(split)), slicing, findings))
         else:
-            slicing = replace(self.slicing, min_pixels=min_pixels, all_slices=all_slices, absent=absent)
-            records = self._of_cases(self.cases, self.split, str(split), slicing)
+            own, source = self._own_rows(split)
+            file, dataset = source.file, source.dataset
+            rows = mapped_rows(own, slicing, Channels(wanted=self.channel), findings)
+        for line in findings.lines(f"{file}, {split}", min_pixels, f"{file.name} or {LABELS_FILE} beside it"):
+            logger.warning(line)
+        records = records_of(rows, dataset, self.multi_prompt, absent)
         return _checked(records) if check else records
 
-    def _of_cases(self, cases: CaseList, split: Split, name: str, slicing: Slicing) -> list[Record]:
-        chosen, line = split.part(name, str(cases.file))
+    def _part(self, name: str) -> tuple[Case, ...]:
+        """The cases of a split; a line says where others are taken."""
+        assert self.split is not None and self._listed is not None
+        chosen, line = self.split.part(name, str(self._listed.file))
         if line:
             logger.warning(line)
-        findings = Findings()
-        rows = list(case_rows(chosen, slicing, findings))
-        where = f"{name} of {cases.dataset}"
-        for line in findings.lines(where, slicing.min_pixels, f"{cases.file.parent / LABELS_FILE} or {cases.file}"):
-            logger.warning(line)
-        return records_of(rows, cases.dataset, self.multi_prompt, slicing.absent)
+        return chosen
+
+    def _own_rows(self, split: str | int) -> tuple[list[Row], Source]:
+        """The rows of one's own list, or of a part of it."""
+        if self._alone is None or str(split).lower() not in ("train", "val"):
+            source = find_source(self.dataset_dir, split, self.dataset)
+            return read_rows(source), source
+        rows = self._alone[1]
+        chosen = [row for case in self._part(str(split)) for row in rows[case.name]]
+        return chosen, find_source(self.dataset_dir, "train", self.dataset)
 
     def write_split(self, file: PathLike) -> None:
         """Write down a split that was made: which cases train and which validate, by which rule and seed.
@@ -137,8 +169,8 @@ class DataLists:
         Args:
             file: such as ``split.json`` beside the model.
         """
-        if idist.get_rank() == 0 and self.cases is not None and self.split is not None and self.split.made:
-            write_split(Path(file), self.split, self.cases, self.seed)
+        if idist.get_rank() == 0 and self._listed is not None and self.split is not None and self.split.made:
+            write_split(Path(file), self.split, self._listed, self.seed)
 
 
 def load_datalist(
@@ -188,7 +220,7 @@ def load_datalist(
         ValueError: unknown dataset, split, fold or channel; no table of what labels mean.
         DatasetProblems: (a ValueError) all faults of the list, or all faults of the files.
     """
-    lists = DataLists(dataset_dir, dataset, multi_prompt, fold, seed, planes, channel, context)
+    lists = DataLists(dataset_dir, dataset, multi_prompt, fold, seed, planes, channel, context, make_split=False)
     return lists.load(split, min_pixels, all_slices, absent, check)
 
 

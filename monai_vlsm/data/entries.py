@@ -14,9 +14,12 @@ from typing import Any
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.io import TableError, table_lines
 
-__all__ = ["COLUMNS", "read_entries", "read_json"]
+__all__ = ["COLUMNS", "read_entries", "read_json", "read_labels"]
 
 COLUMNS = ("image", "mask", "prompt")
+RECORDS, LABELS = "records", "labels"  # keys of a list that says what its labels are
+LABELS_FILE = "labels.json"
+"""Beside a list: what its labels are, which goes before what the list itself says."""
 
 _CODINGS = {  # the longer marks first, since one begins as another does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -27,7 +30,7 @@ _CODINGS = {  # the longer marks first, since one begins as another does
 _SIGN = re.compile(r'\s*"?sep=(.)"?[;,\t]*\s*?(\r\n|\r|\n|$)', re.IGNORECASE)  # for Excel: what is between cells
 
 
-def read_entries(file: Path) -> Iterator[tuple[str, Any]]:
+def read_entries(file: Path, columns: tuple[str, ...] = COLUMNS) -> Iterator[tuple[str, Any]]:
     """Each entry of a list with the place where it stands, such as "record 3" or "line 4".
 
     A CSV may have commas, semicolons or tabs between its columns; its first line tells, be it the names of the columns
@@ -35,6 +38,7 @@ def read_entries(file: Path) -> Iterator[tuple[str, Any]]:
 
     Args:
         file: ``.csv`` in any case of letters, or else JSON.
+        columns: that a CSV must have.
 
     Yields:
         the place and the entry: for CSV a table of column to text, or a list of cells where their number is wrong.
@@ -42,7 +46,7 @@ def read_entries(file: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         DatasetProblems: an empty file, another coding, no JSON, or no such columns.
     """
-    yield from _csv_entries(file) if file.suffix.lower() == ".csv" else _json_entries(file)
+    yield from _csv_entries(file, columns) if file.suffix.lower() == ".csv" else _json_entries(file)
 
 
 def _text(file: Path) -> str:
@@ -77,13 +81,32 @@ def read_json(file: Path) -> Any:
 
 def _json_entries(file: Path) -> Iterator[tuple[str, Any]]:
     entries = read_json(file)
+    if isinstance(entries, dict) and RECORDS in entries:
+        entries = entries[RECORDS]
     if not isinstance(entries, list):
         raise DatasetProblems([Problem(str(file), "a JSON list of records", type(entries).__name__)])
     for number, entry in enumerate(entries, 1):
         yield f"record {number}", entry
 
 
-def _csv_entries(file: Path) -> Iterator[tuple[str, Any]]:
+def read_labels(file: Path) -> tuple[Any, Path]:
+    """The table of labels of a list, and the file that it stands in; None where there is none.
+
+    It is ``labels.json`` beside the list, or what the list has at ``labels``.
+
+    Raises:
+        DatasetProblems: one of the files cannot be read.
+    """
+    beside = file.with_name(LABELS_FILE)
+    if beside.is_file():
+        content = read_json(beside)
+        inner = content.get(LABELS) if isinstance(content, dict) else None
+        return (inner if isinstance(inner, dict) else content), beside
+    content = read_json(file) if file.suffix.lower() != ".csv" else None
+    return (content.get(LABELS) if isinstance(content, dict) else None), file
+
+
+def _csv_entries(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     text = _text(file)
     sign = _SIGN.match(text)
     text = text[sign.end() :] if sign else text
@@ -92,9 +115,9 @@ def _csv_entries(file: Path) -> Iterator[tuple[str, Any]]:
         lines = table_lines(text, by_hand=True)
     except TableError as error:
         raise DatasetProblems([Problem(str(file), "a table", str(error))]) from error
-    if not lines or not set(COLUMNS) <= set(lines[0][1]):
+    if not lines or not set(columns) <= set(lines[0][1]):
         where = f"{file}, line {(lines[0][0] if lines else 1) + skipped}"
-        expected = f"the columns {', '.join(COLUMNS)} with commas, semicolons or tabs"
+        expected = f"the columns {', '.join(columns)} with commas, semicolons or tabs"
         found = text.strip().partition("\n")[0].strip() or "nothing"
         raise DatasetProblems([Problem(where, expected, found)])
     (_, header), *others = lines

@@ -25,8 +25,10 @@ def records_of(rows: Sequence[Row], dataset: str, multi_prompt: bool = False, ab
         dataset: its name.
         multi_prompt: False: a record for each row. True: one for each image, with lists of K masks and
             K prompts, K of each its own.
-        absent: with ``"absent"``, ``{"prompt", "structure"}`` of each class that is truly not in the image.
+        absent: with ``"absent"``, ``{"prompt", "structure"}`` of each class that is truly not in the image; only where
+            all rows are of label maps, which tell.
     """
+    absent = absent and all(row.name for row in rows)
     records = _together(rows) if multi_prompt else _separate(rows)
     images = {str(row.image): row for row in rows} if absent else {}
     shared: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # many slices lack the same

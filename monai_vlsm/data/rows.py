@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
-from monai_vlsm.data.entries import COLUMNS, read_entries
-from monai_vlsm.data.lists.classes import LabelClass
+from monai_vlsm.data.entries import COLUMNS, read_entries, read_labels
+from monai_vlsm.data.lists.classes import LabelClass, LabelTableError, read_classes
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
@@ -41,6 +41,8 @@ class Row:
         name: of the image; that of its file where it is empty.
         case: name of the volume that the image is a slice of; empty for 2D files.
         absent: classes that are truly not in the image.
+        classes: of a label map, which `monai_vlsm.data.lists.own.mapped_rows` makes a row for each class of; then the
+            mask is the whole map.
     """
 
     image: Path
@@ -53,6 +55,7 @@ class Row:
     name: str = ""
     case: str = ""
     absent: tuple[LabelClass, ...] = ()
+    classes: tuple[LabelClass, ...] = ()
 
 
 class _EntryError(ValueError):
@@ -89,17 +92,26 @@ def find_rows(source: Source) -> tuple[list[Row], list[Problem]]:
     faults: dict[str, list[Fault]] = {}
     count = 0
     try:
-        for where, entry in read_entries(source.file):
+        classes = () if source.official else _list_classes(source.file)
+        for where, entry in read_entries(source.file, COLUMNS[:2] if classes else COLUMNS):
             count += 1
             try:
-                rows += _official(entry, source.file) if source.official else _plain(entry, source.file)
+                rows += _official(entry, source.file) if source.official else _plain(entry, source.file, classes)
             except _EntryError as error:
                 faults[f"{where}{_called(entry)}"] = error.faults
     except DatasetProblems as error:
         return rows, list(error.problems)
+    except LabelTableError as error:
+        return rows, [Problem(str(source.file), "labels that say what they mean", str(error))]
     if not count:
         return rows, [Problem(str(source.file), "at least one record", "an empty list")]
     return rows, _listed(faults, count, source.file)
+
+
+def _list_classes(file: Path) -> tuple[LabelClass, ...]:
+    """The classes of the label maps of a list; none where it has no table of labels."""
+    table, where = read_labels(file)
+    return read_classes(table, str(where))[0] if table is not None else ()
 
 
 def _listed(faults: Mapping[str, list[Fault]], count: int, file: Path) -> list[Problem]:
@@ -176,31 +188,47 @@ def _box(value: Any) -> Box | None:
     return tuple(numbers) if numbers and all(isinstance(n, int | float) for n in numbers) else None  # type: ignore[return-value]
 
 
-def _plain(entry: Any, file: Path) -> list[Row]:
+def _plain(entry: Any, file: Path, classes: tuple[LabelClass, ...]) -> list[Row]:
+    own = _own_classes(entry, file, classes)
     if not isinstance(entry, Mapping) or "structures" not in entry:
-        _require(entry, COLUMNS)
-        return [_plain_row(entry, entry, file.parent)]
+        _require(entry, COLUMNS[:2] if own else COLUMNS)
+        return [_plain_row(entry, entry, file.parent, own)]
     _require(entry, ("image",))
     structures = entry["structures"]
     if not isinstance(structures, list) or not structures:
         raise _EntryError("structures to be a list of {mask, prompt} with at least one", repr(structures)[:60])
-    return _all_of(*(partial(_structure_row, entry, structure, file.parent) for structure in structures))
+    return _all_of(*(partial(_structure_row, entry, structure, file, own) for structure in structures))
 
 
-def _structure_row(entry: Mapping[str, Any], structure: Any, folder: Path) -> Row:
-    _require(structure, ("mask", "prompt"))
-    return _plain_row(entry, structure, folder)
+def _own_classes(entry: Any, file: Path, classes: tuple[LabelClass, ...]) -> tuple[LabelClass, ...]:
+    """The classes of one label map, by a table of its own or by that of the list."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("labels"), Mapping):
+        return classes
+    try:
+        return read_classes(entry["labels"], file.name)[0]
+    except LabelTableError as error:
+        raise _EntryError("labels that say what they mean", str(error)) from error
 
 
-def _plain_row(entry: Mapping[str, Any], structure: Mapping[str, Any], folder: Path) -> Row:
+def _structure_row(entry: Mapping[str, Any], structure: Any, file: Path, classes: tuple[LabelClass, ...]) -> Row:
+    own = _own_classes(structure, file, classes)
+    _require(structure, ("mask",) if own else ("mask", "prompt"))
+    return _plain_row(entry, structure, file.parent, own)
+
+
+def _plain_row(
+    entry: Mapping[str, Any], structure: Mapping[str, Any], folder: Path, classes: tuple[LabelClass, ...]
+) -> Row:
+    """A mask with a prompt, or a label map with classes; a prompt goes before the table of the whole list."""
+    own = () if structure.get("prompt") not in (None, "") else classes
     image, mask, (table, tags), name = _all_of(
         lambda: _path(entry, "image", folder),
         lambda: _path(structure, "mask", folder),
-        lambda: _prompts(entry, structure),
+        lambda: ({}, {}) if own else _prompts(entry, structure),
         lambda: _name(structure.get("name") if structure is not entry else None),
     )
     patient = str(entry["patient"]).strip() if entry.get("patient") is not None else ""
-    return Row(image, mask, table, tags, name, patient=patient or None)
+    return Row(image, mask, table, tags, name, patient=patient or None, classes=own)
 
 
 def _prompts(entry: Mapping[str, Any], structure: Mapping[str, Any]) -> tuple[PromptTable, dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import recognise, recognise_archive
+from monai_vlsm.data.entries import LABELS_FILE
 from monai_vlsm.data.lists.reading import find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
@@ -165,7 +166,7 @@ def _lists(root: Path) -> list[Path]:
     except PathNotFoundError as error:
         raise DatasetFolderError(f"{root}: expected one folder {ANNOTATIONS}, found {error}") from error
     official = _files(annotations, ".json") if annotations.is_dir() else []
-    plain = [] if official else _files(root, ".json", ".csv")
+    plain = [] if official else [file for file in _files(root, ".json", ".csv") if file.name != LABELS_FILE]
     return official or (plain if any(_split(file) in SPLITS for file in plain) else [])
 
 

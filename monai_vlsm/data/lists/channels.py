@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-
+from monai_vlsm.data.lists.counting import header_shape
 from monai_vlsm.errors import UserError
 
 __all__ = ["ChannelError", "channel_names", "chosen_channel", "volumes_in"]
@@ -58,8 +57,5 @@ def _named(names: Sequence[str], count: int) -> list[str]:
 
 def volumes_in(file: str | Path) -> int:
     """How many volumes a NIfTI file has by its header; 1 for whatever cannot be read as one."""
-    try:
-        shape: tuple[int, ...] = nib.load(file).shape  # type: ignore[attr-defined]
-    except Exception:  # no NIfTI, or none that can be read, which the check says of it
-        return 1
-    return int(shape[3]) if len(shape) > 3 else 1
+    shape = header_shape(file)
+    return shape[3] if len(shape) > 3 else 1

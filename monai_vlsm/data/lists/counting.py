@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from monai_vlsm.data.formats import file_kind
@@ -13,12 +14,28 @@ from monai_vlsm.data.lists.classes import LabelClass
 from monai_vlsm.data.reader import PictureReader
 from monai_vlsm.data.volumes import label_counts
 
-__all__ = ["class_pixels", "image_counts", "is_volume", "numbers_in"]
+__all__ = ["class_pixels", "header_shape", "image_counts", "is_stack", "is_volume", "numbers_in"]
 
 
 def is_volume(file: str | Path) -> bool:
-    """Whether a file is a volume, by its content."""
-    return file_kind(file) == "volume"
+    """Whether a file has slices in three planes, by its content; a folder is a DICOM series."""
+    if Path(file).is_dir() or "::" in str(file):
+        return True
+    return file_kind(file) == "volume" and len(header_shape(file)) != 2
+
+
+def is_stack(file: str | Path) -> bool:
+    """Whether a volume has several slices in each plane, so that it cannot be taken for an image."""
+    return is_volume(file) and min(header_shape(file)[:3], default=2) > 1
+
+
+def header_shape(file: str | Path) -> tuple[int, ...]:
+    """The size of a NIfTI file by its header; nothing for all that cannot be read so."""
+    try:
+        shape: tuple[int, ...] = nib.load(file).shape  # type: ignore[attr-defined]
+    except Exception:  # of another format, or faulty, which the check says of it
+        return ()
+    return tuple(shape)
 
 
 def numbers_in(file: str) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.data.entries import LABELS_FILE, read_labels
 from monai_vlsm.data.lists.cases import CaseList
 from monai_vlsm.data.lists.channels import channel_names
 from monai_vlsm.data.lists.classes import LabelClass, LabelTableError, read_classes, table_hint
@@ -18,10 +19,8 @@ from monai_vlsm.data.lists.files import PathError, listed_file, read_table
 from monai_vlsm.data.lists.nnunet import read_nnunet
 from monai_vlsm.errors import UserError
 
-__all__ = ["LABELS_FILE", "CaseListError", "FoundList", "find_list", "read_list"]
+__all__ = ["CaseListError", "FoundList", "find_list", "read_list"]
 
-LABELS_FILE = "labels.json"
-"""Beside a list: what its labels are, which goes before what the list itself says."""
 TABLES = (".json", ".yaml", ".yml")
 
 
@@ -122,15 +121,13 @@ def read_list(found: FoundList, channel: str | int | None = None) -> CaseList:
 
 def list_classes(found: FoundList) -> tuple[tuple[LabelClass, ...], list[str]]:
     """The classes of a list, by the table beside it, in it, or in its task file; and lines on what was left out."""
-    beside = found.file.parent / LABELS_FILE
-    if beside.is_file():
-        return read_classes(read_table(beside), str(beside))
-    if found.table.get("labels"):
-        return read_classes(found.table["labels"], str(found.file))
+    table, where = read_labels(found.file)
+    if table is not None:
+        return read_classes(table, str(where))
     names = found.task.get("class_names")
     if isinstance(names, list) and names:
         return read_classes(_named_classes(names, found.task.get("class_index")), str(found.file))
-    hint = table_hint([str(label) for label in _first_labels(found)], f"{found.file}, or {beside}")
+    hint = table_hint([str(label) for label in _first_labels(found)], f"{found.file}, or into {LABELS_FILE} beside it")
     raise LabelTableError(f"{found.file}: expected a table of what the label numbers mean, found none; {hint}")
 
 
