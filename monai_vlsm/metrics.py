@@ -128,10 +128,12 @@ def volume_scores(
 
 def _common_box(pred: np.ndarray, truth: np.ndarray) -> tuple[slice, ...]:
     """The smallest box with both masks, neither of them empty."""
-    axes = range(pred.ndim)
-    there = [np.logical_or(*(m.any(axis=tuple(o for o in axes if o != axis)) for m in (pred, truth))) for axis in axes]
-    ends = [np.flatnonzero(found)[[0, -1]] for found in there]
-    return tuple(slice(int(first), int(last) + 1) for first, last in ends)
+    box = []
+    for axis in range(pred.ndim):
+        others = tuple(other for other in range(pred.ndim) if other != axis)
+        first, last = np.flatnonzero(pred.any(axis=others) | truth.any(axis=others))[[0, -1]]
+        box.append(slice(int(first), int(last) + 1))
+    return tuple(box)
 
 
 def _hausdorff95(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float:
