@@ -20,7 +20,7 @@ RECORD = "run.json"
 """Says which model, data and time the numbers belong to, and by their digests which files hold them."""
 
 OVERLAYS = "overlays"
-_TABLES = ("metrics.csv", "metrics.json", "probes.csv", "calibration.json")  # what an evaluation may write
+_TABLES = ("metrics.csv", "metrics.json", "cases.csv", "probes.csv", "calibration.json")  # what an evaluation may write
 _FILES = "files"  # key in the record
 
 

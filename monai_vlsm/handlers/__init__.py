@@ -21,6 +21,7 @@ Evaluators of their own, with one record in a batch: :class:`ProbeWriter`, :clas
 from __future__ import annotations
 
 from monai_vlsm.handlers.calibration import CalibrationWriter
+from monai_vlsm.handlers.case_scores import CaseScoreWriter
 from monai_vlsm.handlers.clip_grad import ClipGradNorm
 from monai_vlsm.handlers.curves import CurvePlot
 from monai_vlsm.handlers.early_stop import EarlyStop
@@ -44,6 +45,7 @@ from monai_vlsm.handlers.training_state import NothingToResumeError, ResumeError
 
 __all__ = [
     "CalibrationWriter",
+    "CaseScoreWriter",
     "ClipGradNorm",
     "CurvePlot",
     "EarlyStop",

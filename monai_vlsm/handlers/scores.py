@@ -15,6 +15,7 @@ from monai.engines import Workflow
 
 from monai_vlsm.counts import counted
 from monai_vlsm.evaluations import EvaluationFiles
+from monai_vlsm.handlers.case_scores import CaseScoreWriter
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch, scalar_metrics
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
 from monai_vlsm.io import json_text, table_text
@@ -125,6 +126,9 @@ class ScoreWriter(RowWriter):
     tags never share a mean. If all have one tag, as with one style for all, the same means stand at the top as well,
     and ``mean`` there has all metrics of the engine; with several tags, ``mean`` is null.
 
+    Scores of whole volumes, where there are some, stand there as ``cases``
+    (:func:`monai_vlsm.handlers.case_scores.case_summary`).
+
     Both files are replaced when the key metric improves, so a lone evaluation always writes. Masks are counted as the
     metrics saw them, at original resolution when the postprocessing inverts the resize.
 
@@ -133,6 +137,7 @@ class ScoreWriter(RowWriter):
     Args:
         output_dir: folder of the two files, or the files of an evaluation.
         metrics: names of per-mask metrics of the evaluator.
+        cases: the handler of the same evaluator that scores whole volumes.
 
     Raises:
         KeyError: when the evaluator has no details for one of ``metrics``.
@@ -140,9 +145,15 @@ class ScoreWriter(RowWriter):
         ValueError: when the details of a metric do not number one per mask.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles, metrics: Sequence[str] = METRICS) -> None:
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str] | EvaluationFiles,
+        metrics: Sequence[str] = METRICS,
+        cases: CaseScoreWriter | None = None,
+    ) -> None:
         self.files = EvaluationFiles.of(output_dir)
         self.metrics = list(metrics)
+        self.cases = cases
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator``."""
@@ -155,6 +166,7 @@ class ScoreWriter(RowWriter):
 
     def _write(self, engine: Workflow) -> None:
         rows = gather_rows(self._rows)
+        cases = self.cases.summary() if self.cases else None
         if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
         for name in self.metrics:
@@ -164,6 +176,7 @@ class ScoreWriter(RowWriter):
         if len(summary["tags"]) == 1:
             means = scalar_metrics(engine).items()
             summary["mean"] = {name: value if math.isfinite(value) else None for name, value in means}
+        summary |= {"cases": cases} if cases else {}
         self.files.write("metrics.csv", table_text(list(rows[0]), rows))
         self.files.write("metrics.json", json_text(summary))
 

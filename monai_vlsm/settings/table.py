@@ -42,6 +42,9 @@ SETTINGS: dict[str, Kind] = {
     "max_prompts": number(1, whole=True, optional=True),
     "negatives": number(0, 0.5),
     "probes": switch(),
+    "case_scores": switch(),
+    "save_cases": switch(),
+    "surface_tolerance": number(0),
     "text_cache": choice("off", "batch", "run"),
     # training
     "epochs": number(1, whole=True),
