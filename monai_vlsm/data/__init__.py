@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.by_image import ImageSampler, image_batches
+from monai_vlsm.data.case_sampler import WholeCaseSampler
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
@@ -36,6 +37,7 @@ __all__ = [
     "Probe",
     "Problem",
     "SeededLoader",
+    "WholeCaseSampler",
     "absent_probability",
     "binary_fault",
     "check_records",
