@@ -10,6 +10,7 @@ from monai_vlsm.data.case_sampler import WholeCaseSampler
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
+from monai_vlsm.data.fractions import part_of
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
@@ -49,6 +50,7 @@ __all__ = [
     "load_datalist",
     "load_images",
     "mask_channel",
+    "part_of",
     "probe_records",
     "questions",
     "validate_records",

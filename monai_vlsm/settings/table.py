@@ -40,6 +40,7 @@ SETTINGS: dict[str, Kind] = {
     "targets": text(many=True, optional=True),
     "multi_prompt": switch(),
     "max_prompts": number(1, whole=True, optional=True),
+    "fraction": number(0, 1, above=True),
     "negatives": number(0, 0.5),
     "probes": switch(),
     "case_scores": switch(),

@@ -8,17 +8,24 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai_vlsm.transforms.naming import record_name
-from monai_vlsm.transforms.select import SelectPromptd, StyleError, texts_of_style
+from monai_vlsm.transforms.select import RandSelectPromptd, SelectPromptd, StyleError, texts_of_style
 
-__all__ = ["in_styles", "require_style"]
+__all__ = ["RANDOM", "in_styles", "require_style"]
+
+RANDOM = "random"
+"""The style that stands for a prompt drawn for each record."""
 
 
-def in_styles(records: Sequence[Mapping[Hashable, Any]], styles: Sequence[str] | str) -> list[dict[Hashable, Any]]:
+def in_styles(
+    records: Sequence[Mapping[Hashable, Any]], styles: Sequence[str] | str, seed: int = 0
+) -> list[dict[Hashable, Any]]:
     """Each record once for each style, with the prompt of that style chosen; the names stay.
 
     Args:
         records: with a table of prompts each, as from :func:`monai_vlsm.data.load_datalist`.
-        styles: for example ``["p1", "p6"]``; all records of the first come first.
+        styles: for example ``["p1", "p6"]``; all records of the first come first. `RANDOM` draws a prompt for each
+            record as training does, which is how VLSM-Adapter was tested; the tag is that of the drawn prompt.
+        seed: of these draws.
 
     Returns:
         records with ``prompt``, ``prompt_style`` and ``prompt_tag``, as from :class:`SelectPromptd`.
@@ -29,7 +36,22 @@ def in_styles(records: Sequence[Mapping[Hashable, Any]], styles: Sequence[str] |
     names = [styles] if isinstance(styles, str) else list(styles)
     if not names or len(set(names)) != len(names):
         raise StyleError(f"styles must be different styles, such as ['p1','p6'], got {styles!r}")
-    return [SelectPromptd("prompt", style)(record) for style in names for record in records]
+    return [chosen for style in names for chosen in _in_style(records, style, seed)]
+
+
+def _in_style(records: Sequence[Mapping[Hashable, Any]], style: str, seed: int) -> list[dict[Hashable, Any]]:
+    if style != RANDOM:
+        return [SelectPromptd("prompt", style)(record) for record in records]
+    draw = RandSelectPromptd("prompt")
+    draw.set_random_state(seed)
+    return [_as_random(draw(record)) for record in records]
+
+
+def _as_random(record: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    """A record whose prompt was drawn; its style is that it was, whichever it became."""
+    style = record.get("prompt_style", "")
+    record["prompt_style"] = [RANDOM] * len(style) if isinstance(style, list) else RANDOM
+    return record
 
 
 def require_style(records: Sequence[Mapping[Hashable, Any]], style: str) -> None:
