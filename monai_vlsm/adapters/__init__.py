@@ -24,6 +24,12 @@ from monai_vlsm.adapters.parameters import (
     trainable_parameters,
 )
 from monai_vlsm.adapters.shallow import ShallowAdaptation
+from monai_vlsm.adapters.slice_context import (
+    ContextError,
+    SliceAttention,
+    SliceContextAdaptation,
+    with_slice_attention,
+)
 
 __all__ = [
     "Adaptation",
@@ -31,6 +37,7 @@ __all__ = [
     "AdaptationNotImportedError",
     "AdapterTargets",
     "BottleneckAdapter",
+    "ContextError",
     "DenseAdaptation",
     "EncoderTargets",
     "FeatureAdapters",
@@ -39,6 +46,8 @@ __all__ = [
     "ModuleImportError",
     "NothingTrainsError",
     "ShallowAdaptation",
+    "SliceAttention",
+    "SliceContextAdaptation",
     "attach_adapter",
     "base_fingerprint",
     "build_adaptation",
@@ -48,4 +57,5 @@ __all__ = [
     "tensors_digest",
     "trainable_parameters",
     "trained_adaptation",
+    "with_slice_attention",
 ]

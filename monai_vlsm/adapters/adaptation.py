@@ -66,10 +66,10 @@ class FeatureAdapters(nn.Module):
         """Adapt what the decoder reads from the vision encoder.
 
         Args:
-            skips: one tensor ``(B, N, C)`` for each extracted layer.
+            skips: one tensor ``(B, N, C)`` for each extracted layer; ``(B, K, N, C)`` if ``slices`` is above 1.
 
         Returns:
-            The same number of tensors of the same shapes.
+            The same number of tensors ``(B, N, C)``.
         """
         return skips
 
@@ -112,6 +112,11 @@ class Adaptation:
     def saves_base(self) -> bool:
         """Whether ``model.pt`` holds the whole network, because little of the base is left as it was."""
         return False
+
+    @property
+    def slices(self) -> int:
+        """How many slices of a volume the network takes at a time: one and its neighbours, 1 for none."""
+        return 1
 
     @property
     def frozen_encoders(self) -> frozenset[str]:

@@ -34,10 +34,13 @@ class ModelFacts:
     @property
     def adaptation_text(self) -> str:
         """The adaptation in one line, as one would write it in Python."""
-        values = dict(self.settings.get("adaptation") or {"type": "none"})
-        kind = values.pop("type")
-        told = ", ".join(f"{name}={value!r}" for name, value in values.items() if value is not None)
-        return f"{kind}({told})" if "adaptation" in self.settings else kind
+        return _written(self.settings["adaptation"]) if "adaptation" in self.settings else "none"
+
+
+def _written(settings: Mapping[str, Any]) -> str:
+    told = {name: _written(one) if isinstance(one, Mapping) else repr(one) for name, one in settings.items()}
+    arguments = [f"{name}={text}" for name, text in told.items() if name != "type" and settings[name] is not None]
+    return f"{settings['type']}({', '.join(arguments)})"
 
 
 def describe(file: str | Path) -> ModelFacts:

@@ -119,8 +119,11 @@ def _adaptation_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "adaptation" in settings:
         values = dict(settings["adaptation"])
         kind = values.pop("type")
+        inner = values.pop("inner", None)
         told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
         yield "adapters", escaped(", ".join([kind, *told]))
+        if inner:
+            yield from _adaptation_rows({"adaptation": inner})
     if "fusion" in settings:
         yield "fusion", escaped(str(settings["fusion"]))
 

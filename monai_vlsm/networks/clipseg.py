@@ -63,6 +63,9 @@ class CLIPSegNet(PromptedNet):
         super().__init__(backbone, image_size, default_prompt, stride=config.vision_config.patch_size)
         self.config = config
         self.adaptation = adaptation or Adaptation()
+        self.slices = self.adaptation.slices
+        if self.slices > 1:
+            self.context = self.slices // 2
         self.base = load_base(backbone, load_weights).requires_grad_(False)
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
@@ -75,16 +78,19 @@ class CLIPSegNet(PromptedNet):
         """First stage: activations of the vision encoder that the decoder reads.
 
         Args:
-            image: ``(B, 3, H, W)``.
+            image: ``(B, 3, H, W)``, or ``(B, 3 K, H, W)`` of K slices that attend to one another.
 
         Returns:
             One tensor ``(B, N, C)`` for each extracted layer, N = 1 + patches.
         """
-        return self.feature_adapters.skips(self._vision_states(image))
+        return self.feature_adapters.skips(self._image_states(image))
 
     def encode_frozen_image(self, image: Tensor) -> Tensor:
-        """The first stage up to the feature_adapters: ``(B, F, N, C)``, the F activations that the decoder reads."""
-        return torch.stack(self._vision_states(image), dim=1)
+        """The first stage up to the feature_adapters: the F activations that the decoder reads.
+
+        ``(B, F, N, C)``, or ``(B, F, K, N, C)`` where K slices attend to one another.
+        """
+        return torch.stack(self._image_states(image), dim=1)
 
     def finish_image(self, frozen: Tensor) -> list[Tensor]:
         """The first stage from the feature_adapters on.
@@ -97,6 +103,14 @@ class CLIPSegNet(PromptedNet):
         """
         # contiguous, because a linear layer rounds strided inputs differently
         return self.feature_adapters.skips([at_least_float32(states).contiguous() for states in frozen.unbind(1)])
+
+    def _image_states(self, image: Tensor) -> list[Tensor]:
+        """What the `FeatureAdapters` want: each slice passes the encoder by itself."""
+        if self.slices == 1:
+            return self._vision_states(image)
+        channels, rows, columns = image.shape[1:]
+        states = self._vision_states(image.reshape(-1, 3, rows, columns))
+        return [one.reshape(-1, channels // 3, *one.shape[1:]) for one in states]
 
     def _vision_states(self, image: Tensor) -> list[Tensor]:
         encoder: CLIPSegVisionModel = self.base.clip.vision_model

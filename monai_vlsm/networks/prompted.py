@@ -78,6 +78,7 @@ class PromptedNet(nn.Module, ABC):
         ids = torch.tensor([prompt_ids(backbone, default_prompt)], device="cpu")
         self.register_buffer("default_input_ids", ids, persistent=False)
         self.trained_names: tuple[str, ...] = ()
+        self.slices = 1  # that an image holds: its own and its neighbours
         self.cuts_padding = True  # False for a network that looks at it
         # recorded only, for the steps around the network (see `RECORDED`)
         self.existence_threshold = 0.0
@@ -89,7 +90,8 @@ class PromptedNet(nn.Module, ABC):
         """Segment what the prompts name.
 
         Args:
-            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it.
+            image: ``(B, 3, H, W)`` with H = W, normalised as the backbone expects it; ``(B, 3 slices, H, W)`` for a
+                network whose slices attend to their neighbours, or fewer of these.
             input_ids: tokens ``(B, L)``, ``(B, K, L)`` for K prompts per image, or ``(1, L)`` for one prompt on all
                 images. None uses the default prompt.
             attention_mask: 1 for tokens and 0 for padding, of the same shape.
@@ -264,9 +266,10 @@ class PromptedNet(nn.Module, ABC):
         return without_padding(ids, mask) if self.cuts_padding else (ids, mask)
 
     def _check_image(self, image: Tensor) -> None:
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3] or image.shape[0] == 0:
+        channels = range(3, 3 * self.slices + 1, 6)  # a slice, and one more on either side
+        if image.ndim != 4 or image.shape[1] not in channels or image.shape[2] != image.shape[3] or len(image) == 0:
             raise ValueError(
-                f"image must be (B, 3, H, W) with H = W and B > 0, got {tuple(image.shape)}; "
-                "ToRGBd makes three channels and ResizeImaged makes it square"
+                f"image must be (B, {' or '.join(map(str, channels))}, H, W) with H = W and B > 0, got "
+                f"{tuple(image.shape)}; ToRGBd makes the channels and ResizeImaged makes it square"
             )
         self._check_size(image.shape[2])

@@ -7,6 +7,7 @@ from monai_vlsm.data.volumes.assembly import Assembly
 from monai_vlsm.data.volumes.counts import label_counts
 from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
+from monai_vlsm.data.volumes.neighbours import with_neighbours
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
@@ -50,4 +51,5 @@ __all__ = [
     "volume_facts",
     "volume_files",
     "window_for",
+    "with_neighbours",
 ]
