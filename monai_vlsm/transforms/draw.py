@@ -31,7 +31,7 @@ class RandDrawPromptsd(Randomizable, MapTransform):
     same prompts, in worker processes too.
 
     Use it behind `ResizeImaged`, so that a cache keeps all masks of the image, and before the styles are drawn. Records
-    with one prompt stay as they are, but for ``"absent"``.
+    with one prompt stay as they are; `RandAbsentPromptd` is for those.
 
     Args:
         keys: key of the prompts, one only: a list of K tables or texts.
@@ -91,9 +91,9 @@ class RandDrawPromptsd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The record with the drawn prompts."""
         d = dict(data)
-        absent = d.pop(self.absent_key, [])
         for key in self.key_iterator(d):
             if isinstance(d[key], list | tuple):
+                absent = d.pop(self.absent_key, [])
                 self.randomize((len(d[key]), len(absent)))
                 self._draw(d, key, [absent[index] for index in self._others])
         return d
