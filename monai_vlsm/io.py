@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -222,7 +222,7 @@ def require_writable(folder: str | os.PathLike[str]) -> None:
         ) from error
     finally:
         for parent in made:
-            if parent.is_dir() and not any(parent.iterdir()):
+            with suppress(OSError):  # something is in it, perhaps as of now
                 parent.rmdir()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from monai_vlsm.data.facts import FileFacts, KnownFiles
 from monai_vlsm.data.geometry import TOLERANCE, misplaced
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes import Address
 
 __all__ = ["DatasetProblems", "Problem", "check_records", "record_problems", "validate_records"]
 
@@ -26,10 +27,12 @@ def check_records(records: Sequence[Mapping[str, Any]], files: KnownFiles | None
     of channels other than 1 or 3 after loading (images and DICOM always have 1 or 3, so this is about NIfTI); volumes
     where there is a mask, since training takes 2D images; masks that are not binary
     (:func:`monai_vlsm.data.binary_fault`); masks whose size is not that of their image, or that lie elsewhere by the
-    affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation.
+    affines of both (:func:`monai_vlsm.data.geometry.misplaced`). Sizes are compared after EXIF orientation. Slices are
+    judged by their volumes, each once; classes of a label map are no binary masks, its values must be whole numbers.
 
     Args:
-        records: with a path at ``image`` and, for training and evaluation, a path or a list of paths at ``label``.
+        records: with a path or address at ``image`` and, for training and evaluation, one or a list of them at
+            ``label``.
         files: what is known of files already; what is found is added.
 
     Returns:
@@ -41,8 +44,30 @@ def check_records(records: Sequence[Mapping[str, Any]], files: KnownFiles | None
         for mask in _masks(record):
             roles[mask].add("mask")
     facts = (files or KnownFiles()).facts(roles)
-    found = (problem for record in records for _, problem in record_problems(record["image"], _masks(record), facts))
-    return list(dict.fromkeys(found))
+    found: dict[Problem, None] = {}
+    for image, masks in _distinct(records, facts):
+        found.update((problem, None) for _, problem in record_problems(image, masks, facts))
+    return list(found)
+
+
+def _distinct(
+    records: Sequence[Mapping[str, Any]], facts: Mapping[str, FileFacts]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Images with their masks; sound slices of the same volumes once, since their faults are those of the volumes."""
+    seen: set[tuple[str, ...]] = set()
+    for record in records:
+        image, masks = record["image"], _masks(record)
+        if facts[image].volume and not any(facts[mask].problem for mask in masks):
+            pair = tuple(_file(each) for each in (image, *masks))
+            if pair in seen:
+                continue
+            seen.add(pair)
+        yield image, masks
+
+
+def _file(name: str) -> str:
+    """The file of a path or address."""
+    return Address.of(name).file
 
 
 def _masks(record: Mapping[str, Any]) -> list[str]:
@@ -69,7 +94,7 @@ def record_problems(image: str, masks: Sequence[str], facts: Mapping[str, FileFa
     elif fact.size is not None and len(fact.size) != 2 and masks:
         yield "volume", Problem(image, "a 2D image, since it has masks", f"a volume of {_text(fact.size)}")
     for mask in masks:
-        yield from _mask_problems(mask, facts[mask], Path(image).name, fact)
+        yield from _mask_problems(_file(mask), facts[mask], Path(_file(image)).name, fact)
 
 
 def _mask_problems(file: str, mask: FileFacts, name: str, image: FileFacts) -> Iterator[tuple[str, Problem]]:
@@ -80,10 +105,13 @@ def _mask_problems(file: str, mask: FileFacts, name: str, image: FileFacts) -> I
         yield "not binary", Problem(file, "a binary mask (0 and 1, or 0 and 255)", mask.mask_fault)
     if image.size is None or mask.size is None:
         return
-    if mask.size != image.size:
-        yield "size", Problem(file, f"the size of its image {name}, {_text(image.size)}", _text(mask.size))
-    elif image.place and mask.place and (found := misplaced(image.place, mask.place, image.size)):
-        yield "affine", Problem(file, f"the place of its image {name} within {TOLERANCE:g} pixels", f"{found}; {_MEND}")
+    volumes = image.volume and mask.volume
+    size, found = (image.volume, mask.volume) if volumes else (image.size, mask.size)
+    assert size is not None and found is not None
+    if found != size:
+        yield "size", Problem(file, f"the size of its image {name}, {_text(size)}", _text(found))
+    elif image.place and mask.place and (apart := misplaced(image.place, mask.place, size)):
+        yield "affine", Problem(file, f"the place of its image {name} within {TOLERANCE:g} pixels", f"{apart}; {_MEND}")
 
 
 def _unread(fact: FileFacts) -> str:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from monai_vlsm.data.foreground import foreground
 from monai_vlsm.data.geometry import Geometry, geometry
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import binary_fault, mask_channel, without_noise
+from monai_vlsm.data.part_facts import WholeFile, look_at_whole, whole_of
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import PictureReader, glance
 from monai_vlsm.data.slices import flat_slice
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.data.volumes.formats import is_there
 from monai_vlsm.progress import progress_bar
 
@@ -44,6 +47,7 @@ class FileFacts:
         missing: whether there is no such file at all.
         more: what the caller's ``look`` returned.
         place: where the pixels lie in the patient; None for images.
+        volume: of a slice: rows, columns and slices of its volume.
     """
 
     size: tuple[int, ...] | None = None
@@ -54,6 +58,7 @@ class FileFacts:
     missing: bool = False
     more: Any = None
     place: Geometry | None = field(default=None, compare=False)
+    volume: tuple[int, ...] | None = None
 
 
 class KnownFiles:
@@ -88,15 +93,44 @@ class KnownFiles:
 def examine_files(roles: Mapping[str, set[str]], look: Look | None = None) -> dict[str, FileFacts]:
     """Decode each file once, in several threads, with a progress bar.
 
+    A volume, or a label map, is looked at once for all its slices and classes (`monai_vlsm.data.part_facts`).
+
     Args:
-        roles: path to what the file is used for, ``"image"`` and ``"mask"``.
+        roles: path, or address, to what the file is used for, ``"image"`` and ``"mask"``.
         look: called with the array, ``(rows, columns[, channels])``, and the roles of each readable file; what it
             returns comes back in :attr:`FileFacts.more`. The array itself is not kept. Noise of an empty lossy mask is
             taken away before, if the file is a mask only.
     """
+    addresses = {file: Address.of(file) for file in roles}
+    wholes: dict[Address, set[str]] = {}  # what slices and classes are of
+    for file, address in addresses.items():
+        if not address.whole:
+            wholes.setdefault(whole_of(address), set()).update(roles[file])
+    plain = [file for file, address in addresses.items() if address.whole]
+    jobs: dict[str | Address, Callable[[], Any]] = {file: partial(_examine, file, roles[file], look) for file in plain}
+    jobs |= {one: partial(look_at_whole, one, "mask" in wanted) for one, wanted in wholes.items()}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done = pool.map(lambda file: _examine(file, roles[file], look), roles)
-        return dict(zip(roles, progress_bar(done, "checking files", len(roles), "file"), strict=True))
+        results = pool.map(lambda job: job(), jobs.values())
+        done = dict(zip(jobs, progress_bar(results, "checking files", len(jobs), "file"), strict=True))
+    return {
+        file: done[file] if address.whole else _part(file, address, done[whole_of(address)], roles[file], look)
+        for file, address in addresses.items()
+    }
+
+
+def _part(file: str, address: Address, whole: WholeFile, roles: set[str], look: Look | None) -> FileFacts:
+    """What a slice or a class is."""
+    problem, mask = whole.problem_of(address, "image" in roles), "mask" in roles
+    if problem or whole.size is None:
+        return FileFacts(problem=problem, missing=whole.missing)
+    reader = PictureReader("mask" if mask else "image")
+    return FileFacts(
+        whole.size[:2],
+        empty=mask and whole.is_empty(address),
+        more=look(reader.get_data(reader.read(file))[0], roles) if look else None,
+        place=whole.place,
+        volume=whole.size if address.plane else None,
+    )
 
 
 def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:

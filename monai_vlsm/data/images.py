@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from monai_vlsm.data.alpha import without_alpha
 from monai_vlsm.data.formats import IMAGE_FORMATS
 
-__all__ = ["image_facts", "read_image"]
+__all__ = ["image_facts", "read_image", "upright_image"]
 
 _WHITE_IS_ZERO = 0  # TIFF's photometric interpretation
 
@@ -32,14 +32,24 @@ def read_image(path: Path, mode: str = "image") -> np.ndarray:
     Raises:
         ValueError: several pages or frames, more pixels than Pillow opens, or transparency that leaves nothing.
     """
+    with upright_image(path) as (image, zero_is_white):
+        if _is_deep(image):
+            array = np.asarray(image)
+            return _turned_round(array) if zero_is_white else array  # Pillow does so for 8 bits only
+        return np.asarray(without_alpha(image, mode).convert("L" if _is_grey(image) else "RGB"))
+
+
+@contextmanager
+def upright_image(path: Path) -> Iterator[tuple[Image.Image, bool]]:
+    """An image of Pillow, upright, with its own mode; and whether its file has white as 0.
+
+    Raises:
+        ValueError: as :func:`read_image`.
+    """
     with _opened(path) as image:
         zero_is_white = _zero_is_white(image)
         image.load()  # a TIFF is turned upright by this, others by the next line
-        upright = ImageOps.exif_transpose(image)
-        if _is_deep(image):
-            array = np.asarray(upright)
-            return _turned_round(array) if zero_is_white else array  # Pillow does so for 8 bits only
-        return np.asarray(without_alpha(upright, mode).convert("L" if _is_grey(image) else "RGB"))
+        yield ImageOps.exif_transpose(image), zero_is_white
 
 
 def image_facts(path: Path) -> tuple[tuple[int, int], int]:

@@ -19,6 +19,7 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import read_dicom
 from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
 from monai_vlsm.data.images import image_facts, read_image
+from monai_vlsm.data.label_maps import LabelImage, class_mask
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import mask_channel, without_noise
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -99,21 +100,21 @@ class PictureReader(ImageReader):
         paths = [Path(name) for name in ensure_tuple(img)]
         if self.mode != "mask" and len(paths) > 1:
             raise DatasetProblems([Problem(str(paths[0]), "one image", f"a list of {counted(len(paths), 'file')}")])
-        loaded = [self._load(path) for path in paths]
+        known: dict[str, LabelImage] = {}
+        loaded = [self._load(path, known) for path in paths]
         if len(loaded) == 1:
             return loaded[0]
         return _stack([array for array, _ in loaded], paths), {**loaded[0][1], MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
-    def _load(self, name: Path) -> Loaded:
+    def _load(self, name: Path, known: dict[str, LabelImage]) -> Loaded:
         address = Address.of(name)
         path, what = Path(address.file), "image" if self.mode == "image" else "mask"
         with explained(path, what):
-            if address.plane is not None:
-                array, meta = _slice(open_stack(path, address.plane, address.channel), address)
-            else:
-                array, meta = _decode(path, self.flat, what)
-            if address.labels:
-                return np.isin(array, address.labels).astype(np.uint8), meta
+            if address.labels or address.colour or (address.plane and self.mode != "image"):
+                return _plane(class_mask(address, known))
+            if address.plane:
+                return _slice(open_stack(path, address.plane, address.channel), address)
+            array, meta = _decode(path, self.flat, what)
             return _as_mask(array, meta, is_lossy(path)) if self.mode == "mask" else (array, meta)
 
 
@@ -151,10 +152,8 @@ def _decode(path: Path, flat: bool, mode: str) -> Loaded:
 
 def _slice(stack: SliceStack, address: Address) -> Loaded:
     """A slice, ``(rows, columns)``, or between its neighbours, ``(3, rows, columns)``; ends are repeated."""
-    last, at = len(stack.slices) - 1, address.index or 0
-    if at > last:
-        raise ValueError(f"no slice {at}: it has {last + 1} in the {address.plane} plane")
-    array, meta = _plane(stack.slices[at], stack.facts.shown())
+    at, last = address.index or 0, len(stack.slices) - 1
+    array, meta = _plane(stack.at(at), stack.facts.shown())
     if not address.context:
         return array, meta
     near = [min(max(at + step, 0), last) for step in (-address.context, 0, address.context)]

@@ -37,6 +37,17 @@ class SliceStack:
     affine: np.ndarray
     facts: VolumeFacts
 
+    def at(self, index: int) -> np.ndarray:
+        """One slice, ``(rows, columns)``.
+
+        Raises:
+            ValueError: no such slice.
+        """
+        if not 0 <= index < len(self.slices):
+            raise ValueError(f"no slice {index}: there are {len(self.slices)}, counted from 0")
+        found: np.ndarray = self.slices[index]
+        return found
+
     @property
     def file_affine(self) -> np.ndarray:
         """The affine for the axes of the file, ``(4, 4)``."""

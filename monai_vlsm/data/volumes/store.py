@@ -16,6 +16,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,8 @@ def _unpacked(files: CheckedFiles, key: str, path: Path, plane: str, channel: in
 
 
 def _writable(folder: Path) -> bool:
+    with suppress(OSError):  # made for good, so that no other thread finds it gone again
+        folder.mkdir(parents=True, exist_ok=True)
     return folder not in _refused and _written(folder, 0, lambda: require_writable(folder))
 
 
