@@ -93,7 +93,8 @@ def _several(counted: Counted, tolerance: float, share: float) -> str | None:
     other = np.abs(hues - _median(hues, counts)).max(axis=-1) > tolerance
     if counts[other].sum() <= share * counts.sum():
         return None
-    return f"structures of several colours, {_named(colours, counts, tolerance)}; write one mask for each"
+    advice = 'write one mask for each, or name the colours in labels.json beside the list, {"#ff0000": "NAME"}'
+    return f"structures of several colours, {_named(colours, counts, tolerance)}; {advice}"
 
 
 def _hues(colours: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from monai_vlsm.data.volumes import Address, open_stack, read_any
 from monai_vlsm.data.volumes.counts import as_labels, count_labels
 from monai_vlsm.data.volumes.explained import explained
 
-__all__ = ["LabelImage", "class_mask", "read_labels"]
+__all__ = ["LabelImage", "class_mask", "read_label_map"]
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def class_mask(address: Address, known: dict[str, LabelImage]) -> np.ndarray:
 
     Raises:
         MissingFileError: no such file.
-        DatasetProblems: no label map, see `read_labels`.
+        DatasetProblems: no label map, see `read_label_map`.
         ValueError: no such slice, or a class that such a label map cannot have.
     """
     place = str(address.without_labels())
     if place not in known:
-        known[place] = _slice_labels(address) if address.plane else read_labels(address.file)
+        known[place] = _slice_labels(address) if address.plane else read_label_map(address.file)
     return known[place].mask(address.labels, address.colour)
 
 
@@ -103,7 +103,7 @@ def _packed(colours: np.ndarray) -> np.ndarray:
     return packed
 
 
-def read_labels(file: str | Path) -> LabelImage:
+def read_label_map(file: str | Path) -> LabelImage:
     """A label map as it was meant: of a palette the indices are its numbers, of 1 bit 0 and 1.
 
     Args:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from monai_vlsm.counts import counted
 
-__all__ = ["between_fault", "label_fault", "populated"]
+__all__ = ["between_fault", "label_fault", "label_map_fault", "populated"]
 
 # after lossy compression, and for smooth masks
 TOLERATED = 0.002  # share of the image that may have values in between without being an edge
@@ -28,6 +28,8 @@ DIM = 0.25  # and up to which thin things are held to be no part of what they to
 ECHO = 16  # pixels from a structure within which a former JPEG has dim values, since it is made of blocks
 CLASSES = 0.5  # of the pixels in between, from which on areas of one value make a label map of many values
 
+NAMED = 4  # values that a message names
+
 EIGHT = np.ones((3, 3), bool)
 
 
@@ -44,7 +46,7 @@ def label_fault(values: np.ndarray) -> str | None:
     """
     levels, ranks = _ranked(values)
     if len(levels) > 2 and levels[-1] <= LABELS_MAX and (levels == np.round(levels)).all():
-        return _label_map(values)
+        return label_map_fault(values)
     top = int(np.searchsorted(levels, SAME * levels[-1], "right"))  # from here on, values count as the highest
     if top <= 1:
         return None
@@ -60,7 +62,7 @@ def label_fault(values: np.ndarray) -> str | None:
         )
     off_edge = between & ((darkest == ranks) | (brightest == ranks))
     if smooth or flat.any() or off_edge.sum() > OFF_EDGE * between.sum():
-        return _label_map(values)
+        return label_map_fault(values)
     return _lost(values, float(levels[0] / levels[-1]))
 
 
@@ -110,8 +112,14 @@ def _share(count: int, size: int) -> str:
     return counted(int(count), "pixel")
 
 
-def _label_map(values: np.ndarray) -> str:
-    return f"a label map, {populated(values)}; write one mask for each value"
+def label_map_fault(values: np.ndarray) -> str:
+    """That an image is a label map, and what to do with it."""
+    there = [value for value in np.unique(values) if value]
+    numbers = ", ".join(f'"{value:g}": "NAME"' for value in there[:NAMED])
+    rest = ", ..." if len(there) > NAMED else ""
+    named = f", or name the values in labels.json beside the list, {{{numbers}{rest}}}"
+    whole = all(value == round(value) for value in there)
+    return f"a label map, {populated(values)}; write one mask for each value{named if whole else ''}"
 
 
 def _was_lossy(levels: np.ndarray) -> bool:

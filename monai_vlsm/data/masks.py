@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from monai_vlsm.data.colours import colour_fault
-from monai_vlsm.data.levels import between_fault, label_fault, populated
+from monai_vlsm.data.levels import between_fault, label_fault, label_map_fault
 
 __all__ = ["binary_fault", "mask_channel", "without_noise"]
 
@@ -100,7 +100,7 @@ def binary_fault(array: np.ndarray, lossy: bool = False) -> str | None:
 def _level_fault(values: np.ndarray, high: float) -> str | None:
     """The same after lossy compression."""
     if NOISE_MIN <= high <= NOISE_MAX:
-        return f"a label map, {populated(values)}; write one mask for each value"
+        return label_map_fault(values)
     return between_fault(values)
 
 

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_vlsm.data.geometry import Geometry
-from monai_vlsm.data.label_maps import read_labels
+from monai_vlsm.data.label_maps import read_label_map
 from monai_vlsm.data.problems import DatasetProblems, MissingFileError, Problem
 from monai_vlsm.data.volumes import Address, SliceStack, label_counts, open_stack
 
@@ -90,6 +90,6 @@ def _place(stack: SliceStack) -> Geometry:
 
 
 def _image(address: Address) -> WholeFile:
-    labels = read_labels(Path(address.file))
+    labels = read_label_map(Path(address.file))
     counts = {label: np.array([count]) for label, count in labels.number_counts().items()}
     return WholeFile(labels.size, None, counts, labels.colour_counts())

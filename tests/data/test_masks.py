@@ -161,7 +161,7 @@ def with_class(value: float, size: int, organ: float, inside: bool = True, dtype
 )
 def test_a_second_class_of_any_size_is_told(organ: float, other: float, dtype: str, size: int, inside: bool) -> None:
     fault = binary_fault(with_class(other, size, organ, inside, dtype)) or "binary"
-    assert fault.startswith("a label map, 3 values: 0 (") and fault.endswith("; write one mask for each value")
+    assert fault.startswith("a label map, 3 values: 0 (") and "; write one mask for each value" in fault
 
 
 @pytest.mark.parametrize("values", [(1, 2), (1, 2, 3, 4), (200, 1), (100, 101)])
@@ -256,7 +256,10 @@ def vessels(width: int, *colours: tuple[int, int, int]) -> np.ndarray:
 def test_structures_of_two_colours_at_any_width(width: int, pair: tuple[str, str]) -> None:
     image = vessels(width, *(COLOURS[name] for name in pair))
     fault = binary_fault(image) or "binary"
-    assert fault.startswith("structures of several colours, ") and fault.endswith("; write one mask for each")
+    assert (
+        fault.startswith("structures of several colours, ")
+        and "; write one mask for each, or name the colours" in fault
+    )
     for name in pair:
         assert f"{name} ({', '.join(map(str, COLOURS[name]))}) " in fault
         assert binary_fault(vessels(width, COLOURS[name])) is None

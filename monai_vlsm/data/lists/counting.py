@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 
 from monai_vlsm.data.formats import file_kind
+from monai_vlsm.data.label_maps import read_label_map
 from monai_vlsm.data.lists.classes import LabelClass
-from monai_vlsm.data.reader import PictureReader
 from monai_vlsm.data.volumes import label_counts
 
 __all__ = ["class_pixels", "header_shape", "image_counts", "is_stack", "is_volume", "numbers_in"]
@@ -43,16 +43,17 @@ def numbers_in(file: str) -> list[int]:
     return sorted(label_counts(file, "axial") if is_volume(file) else image_counts(file)[0])
 
 
-def image_counts(file: str) -> tuple[dict[int, int], dict[str, int]]:
-    """Pixels of each number but 0, of a mask in grey; and of each colour but black, of one in colour."""
-    reader = PictureReader("colours")
-    array, _ = reader.get_data(reader.read(file))
-    if array.ndim == 2:
-        values, times = np.unique(array, return_counts=True)
-        return {int(v): int(n) for v, n in zip(values, times, strict=True) if v}, {}
-    packed = array.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    values, times = np.unique(packed, return_counts=True)
-    return {}, {f"{v:06x}": int(n) for v, n in zip(values, times, strict=True) if v}
+def image_counts(file: str, colours: bool = False) -> tuple[dict[int, int], dict[str, int]]:
+    """Pixels of each number but 0, or of each colour but black, of a label map of two axes.
+
+    Args:
+        file: grey, in colour, or with a palette, whose indices are numbers.
+        colours: count colours where there are numbers too.
+    """
+    labels = read_label_map(file)
+    if colours or labels.numbers is None:
+        return {}, labels.colour_counts()
+    return labels.number_counts(), {}
 
 
 def class_pixels(counts: dict[int, np.ndarray], what: LabelClass, slices: int) -> np.ndarray:

@@ -128,7 +128,8 @@ def _length(files: dict[str, dict[int, np.ndarray]], plane: str) -> int:
 
 
 def _image_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
-    files = {part.file: image_counts(part.file) for part in case.parts}
+    coloured = {part.file for part in case.parts if part.what.colour}
+    files = {part.file: image_counts(part.file, part.file in coloured) for part in case.parts}
     here = [_of_image(*files[part.file], part.what) for part in case.parts]
     for file, (numbers, colours) in files.items():
         own = [part.what for part in case.parts if part.file == file]
