@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "serving": {
         "adapters",
         "backbones",
+        "caches",
         "checkpoints",
         "data",
         "drawing",

@@ -15,7 +15,7 @@ from monai_vlsm.caches.store import (
     clear_cache,
     describe_cache,
 )
-from monai_vlsm.caches.text import DistinctPrompts, PromptCache, prompt_encoding
+from monai_vlsm.caches.text import DistinctPrompts, EncodedPrompts, PromptCache, inference_prompts, prompt_encoding
 from monai_vlsm.caches.transforms import CacheTransformError
 from monai_vlsm.checked_files import default_folder
 
@@ -28,6 +28,7 @@ __all__ = [
     "CachedImageDataset",
     "Caching",
     "DistinctPrompts",
+    "EncodedPrompts",
     "FeatureDataset",
     "FeatureStore",
     "MixedTransformsError",
@@ -38,6 +39,7 @@ __all__ = [
     "default_folder",
     "describe_cache",
     "image_files",
+    "inference_prompts",
     "pack",
     "prompt_encoding",
     "unpack",

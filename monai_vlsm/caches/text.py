@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from monai_vlsm.caches.store import CacheSettingError
 from monai_vlsm.networks import PromptedNet
+from monai_vlsm.networks.prompt_rows import without_padding
 
-__all__ = ["DistinctPrompts", "PromptCache", "prompt_encoding"]
+__all__ = ["DistinctPrompts", "EncodedPrompts", "PromptCache", "inference_prompts", "prompt_encoding"]
 
 
 def distinct(tokens: dict[str, Tensor], images: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -90,6 +91,43 @@ class PromptCache:
         if key not in self._rows:
             self._rows[key] = self.network.encode_frozen_text(torch.tensor([text], device=device))
         return self._rows[key]
+
+
+class EncodedPrompts:
+    """Encodes the prompts of a batch only if they are others than before; for inference, where all weights stay.
+
+    So the texts of a volume are encoded once, whatever the number of its slices. Kept is the last result.
+
+    Args:
+        network: whose weights do not change from the first call on.
+    """
+
+    def __init__(self, network: PromptedNet) -> None:
+        self.network = network
+        self._key: Any = None
+        self._text: Any = None
+
+    @torch.no_grad()
+    def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
+        """Arguments of `PromptedNet.forward_rows` for the tokens of a batch of ``images`` images."""
+        kept, index = distinct(tokens, images)
+        ids, mask = kept["input_ids"], kept.get("attention_mask")
+        kind = ids.device.type
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        key = ids.device, precision, ids.tolist(), None if mask is None else mask.tolist()
+        if key != self._key:
+            rows = without_padding(ids, mask) if self.network.cuts_padding else (ids, mask)
+            self._key, self._text = key, self.network.encode_text(*rows)
+        return {"encoded_text": self._text, "prompt_index": index}
+
+
+def inference_prompts(how: str, network: PromptedNet) -> Callable[[dict[str, Tensor], int], dict[str, Any]] | None:
+    """The switch ``text_cache`` of inference: as `prompt_encoding`, but ``"run"`` suits networks of every kind.
+
+    Raises:
+        CacheSettingError: another word.
+    """
+    return EncodedPrompts(network) if how == "run" else prompt_encoding(how, network)
 
 
 def prompt_encoding(how: str, network: nn.Module) -> Callable[[dict[str, Tensor], int], dict[str, Any]] | None:

@@ -139,12 +139,17 @@ class ExistenceWriter(RowWriter):
             engine.add_event_handler(Events.ITERATION_STARTED(once=1), self._remove_old)
 
     def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One row for each prompt of the image."""
+        """One row for each prompt of the image; of a volume that comes slice by slice with its last slice."""
+        if "volume" in output and output["volume"] is None:
+            return []
         scores, masks = output["existence"], torch.as_tensor(output["pred"]).flatten(1)
+        pixels = [int(count) for count in (masks > 0.5).sum(dim=1)]
+        if "volume" in output:
+            scores, pixels = output["volume"]["existence"], output["volume"]["pixels"]
         name = next(iter(batch_names(item)), "")
         return [
-            {"name": name, "prompt": prompt, "existence": round(score, 6), "pixels": int((mask > 0.5).sum())}
-            for prompt, score, mask in zip(prompts_of(item, len(masks)), scores, masks, strict=True)
+            {"name": name, "prompt": prompt, "existence": round(score, 6), "pixels": count}
+            for prompt, score, count in zip(prompts_of(item, len(pixels)), scores, pixels, strict=True)
         ]
 
     def _remove_old(self, engine: Workflow) -> None:

@@ -34,16 +34,14 @@ def one_row_per_prompt(tokens: Tensor, images: int) -> Tensor:
     return tokens.expand(images, -1, -1).flatten(0, 1)
 
 
-def check_prompts(
-    input_ids: Tensor, images: int, prompt_index: Tensor | None, frozen_text: list[Tensor] | None
-) -> None:
+def check_prompts(input_ids: Tensor, images: int, prompt_index: Tensor | None, encoded: Any) -> None:
     """Check the shapes of what says which prompts B images have.
 
     Args:
         input_ids: must be ``(B, L)``, ``(B, K, L)`` or ``(1, [K,] L)`` without ``prompt_index``.
         images: B.
         prompt_index: must be ``(B, K)``.
-        frozen_text: needs ``prompt_index``.
+        encoded: texts that are encoded already; need ``prompt_index``.
 
     Raises:
         ValueError: another shape.
@@ -52,8 +50,8 @@ def check_prompts(
         if prompt_index.ndim != 2 or prompt_index.shape[0] != images:
             found = tuple(prompt_index.shape)
             raise ValueError(f"prompt_index must be (B, K) for B = {images} images, got {found}")
-    elif frozen_text is not None:
-        raise ValueError("frozen_text needs prompt_index (B, K): which of its rows the prompts of each image are")
+    elif encoded is not None:
+        raise ValueError("encoded texts need prompt_index (B, K): which of its rows the prompts of each image are")
     elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, images):
         raise ValueError(
             f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {images} images, got {tuple(input_ids.shape)}"

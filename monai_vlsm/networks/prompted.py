@@ -115,6 +115,7 @@ class PromptedNet(nn.Module, ABC):
         prompt_index: Tensor | None = None,
         frozen_image: bool = False,
         frozen_text: list[Tensor] | None = None,
+        encoded_text: Any = None,
     ) -> Tensor:
         """`forward` for B rows that share V images or U prompts, or whose frozen encoders have run: what caches call.
 
@@ -128,6 +129,7 @@ class PromptedNet(nn.Module, ABC):
             prompt_index: which of the U prompts the K prompts of each row are, ``(B, K)``.
             frozen_image: whether ``image`` comes from `encode_frozen_image`.
             frozen_text: what `encode_frozen_text` returned for U prompts, in place of tokens; needs ``prompt_index``.
+            encoded_text: what `encode_text` returned for U prompts, likewise.
 
         Returns:
             Logits ``(B, K, H, W)``, float32, without meta.
@@ -142,12 +144,14 @@ class PromptedNet(nn.Module, ABC):
         if not torch.jit.is_tracing():
             if not frozen_image:
                 self._check_image(image)
-            check_prompts(ids, rows, prompt_index, frozen_text)
+            check_prompts(ids, rows, prompt_index, frozen_text if encoded_text is None else encoded_text)
         # before the image encoder: a GPU has little to do yet when it is asked how long the texts are
         tokens = self._one_row_per_prompt(ids, mask, rows if prompt_index is None else ids.shape[0])
         encoded = self.finish_image(image) if frozen_image else self.encode_image(image)
         encoded = encoded if image_index is None else rows_of(encoded, image_index)
-        text = self.encode_text(*tokens) if frozen_text is None else self.finish_text(frozen_text)
+        text = encoded_text
+        if text is None:
+            text = self.encode_text(*tokens) if frozen_text is None else self.finish_text(frozen_text)
         return self.decode(encoded, text if prompt_index is None else rows_of(text, prompt_index.flatten()))
 
     @abstractmethod

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,11 @@ from monai.data.utils import list_data_collate
 from monai.engines import Workflow
 from torch.utils.data import Dataset as TorchDataset
 
+from monai_vlsm.data.formats import file_kind
 from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
+from monai_vlsm.serving.slices import SLICE_BATCH, slice_records
 
 __all__ = ["PredictionLoader"]
 
@@ -30,20 +33,33 @@ class _Failed(NamedTuple):
 class PredictionLoader:
     """Batches of the images that can be read, in the order of the records; the others are named at the end.
 
-    It has no length, as long as nobody knows how many images fail; `operator.length_hint` knows how many there are.
+    A volume comes slice by slice, in batches of its own: `SavePromptMasksd` puts it together.
+
+    It has no length, as long as nobody knows how many images fail and how many slices volumes have.
 
     Args:
         dataset: records ``{"image", "prompt", "name"}`` and their transforms.
         output_dir: where the results will go.
         batch_size: images at a time; with more than one they must have one size.
         num_workers: processes that read.
+        slice_batch: slices of a volume at a time.
+        plane: of the slices: axial, coronal or sagittal.
+        context: how far the neighbours on either side are that come with a slice.
     """
 
-    def __init__(self, dataset: Dataset, output_dir: str | Path, batch_size: int = 1, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        output_dir: str | Path,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        slice_batch: int = SLICE_BATCH,
+        plane: str = "axial",
+        context: int = 0,
+    ) -> None:
         self.dataset, self.outputs = dataset, Outputs(output_dir, PREDICTIONS)
-        self._loader = DataLoader(
-            _Tolerant(dataset), batch_size=batch_size, num_workers=num_workers, collate_fn=_collate
-        )
+        self.batch_size, self.num_workers, self.slice_batch = batch_size, num_workers, slice_batch
+        self.plane, self.context = plane, context
         self._work = Worklist(list(dataset.data))
 
     def prepare(self) -> None:
@@ -71,32 +87,58 @@ class PredictionLoader:
         self._work.finish(self.outputs.folder)
 
     def __length_hint__(self) -> int:
-        return len(self._loader)
+        records = self.dataset.data
+        return 0 if any(_is_volume(record) for record in records) else -(-len(records) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         self._work.done = 0
-        for batch, failed in self._loader:
+        for volumes, records in itertools.groupby(self._work.records, _is_volume):
+            if volumes:
+                for record in records:
+                    yield from self._volume(record)
+            else:
+                for batch, _ in self._batches(list(records), self.batch_size):
+                    yield batch
+                    self._work.done += len(batch["name"])
+
+    def _volume(self, record: Mapping[str, Any]) -> Iterator[Any]:
+        slices = slice_records(record, self.plane, self.context)
+        sound = True
+        for batch, complete in self._batches(slices, self.slice_batch):
+            sound &= complete
+            yield batch
+        self._work.done += sound
+
+    def _batches(self, records: list[dict[str, Any]], batch_size: int) -> Iterator[tuple[Any, bool]]:
+        """Batches, and whether all of each could be had."""
+        loader = DataLoader(
+            _Tolerant(self.dataset, records), batch_size=batch_size, num_workers=self.num_workers, collate_fn=_collate
+        )
+        for batch, failed in loader:
             for one in failed:
                 self._work.failed(one.record, one.reason)
             if batch is not None:
-                yield batch
-                self._work.done += len(batch["name"])
+                yield batch, not failed
+
+
+def _is_volume(record: Mapping[str, Any]) -> bool:
+    return file_kind(str(record["image"])) == "volume"
 
 
 class _Tolerant(TorchDataset[Any]):
-    """A dataset that gives the reason in the place of an item that cannot be had."""
+    """Records as a dataset transforms them, with the reason in the place of an item that cannot be had."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> None:
+        self.dataset, self.records = dataset, records
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.records)
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return self.dataset[index]
+            return self.dataset.transform(dict(self.records[index]))
         except Exception as error:  # readers and transforms raise nearly every kind
-            return _Failed(self.dataset.data[index], reason_of(error))
+            return _Failed(self.records[index], reason_of(error))
 
 
 def _collate(items: list[Any]) -> tuple[Any, list[_Failed]]:

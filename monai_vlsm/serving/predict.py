@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.caches import EncodedPrompts
 from monai_vlsm.data import load_images
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import PromptedNet, load_network
+from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
-from monai_vlsm.serving.segmentation import Segmentation, best_view
+from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
+from monai_vlsm.serving.slices import SLICE_BATCH, slice_records
 from monai_vlsm.serving.spacing import file_spacing
 from monai_vlsm.transforms import PromptPostprocessing
+from monai_vlsm.transforms.volume_masks import VolumeMasks
 
 __all__ = ["DeviceNotFoundError", "Segmenter", "find_device"]
 
@@ -64,6 +68,8 @@ class Segmenter:
         threshold: lowest probability of a pixel of a mask.
         existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
         amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has it.
+        plane: in which volumes are sliced: axial, coronal or sagittal.
+        context: how far the neighbours on either side are that the network sees with a slice.
 
     Raises:
         BackboneNotFoundError: when the base cannot be had.
@@ -83,6 +89,8 @@ class Segmenter:
         threshold: float = 0.5,
         existence_threshold: float | None = None,
         amp: bool = True,
+        plane: str = "axial",
+        context: int = 0,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
@@ -93,13 +101,14 @@ class Segmenter:
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window)
         self._after = PromptPostprocessing(self._before, self.existence_threshold)
-        self._inferer = PromptInferer(cpu_autocast="auto" if amp else False)
+        self._inferer = PromptInferer(cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network))
+        self.plane, self.context = plane, context
 
     def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:
         """Segment one image.
 
         Args:
-            image: an image, DICOM or NIfTI file.
+            image: an image, DICOM or volume file, or the folder of a DICOM series.
             prompts: one text or K texts.
 
         Raises:
@@ -108,25 +117,29 @@ class Segmenter:
             NoPromptError: when a prompt is empty or not text, or there is none.
         """
         path = Path(image).expanduser()
-        if path.is_dir():
+        records = load_images(path, prompts, check=not path.is_dir())
+        if len(records) != 1 or (path.is_dir() and Path(records[0]["image"]).parent == path):
             raise IsADirectoryError(f"{path} is a folder; give one image, or use monai_vlsm.data.load_images")
-        (record,) = load_images(path, prompts)
-        return self.segment(record)
+        return self.segment(records[0])
 
     def segment(self, record: Mapping[str, Any]) -> Segmentation:
         """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
+        slices = slice_records(record, self.plane, self.context)
+        return self._image(record) if len(slices) == 1 else self._volume(record, slices)
+
+    def _image(self, record: Mapping[str, Any]) -> Segmentation:
+        """One that goes through the network at once."""
         displayed: Any = self._before(dict(record), end=DISPLAY_STEPS)
         image: MetaTensor = displayed["image"]
         data: Any = self._before(displayed, start=DISPLAY_STEPS)
-        data = self._after({**data, "pred": self._logits(data)})
+        data = self._after({**data, "pred": self._logits([data])[0]})
         probabilities = data["pred"].as_tensor().float().cpu()
         masks = (probabilities >= self.threshold).to(torch.uint8)
-        prompt = record["prompt"]
         meta = {key: image.meta[key] for key in _META if key in image.meta}
         turned = MetaTensor(masks, affine=image.meta.get("original_affine"), meta=meta)
         return Segmentation(
             name=record["name"],
-            prompts=[prompt] if isinstance(prompt, str) else list(prompt),
+            prompts=texts_of(record),
             masks=masks.numpy(),
             probabilities=probabilities.numpy(),
             existence=data["existence"],
@@ -136,11 +149,26 @@ class Segmenter:
             meta=meta,
         )
 
-    def _logits(self, data: Mapping[str, Any]) -> torch.Tensor:
-        """``(K, S, S[, D])``, with the meta of the image."""
-        image = data["image"][None].to(self.device)
-        tokens = {key: data[key][None].to(self.device) for key in ("input_ids", "attention_mask")}
+    def _volume(self, record: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Segmentation:
+        """A volume in batches of slices; only its masks are kept."""
+        found = VolumeMasks(str(record["image"]), self.plane, len(texts_of(record)), self.threshold)
+        starts = range(0, len(slices), SLICE_BATCH)
+        for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
+            batch: list[Any] = [self._before(dict(one)) for one in slices[start : start + SLICE_BATCH]]
+            for index, (data, logits) in enumerate(zip(batch, self._logits(batch), strict=True), start):
+                data = self._after({**data, "pred": logits})
+                found.add(index, data["pred"].as_tensor(), data["existence"])
+        fullest = found.fullest()
+        shown: Any = self._before(dict(slices[fullest]), end=DISPLAY_STEPS)
+        return volume_segmentation(record, found, shown["image"], self.threshold)
+
+    def _logits(self, batch: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:
+        """``(K, S, S[, D])`` of each, with the meta of its image."""
+        images = [data["image"] for data in batch]
+        image = torch.stack([one.as_tensor() for one in images]).to(self.device)
+        keys = ("input_ids", "attention_mask")
+        tokens = {key: torch.stack([data[key] for data in batch]).to(self.device) for key in keys}
         half = torch.autocast("cuda", torch.float16, enabled=self.amp and self.device.type == "cuda")
         with torch.no_grad(), half:
-            logits: torch.Tensor = self._inferer(image, self.network, **tokens)[0]
-        return logits
+            logits = self._inferer(image, self.network, **tokens)
+        return [MetaTensor(one).copy_meta_from(of) for one, of in zip(logits, images, strict=True)]

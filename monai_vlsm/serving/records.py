@@ -14,6 +14,7 @@ from monai.config import PathLike
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs
@@ -93,7 +94,9 @@ class Worklist:
     def failed(self, record: Mapping[str, Any], reason: BaseException | str) -> None:
         """Note that an image failed; the others go on."""
         found = reason if isinstance(reason, str) else reason_of(reason)
-        self.problems.append(Problem(str(record["image"]), "an image that can be segmented", found))
+        file = Address.of(str(record["image"])).file  # of a volume that fails in several slices, the first counts
+        if file not in {problem.file for problem in self.problems}:
+            self.problems.append(Problem(file, "an image that can be segmented", found))
 
     def kept(self, table: Path) -> str:
         """After an interruption, what stays."""

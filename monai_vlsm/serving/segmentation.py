@@ -13,13 +13,16 @@ from typing import Any, cast
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import SpaceKeys
 
 from monai_vlsm.counts import counted
+from monai_vlsm.data.volumes import open_stack
 from monai_vlsm.drawing import Ends, patient_ends
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
+from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["COLUMNS", "Segmentation", "View", "best_view"]
+__all__ = ["COLUMNS", "Segmentation", "View", "best_view", "texts_of", "volume_segmentation"]
 
 COLUMNS = ("name", "prompt", "existence", "pixels", "area_mm2", "volume_mm3", "share", "shown")
 """Columns of ``areas.csv``."""
@@ -51,8 +54,9 @@ class Segmentation:
     Args:
         name: of the record, part of the file names.
         prompts: K texts.
-        masks: uint8 0 and 1, ``(K, rows, columns)``, or ``(K, X, Y, Z)`` for NIfTI.
-        probabilities: float32 from 0 to 1, the same shape.
+        masks: uint8 0 and 1, ``(K, rows, columns)``, or ``(K, X, Y, Z)`` for volumes; those of a volume are packed, and
+            ``masks[k]`` or ``numpy.asarray(masks)`` makes an array of them.
+        probabilities: float32 from 0 to 1, the same shape; None for a volume, of which they are not kept.
         existence: K scores from 0 to 1, how sure the model is that the structure is there.
         spacing: size of a pixel in mm along each axis; None where the file does not say.
         view: what an image of it shows; of a volume the slice with the largest area.
@@ -62,8 +66,8 @@ class Segmentation:
 
     name: str
     prompts: list[str]
-    masks: np.ndarray
-    probabilities: np.ndarray
+    masks: np.ndarray | VolumeMasks
+    probabilities: np.ndarray | None
     existence: list[float]
     spacing: tuple[float, ...] | None
     view: View
@@ -80,6 +84,8 @@ class Segmentation:
     @property
     def pixels(self) -> list[int]:
         """Pixels (of a volume: voxels) of each mask."""
+        if isinstance(self.masks, VolumeMasks):
+            return self.masks.pixels
         return [int(np.count_nonzero(mask)) for mask in self.masks]
 
     @property
@@ -92,7 +98,7 @@ class Segmentation:
     @property
     def shares(self) -> list[float]:
         """Share of the image or volume that each mask covers, from 0 to 1."""
-        return [count / mask.size for count, mask in zip(self.pixels, self.masks, strict=True)]
+        return [count / math.prod(self.masks.shape[1:]) for count in self.pixels]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each prompt, with the keys `COLUMNS`; unknown cells are empty."""
@@ -119,13 +125,18 @@ class Segmentation:
             NotOursError: a file that monai_vlsm did not write has the name of one of them.
             WriteError: they cannot be written.
         """
+        writer = SavePromptMasksd("pred", folder, threshold=self.threshold)
+        if isinstance(self.masks, VolumeMasks):
+            labels = self.masks.labels() if len(self.masks) > 1 else None
+            writer.write(self.name, self.prompts, self.masks, labels, self.masks.affine)
+            return
         record: dict[Hashable, Any] = {
             "name": self.name,
             "prompt": self.prompts,
             "image": MetaTensor(torch.empty(0), meta=dict(self.meta)),
-            "pred": torch.from_numpy(self.probabilities),
+            "pred": torch.as_tensor(self.probabilities),
         }
-        SavePromptMasksd("pred", folder, threshold=self.threshold)(record)
+        writer(record)
 
 
 def _shown(meta: Mapping[str, Any]) -> str:
@@ -156,4 +167,45 @@ def best_view(image: MetaTensor, masks: MetaTensor) -> View:
         number,
         rows / columns,
         ends,
+    )
+
+
+def texts_of(record: Mapping[str, Any]) -> list[str]:
+    """The prompts of a record as a list."""
+    prompt = record["prompt"]
+    return [prompt] if isinstance(prompt, str) else list(prompt)
+
+
+def volume_segmentation(
+    record: Mapping[str, Any], found: VolumeMasks, shown: MetaTensor, threshold: float
+) -> Segmentation:
+    """What was found in a volume.
+
+    Args:
+        record: of the volume.
+        found: the masks of all slices.
+        shown: the slice in which they cover most, RGB within 0..1, ``(3, rows, columns)``.
+        threshold: of the masks.
+    """
+    stack = open_stack(found.file, found.plane)
+    space = {"original_affine": found.affine, "space": SpaceKeys.RAS, "oriented": stack.oriented}
+    _, rows, columns = stack.spacing
+    fullest = found.fullest()
+    view = View(
+        np.ascontiguousarray(shown.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
+        found.of_slice(fullest),
+        fullest + 1,
+        rows / columns,
+        patient_ends(space, stack.affine[:, [1, 2, 0, 3]]),
+    )
+    return Segmentation(
+        name=record["name"],
+        prompts=texts_of(record),
+        masks=found,
+        probabilities=None,
+        existence=found.existence,
+        spacing=tuple(float(one) for one in np.linalg.norm(found.affine[:3, :3], axis=0)),
+        view=view,
+        threshold=threshold,
+        meta={"filename_or_obj": found.file, **space, **{key: shown.meta[key] for key in ("shown", "shown_by")}},
     )

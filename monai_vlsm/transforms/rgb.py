@@ -111,7 +111,7 @@ class ToRGB(Transform):
         name, plain = file_name(image), convert_to_tensor(image, track_meta=False)
         check_image(plain, name)
         colours = drop_alpha(plain, name)
-        if not colours.isfinite().any():
+        if not (colours.isfinite().any() or _is_slice(image)):  # other slices of its volume have numbers
             raise ValueError(f"{name}: the image has no finite value, expected numbers")
         ends, chosen_by = self._ends(image, colours)
         if chosen_by == BY_TYPE:
@@ -159,6 +159,10 @@ class ToRGB(Transform):
             "name or LOW and HIGH, for MR --window mr",
             stacklevel=4,
         )
+
+
+def _is_slice(image: Tensor) -> bool:
+    return isinstance(image, MetaTensor) and RANGE in image.meta
 
 
 def _pair(values: Any) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from monai.utils import ensure_tuple
 from PIL import Image
 from torch import Tensor
 
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.names import distinct, file_key, file_stem
 from monai_vlsm.outputs import PREDICTIONS, Outputs
-from monai_vlsm.transforms.naming import is_nifti, record_name
+from monai_vlsm.transforms.naming import file_name, is_nifti, record_name
+from monai_vlsm.transforms.volume_masks import VolumeMasks
 
 __all__ = ["SavePromptMasksd", "distinct_names", "file_stem", "label_map", "mask_files", "mask_stems"]
 
@@ -97,6 +99,10 @@ class SavePromptMasksd(SaveImaged):
     prompts (0 is background; where masks overlap, the most probable prompt counts). As PNG it has a palette, so that a
     viewer shows each number in the colour that the prompt has in overlays. NIfTI masks are 0 and 1.
 
+    A volume may come slice by slice (`monai_vlsm.data.volumes.Address`): its files are written when the last slice has
+    come, and no more of it is kept than masks and label map. Then ``volume`` holds what was found, in the records of
+    the slices before None.
+
     A file that is there already is replaced only if it was written by this, see `monai_vlsm.outputs.Outputs`.
 
     Args:
@@ -119,38 +125,85 @@ class SavePromptMasksd(SaveImaged):
         super().__init__(keys, output_dir=self.outputs.folder, print_log=False)
         self.threshold = threshold
         self.prompt_key, self.image_key = prompt_key, image_key
+        self._volume: VolumeMasks | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the files; the record is passed on with ``pred`` as mask 0 or 1."""
         d = dict(data)
         for key in self.key_iterator(d):
-            probabilities: Tensor = d[key]
-            self._write(d, probabilities.as_tensor() if isinstance(probabilities, MetaTensor) else probabilities)
-            d[key] = (probabilities >= self.threshold).float()
+            found: Tensor = d[key]
+            probabilities = (found.as_tensor() if isinstance(found, MetaTensor) else found).cpu()
+            address = Address.of(file_name(d[self.image_key], default=""))
+            if address.plane is None:
+                self._write_image(d, probabilities)
+            else:
+                d["volume"] = self._collect(d, address, probabilities)
+            d[key] = (found >= self.threshold).float()
         return d
 
-    def _write(self, data: Mapping[Hashable, Any], probabilities: Tensor) -> None:
+    def _write_image(self, data: Mapping[Hashable, Any], probabilities: Tensor) -> None:
         image: MetaTensor = data[self.image_key]
-        probabilities = probabilities.cpu()
-        masks = (probabilities >= self.threshold).to(torch.uint8)
-        prompts = ensure_tuple(data.get(self.prompt_key, "mask"))[: len(masks)]
-        stems = mask_stems(record_name(data, image_key=self.image_key), prompts)
-        for stem, mask in zip(stems, masks, strict=False):
-            self._write_one(stem, mask.numpy(), image)
-        if len(masks) > 1:
-            labels = label_map(probabilities, self.threshold).numpy()[0]
-            self._write_one(stems[-1], labels, image, palette=prompt_colours(len(masks)))
+        masks = (probabilities >= self.threshold).to(torch.uint8).numpy()
+        labels = label_map(probabilities, self.threshold).numpy()[0] if len(masks) > 1 else None
+        self.write(self._name(data), self._prompts(data, len(masks)), masks, labels, _nifti_affine(image))
 
-    def _write_one(self, name: str, mask: np.ndarray, image: MetaTensor, palette: Sequence[str] = ()) -> None:
-        if is_nifti(image):
+    def _collect(self, data: Mapping[Hashable, Any], address: Address, probabilities: Tensor) -> dict[str, Any] | None:
+        """Add a slice to the masks of its volume, and write them if it was the last."""
+        if self._volume is None or self._volume.file != address.file or self._volume.complete:
+            self._volume = VolumeMasks(address.file, str(address.plane), len(probabilities), self.threshold)
+        found = self._volume
+        found.add(int(address.index or 0), probabilities, data.get("existence", [0.0] * len(probabilities)))
+        if not found.complete:
+            return None
+        self._volume = None
+        labels = found.labels() if len(found) > 1 else None
+        self.write(self._name(data), self._prompts(data, len(found)), found, labels, found.affine)
+        return {"existence": found.existence, "pixels": found.pixels}
+
+    def _name(self, data: Mapping[Hashable, Any]) -> str:
+        return record_name(data, image_key=self.image_key)
+
+    def _prompts(self, data: Mapping[Hashable, Any], count: int) -> Sequence[str]:
+        return ensure_tuple(data.get(self.prompt_key, "mask"))[:count]
+
+    def write(
+        self,
+        name: str,
+        prompts: Sequence[str],
+        masks: Iterable[np.ndarray],
+        labels: np.ndarray | None,
+        affine: np.ndarray | None,
+    ) -> None:
+        """Write the files of one image or volume.
+
+        Args:
+            name: of the record.
+            prompts: K texts.
+            masks: K masks of 0 and 1.
+            labels: the label map; None with one prompt.
+            affine: of a volume, which becomes NIfTI; None for an image.
+        """
+        stems = mask_stems(name, prompts)
+        for stem, mask in zip(stems, masks, strict=False):
+            self._write_one(stem, mask, affine)
+        if labels is not None:
+            self._write_one(stems[-1], labels, affine, palette=prompt_colours(len(prompts)))
+
+    def _write_one(self, name: str, mask: np.ndarray, affine: np.ndarray | None, palette: Sequence[str] = ()) -> None:
+        if affine is not None:
             with self.outputs.writing(f"{name}.nii.gz") as path:
-                _write_nifti(nibabel.Nifti1Image(mask, image.meta["original_affine"]), path)
+                _write_nifti(nibabel.Nifti1Image(mask, affine), path)
             return
         file = Image.fromarray(mask.astype(np.uint16) if mask.itemsize > 1 else mask if palette else mask * 255)
         if palette and file.mode == "L":
             file.putpalette(bytes.fromhex("".join(["000000", *(colour.removeprefix("#") for colour in palette)])))
         with self.outputs.writing(f"{name}.png") as path:
             file.save(path, format="PNG")
+
+
+def _nifti_affine(image: MetaTensor) -> np.ndarray | None:
+    """The affine that the masks of a volume have; None for an image."""
+    return np.asarray(image.meta["original_affine"]) if is_nifti(image) else None
 
 
 def _write_nifti(image: nibabel.Nifti1Image, path: Path) -> None:

@@ -94,17 +94,17 @@ def test_results_do_not_go_among_the_images(model: Path, output: str, tmp_path: 
     assert contents(tmp_path) == before
 
 
-class _Numbers(Dataset):
+def numbers(bad: Sequence[int]) -> Dataset:
     """Items without files; some cannot be had."""
 
-    def __init__(self, bad: Sequence[int]) -> None:
-        super().__init__([{"image": f"{index}.png", "prompt": "brain", "name": f"{index}"} for index in range(6)])
-        self.bad = bad
-
-    def __getitem__(self, index: Any) -> Any:
-        if index in self.bad:
+    def transform(record: dict[str, Any]) -> dict[str, Any]:
+        index = int(record["name"])
+        if index in bad:
             raise ValueError(f"{index} is bad\nand more lines")
         return {"x": torch.tensor([index]), "name": f"{index}"}
+
+    records = [{"image": f"{index}.png", "prompt": "brain", "name": f"{index}"} for index in range(6)]
+    return Dataset(records, transform)
 
 
 class _Evaluator:
@@ -122,7 +122,7 @@ class _Evaluator:
 
 @pytest.mark.parametrize(("most", "line"), [(0, "No image was done."), (2, "2 of 6 images done, masks and ")])
 def test_an_interruption_says_what_is_kept(most: int, line: str, tmp_path: Path) -> None:
-    loader = PredictionLoader(_Numbers([]), tmp_path)
+    loader = PredictionLoader(numbers([]), tmp_path)
     with pytest.raises(KeyboardInterrupt) as raised:
         loader.run(_Evaluator(loader, most))  # type: ignore[arg-type]
     (note,) = raised.value.__notes__
@@ -134,7 +134,7 @@ def test_an_interruption_says_what_is_kept(most: int, line: str, tmp_path: Path)
     [(1, 0, []), (1, 0, [0]), (1, 0, [2, 5]), (2, 0, [0, 1]), (4, 0, [2, 5]), (2, 1, [0, 3])],
 )
 def test_batches_without_what_is_bad(batch_size: int, num_workers: int, bad: list[int], tmp_path: Path) -> None:
-    loader = PredictionLoader(_Numbers(bad), tmp_path, batch_size, num_workers)
+    loader = PredictionLoader(numbers(bad), tmp_path, batch_size, num_workers)
     assert operator.length_hint(loader) == -(-6 // batch_size)
     evaluator = _Evaluator(loader)
     if not bad:

@@ -66,6 +66,10 @@ class Assembly:
         """Mask of a prompt, given by its number from 0: bool ``(slices, rows, columns)``."""
         return np.unpackbits(self._bits[prompt], axis=-1, count=self.shape[2]).view(bool)
 
+    def of_slice(self, index: int) -> np.ndarray:
+        """All masks of a slice: bool ``(K, rows, columns)``."""
+        return np.unpackbits(self._bits[:, index], axis=-1, count=self.shape[2]).view(bool)
+
     def labels(self) -> np.ndarray:
         """The label map, ``(slices, rows, columns)``: k for the k-th prompt, counted from 1, and 0 for background.
 
