@@ -18,7 +18,7 @@ from monai_vlsm.data.formats import file_kind
 from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
-from monai_vlsm.serving.slices import SLICE_BATCH, slice_records
+from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, slice_records
 
 __all__ = ["PredictionLoader"]
 
@@ -43,7 +43,7 @@ class PredictionLoader:
         batch_size: images at a time; with more than one they must have one size.
         num_workers: processes that read.
         slice_batch: slices of a volume at a time.
-        plane: of the slices: axial, coronal or sagittal.
+        plane: of the slices: axial, coronal or sagittal; None is axial.
         context: how far the neighbours on either side are that come with a slice.
     """
 
@@ -54,12 +54,12 @@ class PredictionLoader:
         batch_size: int = 1,
         num_workers: int = 0,
         slice_batch: int = SLICE_BATCH,
-        plane: str = "axial",
-        context: int = 0,
+        plane: str | None = None,
+        context: int | None = None,
     ) -> None:
         self.dataset, self.outputs = dataset, Outputs(output_dir, PREDICTIONS)
         self.batch_size, self.num_workers, self.slice_batch = batch_size, num_workers, slice_batch
-        self.plane, self.context = plane, context
+        self.plane, self.context = chosen_plane(plane), context or 0
         self._work = Worklist(list(dataset.data))
 
     def prepare(self) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from monai.data import MetaTensor
 
 from monai_vlsm.caches import EncodedPrompts
 from monai_vlsm.data import load_images
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
-from monai_vlsm.serving.slices import SLICE_BATCH, slice_records
+from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, slice_records
 from monai_vlsm.serving.spacing import file_spacing
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
@@ -68,8 +70,9 @@ class Segmenter:
         threshold: lowest probability of a pixel of a mask.
         existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
         amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has it.
-        plane: in which volumes are sliced: axial, coronal or sagittal.
-        context: how far the neighbours on either side are that the network sees with a slice.
+        plane: in which volumes are sliced: axial, coronal or sagittal; None takes that of the model, else axial.
+        context: how far the neighbours on either side are that the network sees with a slice; None takes that of the
+            model, else none.
 
     Raises:
         BackboneNotFoundError: when the base cannot be had.
@@ -89,8 +92,8 @@ class Segmenter:
         threshold: float = 0.5,
         existence_threshold: float | None = None,
         amp: bool = True,
-        plane: str = "axial",
-        context: int = 0,
+        plane: str | None = None,
+        context: int | None = None,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
@@ -102,7 +105,8 @@ class Segmenter:
         self._before = preprocessing(network, window)
         self._after = PromptPostprocessing(self._before, self.existence_threshold)
         self._inferer = PromptInferer(cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network))
-        self.plane, self.context = plane, context
+        self.plane = chosen_plane(network.plane if plane is None else plane)
+        self.context = (network.context if context is None else context) or 0
 
     def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:
         """Segment one image.
@@ -159,7 +163,8 @@ class Segmenter:
                 data = self._after({**data, "pred": logits})
                 found.add(index, data["pred"].as_tensor(), data["existence"])
         fullest = found.fullest()
-        shown: Any = self._before(dict(slices[fullest]), end=DISPLAY_STEPS)
+        address = replace(Address.of(slices[fullest]["image"]), context=0)
+        shown: Any = self._before({**record, "image": str(address)}, end=DISPLAY_STEPS)
         return volume_segmentation(record, found, shown["image"], self.threshold)
 
     def _logits(self, batch: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:

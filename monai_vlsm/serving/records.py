@@ -15,6 +15,7 @@ from monai.config import PathLike
 from monai_vlsm.counts import counted
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.data.volumes import Address
+from monai_vlsm.data.volumes.series import series_place
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs
@@ -159,13 +160,14 @@ def require_elsewhere(folders: Iterable[str | Path], images: Iterable[str | Path
 
     Args:
         folders: where files will be written.
-        images: paths of the images; where one is a link, the folder of the link and that of the image count.
+        images: paths of the images; where one is a link, the folder of the link and that of the image count, and of a
+            DICOM series its folder.
         option: what the user calls the folder, for the message.
 
     Raises:
         OutputFolderError: one of the folders has an image in it.
     """
-    of_images = {parent for image in images for parent in (Path(image).absolute().parent, Path(image).resolve().parent)}
+    of_images = {parent for image in images for parent in _homes(image)}
     taken = {_identity(parent): parent for parent in of_images}
     for folder in folders:
         if _identity(Path(folder)) in taken:
@@ -173,6 +175,14 @@ def require_elsewhere(folders: Iterable[str | Path], images: Iterable[str | Path
                 f"{option} must be another folder than that of the images, got {folder}: "
                 "results would lie among the images, and could take the place of one"
             )
+
+
+def _homes(image: str | Path) -> set[Path]:
+    """The folders that an image lies in: of a DICOM series its own."""
+    place, series = series_place(image)
+    if series is not None or place.is_dir():
+        return {place}
+    return {place.absolute().parent, place.resolve().parent}
 
 
 def _identity(folder: Path) -> Any:

@@ -11,10 +11,15 @@ from monai_vlsm.data import DatasetProblems
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address, open_stack
 
-__all__ = ["SLICE_BATCH", "slice_records"]
+__all__ = ["SLICE_BATCH", "chosen_plane", "slice_records"]
 
 SLICE_BATCH = 8
 """Slices that go through the network at a time."""
+
+
+def chosen_plane(plane: str | None) -> str:
+    """The plane that volumes are sliced in: axial where a model was trained on no volumes, or in all planes."""
+    return "axial" if plane in (None, "all") else str(plane)
 
 
 def slice_records(record: Mapping[str, Any], plane: str = "axial", context: int = 0) -> list[dict[str, Any]]:

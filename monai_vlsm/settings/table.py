@@ -27,6 +27,7 @@ SETTINGS: dict[str, Kind] = {
     "val_split": text(),
     "fold": number(0, whole=True, optional=True),
     "planes": choice("axial", "coronal", "sagittal", "all"),
+    "plane": choice("axial", "coronal", "sagittal", "all"),
     "channel": text(optional=True),
     "min_pixels": number(0, whole=True),
     "context": number(0, 2, whole=True),
