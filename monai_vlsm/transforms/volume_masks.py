@@ -70,7 +70,7 @@ class VolumeMasks:
         if not self._pixels.any():
             return self._pixels.shape[1] // 2
         found = np.flatnonzero(self._pixels.any(axis=0))
-        covered = [np.count_nonzero(self.of_slice(index).any(axis=0)) for index in found]
+        covered = [np.count_nonzero(self.of_slice(int(index)).any(axis=0)) for index in found]
         return int(found[np.argmax(covered)])
 
     def of_slice(self, index: int) -> np.ndarray:
