@@ -62,7 +62,7 @@ class CaseList:
         classes: of its label maps.
         training: labelled cases that may be split.
         validation: cases that the list gives for validation.
-        test: cases that the list gives for tests, labelled or not.
+        test: labelled cases that the list gives for tests.
         folds: number of a fold to the names of the cases that validate it.
         notes: lines on what was left out.
     """

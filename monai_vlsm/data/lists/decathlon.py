@@ -35,7 +35,7 @@ class Channels:
         """
         if len(files) > 1:
             return files[chosen_channel(self.names, len(files), self.wanted, where)], None
-        count = volumes_in(files[0])
+        count = volumes_in(files[0]) if Path(files[0]).exists() else max(1, len(self.names))
         chosen = chosen_channel(self.names, count, self.wanted, where)
         return files[0], chosen if count > 1 else None
 
@@ -75,9 +75,13 @@ class _Reader:
         return [entry for entry in found if entry is not None]
 
     def entry(self, where: str, one: Any, labelled: bool) -> _Entry | None:
-        if not isinstance(one, Mapping):
+        if not labelled and not isinstance(one, Mapping):
             one = {"image": one}
-        files = one.get("image") if isinstance(one.get("image"), list) else [one.get("image")]
+        if not isinstance(one, Mapping):
+            self.fault(where, "a table with image, label", f"{one!r:.60}")
+            return None
+        image = one.get("image")
+        files: list[Any] = image if isinstance(image, list) else [image]
         if any(map(is_apple_double, files)):
             self.apples += 1
             return None
@@ -122,8 +126,9 @@ def read_decathlon(
     reader = _Reader(file, root)
     parts = {key: reader.entries(table, key, key not in TEST_KEYS) for key in ("training", "validation", *TEST_KEYS)}
     tests = [entry for key in TEST_KEYS for entry in parts.pop(key)]
+    reader.problems += _repeated([*parts["training"], *parts["validation"], *tests], file)
+    tests = [entry for entry in tests if entry.label]  # the others are there to be segmented
     entries = [*parts["training"], *parts["validation"], *tests]
-    reader.problems += _repeated(entries, file)
     if not parts["training"] and not reader.problems:
         reader.fault("training", "at least one case", "none")
     if reader.problems:

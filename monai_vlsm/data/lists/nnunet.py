@@ -51,7 +51,7 @@ def read_nnunet(file: Path, table: Mapping[str, Any], classes: tuple[LabelClass,
         root.resolve().name,
         classes,
         tuple(_cases(found, classes, channels)),
-        test=tuple(_cases(tests, classes, channels)),
+        test=tuple(_cases({name: own for name, own in tests.items() if own[1]}, classes, channels)),
         folds=_folds(root / SPLITS),
         notes=tuple(apple_note(root, apples + more)),
     )

@@ -79,7 +79,7 @@ def split_cases(cases: CaseList, fold: int | None, seed: int, kept: dict[str, An
     Raises:
         NoSplitError: no such fold, or a single patient.
     """
-    where, test = str(cases.file), tuple(case for case in cases.test if case.parts)
+    where, test = str(cases.file), cases.test
     if fold is not None and fold not in cases.folds:
         known = ", ".join(map(str, cases.folds))
         raise NoSplitError(f"{where} has no fold {fold}, {f'its folds are {known}' if known else 'nor any other fold'}")
