@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from tests import tiny
 
@@ -22,6 +23,14 @@ SHARED = Path(__file__).parents[2] / "shared"
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny backbone."""
     return tiny.write_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture(scope="module")
+def blank_curves() -> Iterator[None]:
+    """Curves are an empty image in this module: their drawing takes most of the time of a short training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monai_vlsm.handlers.curves.draw_curves", lambda *_: Figure(figsize=(1, 1)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -59,8 +59,8 @@ def _places(workflow: ConfigWorkflow) -> Iterator[tuple[str, str]]:
 
 def _is_setting(workflow: ConfigWorkflow, name: str) -> bool:
     """Whether a name is a setting here; ``dataset`` is a part in ``inference.json``."""
-    value = workflow.parser.get(name)
-    return name in workflow.parser and not (isinstance(value, dict) and "_target_" in value)
+    config = workflow.parser.config  # for a name that is missing, the parser looks for similar ones, which takes long
+    return name in config and not (isinstance(config[name], dict) and "_target_" in config[name])
 
 
 def _put_texts(workflow: ConfigWorkflow, typed: Mapping[str, str | None], given: Mapping[str, Any]) -> None:

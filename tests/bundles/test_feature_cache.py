@@ -40,7 +40,8 @@ def run(bundle: str, configs: list[str], folder: Path, data: Path, backbone: Pat
     kind = "train" if configs == ["train"] else "infer"
     if kind == "train":
         settings["overlays"] = 1  # images take most of the time
-    workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **{**settings, **override})
+    settings |= override
+    workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **settings)
     workflow.initialize()
     losses: list[float] = []
     if kind == "train":
@@ -48,6 +49,9 @@ def run(bundle: str, configs: list[str], folder: Path, data: Path, backbone: Pat
         trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"]))
     workflow.run()
     workflow.finalize()
+    if settings["num_workers"]:  # workers that go with a cycle of garbage are waited for, 5 s each
+        for loader in ("train#dataloader", "validate#dataloader"):
+            workflow.parser.get_parsed_content(loader)._iterator = None
     return losses
 
 

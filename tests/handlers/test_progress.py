@@ -15,6 +15,8 @@ from monai_vlsm.handlers import ProgressBar
 from monai_vlsm.handlers.progress import epoch_line
 from tests.handlers import toy
 
+pytestmark = pytest.mark.usefixtures("blank_curves")
+
 LINE = r"epoch {0}/2  loss \d\.\d+  lr 0\.0\d+  val_dice 0\.\d+  val_hd95 \d+(\.\d+)?  val_loss \d\.\d+"
 TIMES = r"  \[\d\d:\d\d<\d\d:\d\d\]"
 

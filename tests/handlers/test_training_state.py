@@ -21,6 +21,8 @@ from monai_vlsm.handlers.random_state import get_random_state, set_random_state
 from tests.folders import visible
 from tests.handlers import toy
 
+pytestmark = pytest.mark.usefixtures("blank_curves")
+
 
 class _Interrupt:
     """Ctrl-C at one moment of a run."""

@@ -42,7 +42,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def network(kind: str, built: dict[str, PromptedNet]) -> PromptedNet:
-    return copy.deepcopy(built[kind])
+    """A network that all tests share; those that change theirs take `own`."""
+    return built[kind]
+
+
+@pytest.fixture
+def own(network: PromptedNet) -> PromptedNet:
+    """A copy, to train or to change."""
+    return copy.deepcopy(network)
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -84,18 +91,18 @@ def test_prompts_of_one_image_do_not_mix(network: PromptedNet) -> None:
     assert (together[:, 0] - together[:, 1]).abs().max() > 2e-5
 
 
-def test_an_image_is_encoded_once(kind: str, network: PromptedNet) -> None:
-    image, ids, mask = inputs(network, 2, 3)
+def test_an_image_is_encoded_once(kind: str, own: PromptedNet) -> None:
+    image, ids, mask = inputs(own, 2, 3)
     rows: Counter[tuple[int, int]] = Counter()
-    parts = KINDS[kind].image_parts(network)
+    parts = KINDS[kind].image_parts(own)
     for number, part in enumerate(parts):
         part.register_forward_pre_hook(lambda _, args, number=number: rows.update([(number, args[0].shape[0])]))
     once = {(number, 2): 1 for number in range(len(parts))}
-    together = network(image, ids, mask)
+    together = own(image, ids, mask)
     assert rows == once
     rows.clear()
     index = torch.tensor([0, 0, 0, 1, 1, 1])
-    alone = network.forward_rows(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
+    alone = own.forward_rows(image, ids.flatten(0, 1), mask.flatten(0, 1), image_index=index)
     assert rows == once
     close(alone.view(together.shape), together)
 
@@ -114,14 +121,14 @@ def test_default_prompt(network: PromptedNet) -> None:
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_text_is_trimmed_to_the_longest_prompt(kind: str, network: PromptedNet) -> None:
-    image, ids, mask = inputs(network)
+def test_text_is_trimmed_to_the_longest_prompt(kind: str, own: PromptedNet) -> None:
+    image, ids, mask = inputs(own)
     ids, mask = torch.nn.functional.pad(ids, (0, 68), value=int(ids[0, -1])), torch.nn.functional.pad(mask, (0, 68))
     lengths: list[int] = []
-    words = network.get_submodule(KINDS[kind].text_embedding or "")
+    words = own.get_submodule(KINDS[kind].text_embedding or "")
     words.register_forward_hook(lambda _module, _arguments, output: lengths.append(output.shape[1]))
-    trimmed = network(image, ids, mask)
-    close(trimmed, network(image, ids))
+    trimmed = own(image, ids, mask)
+    close(trimmed, own(image, ids))
     assert lengths == [int(mask.sum(-1).max()), 77]  # without a mask all columns
 
 
@@ -134,10 +141,10 @@ def test_float32_under_autocast(network: PromptedNet) -> None:
     assert (logits - expected).norm() < 0.1 * expected.norm()
 
 
-def test_float64(network: PromptedNet) -> None:
-    image, ids, mask = inputs(network, 2, 3)
-    expected = network(image, ids, mask)
-    logits = network.double()(image.double(), ids, mask)
+def test_float64(own: PromptedNet) -> None:
+    image, ids, mask = inputs(own, 2, 3)
+    expected = own(image, ids, mask)
+    logits = own.double()(image.double(), ids, mask)
     assert logits.dtype == torch.float64
     assert_close(logits, expected.double(), atol=1e-4, rtol=1e-4)
 
@@ -167,26 +174,26 @@ def gradients(network: PromptedNet) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", TRAINED)
-def test_gradients_where_it_trains_only(kind: str, network: PromptedNet) -> None:
-    network.train()(*inputs(network, 4)).square().mean().backward()
-    trains = {name for name, p in network.named_parameters() if p.requires_grad}
-    assert gradients(network) <= trains <= set(network.trained_names)
+def test_gradients_where_it_trains_only(kind: str, own: PromptedNet) -> None:
+    own.train()(*inputs(own, 4)).square().mean().backward()
+    trains = {name for name, p in own.named_parameters() if p.requires_grad}
+    assert gradients(own) <= trains <= set(own.trained_names)
     idle = {name for name in trains if name.startswith(KINDS[kind].idle or "nothing")}
-    assert not gradients(network) & idle
-    without = trains - gradients(network) - idle
+    assert not gradients(own) & idle
+    without = trains - gradients(own) - idle
     # a ReLU of a width of 4 may be off for all tokens; a whole block without gradient would be a fault
     assert len(without) < (0.2 * len(trains) if kind in ADAPTATIONS else 1), without
 
 
 @pytest.mark.parametrize("kind", TRAINED)
-def test_meta_tensors_of_monais_loaders(network: PromptedNet) -> None:
+def test_meta_tensors_of_monais_loaders(own: PromptedNet) -> None:
     """A trainer of one's own hands over what MONAI's transforms made; Invertd needs its meta behind the network."""
-    image, *tokens = inputs(network)
-    found = network.train()(MetaTensor(image, meta={"filename_or_obj": ["a", "b"]}), *tokens)
+    image, *tokens = inputs(own)
+    found = own.train()(MetaTensor(image, meta={"filename_or_obj": ["a", "b"]}), *tokens)
     assert isinstance(found, MetaTensor) and found.meta["filename_or_obj"] == ["a", "b"]
-    assert_close(found.as_tensor(), network(image, *tokens), atol=1e-6, rtol=1e-5)
+    assert_close(found.as_tensor(), own(image, *tokens), atol=1e-6, rtol=1e-5)
     found.square().mean().backward()
-    assert gradients(network)
+    assert gradients(own)
 
 
 @of_each_class
@@ -198,17 +205,17 @@ def test_meta_tensors_of_images_that_rows_share(network: PromptedNet) -> None:
     assert not isinstance(found, MetaTensor)
 
 
-def test_model_file_holds_what_trains(kind: str, network: PromptedNet, backbone: Path) -> None:
-    network.train()(*inputs(network, 3))  # moves running statistics
-    if network.trained_names:
-        shift_trained(network, 0.01)
-    state = TrainedState(network).state_dict()
-    assert set(state) == {SETTINGS_KEY, *network.trained_names}
-    fresh, arguments = build(kind, backbone), inputs(network, 3)
-    if network.trained_names:
-        assert not torch.equal(fresh(*arguments), network.eval()(*arguments))
+def test_model_file_holds_what_trains(kind: str, own: PromptedNet, backbone: Path) -> None:
+    own.train()(*inputs(own, 3))  # moves running statistics
+    if own.trained_names:
+        shift_trained(own, 0.01)
+    state = TrainedState(own).state_dict()
+    assert set(state) == {SETTINGS_KEY, *own.trained_names}
+    fresh, arguments = build(kind, backbone), inputs(own, 3)
+    if own.trained_names:
+        assert not torch.equal(fresh(*arguments), own.eval()(*arguments))
     fresh.load_state_dict(state)
-    assert_close(fresh(*arguments), network.eval()(*arguments), atol=1e-6, rtol=1e-5)
+    assert_close(fresh(*arguments), own.eval()(*arguments), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
