@@ -9,25 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from matplotlib.figure import Figure
-
-from tests import tiny
-
-torch.set_num_threads(1)  # a forked process hangs on the OpenMP threads of its parent, and the models are tiny
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_modifyitems() -> None:
+    """A forked process hangs on the OpenMP threads of its parent, and the models are tiny."""
+    import torch  # not by the process that only hands out tests, which would be slow to start
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny backbone."""
+    from tests import tiny
+
     return tiny.write_backbone(tmp_path_factory.mktemp("backbone"))
 
 
 @pytest.fixture(scope="module")
 def blank_curves() -> Iterator[None]:
     """Curves are an empty image in this module: their drawing takes most of the time of a short training."""
+    from matplotlib.figure import Figure
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("monai_vlsm.handlers.curves.draw_curves", lambda *_: Figure(figsize=(1, 1)))
         yield

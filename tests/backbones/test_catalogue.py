@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
-from monai_vlsm.backbones import BackboneNotFoundError, backbone_source, known_backbones, load_config, load_tokenizer
+from monai_vlsm.backbones import (
+    BackboneNotFoundError,
+    backbone_source,
+    catalogue,
+    known_backbones,
+    load_config,
+    load_tokenizer,
+)
+from monai_vlsm.networks import load_base
 
 RELEASED = "CIDAS/clipseg-rd64-refined"
 
@@ -56,19 +64,17 @@ def test_folder_without_tokenizer(tmp_path: Path, backbone: Path) -> None:
         load_tokenizer(tmp_path)
 
 
-def test_no_weights_and_no_network(tmp_path: Path) -> None:
-    """In a process with an empty cache: at most 8 lines with the id, the cache, and three ways to get the files."""
-    code = (
-        "from monai_vlsm.backbones import load_tokenizer\nfrom monai_vlsm.networks import load_base\n"
-        "for load in (load_tokenizer, load_base):\n"
-        f"    try:\n        load('{RELEASED}')\n    except FileNotFoundError as e:\n        print(e, end='\\f')"
-    )
-    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    messages = result.stdout.rstrip("\f").split("\f")
-    assert len(messages) == 2
-    for lines in map(str.splitlines, messages):
-        assert len(lines) <= 8
-        assert RELEASED in lines[0]
-        assert str(tmp_path) in lines[0]
-        assert [line.strip()[:2] for line in lines[1:4]] == ["1.", "2.", "3."]
+@pytest.mark.parametrize("load", [load_tokenizer, load_base])
+def test_no_weights_and_no_network(load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an empty cache: at most 8 lines with the id, the cache, and three ways to get the files."""
+    load_tokenizer.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for module in (constants, catalogue):
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(BackboneNotFoundError) as caught:
+        load(RELEASED)
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 8
+    assert RELEASED in lines[0]
+    assert str(tmp_path) in lines[0]
+    assert [line.strip()[:2] for line in lines[1:4]] == ["1.", "2.", "3."]

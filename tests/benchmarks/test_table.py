@@ -105,7 +105,10 @@ def test_exponent_of_growth() -> None:
     assert scaling.exponent(points, "seconds") == 2.0
 
 
-@pytest.mark.parametrize("axis", scaling.AXES)
+@pytest.mark.parametrize(
+    "axis",
+    [axis if axis in ("prompts", "images") else pytest.param(axis, marks=pytest.mark.slow) for axis in scaling.AXES],
+)
 def test_scaling_measures_each_axis(axis: str, small_network: None) -> None:
     point = scaling.measure_point(axis, 2 if axis != "size" else 64, QUICK, repeats=1)
     assert point["value"] in (2, 64) and point["seconds"] > 0
@@ -140,6 +143,7 @@ def test_kinds_of_operators(names: list[str], kind: str) -> None:
     assert profile_step.kind_of(names) == kind
 
 
+@pytest.mark.slow
 def test_profile_writes_both_sides(
     tmp_path: Path, small_network: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,9 +124,9 @@ def test_same_seed_same_model(settings: dict[str, Any], trained: Path, tmp_path:
 
 
 def test_resume_is_bit_exact(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**settings, "epochs": 4, "learning_rate": 0.02}
+    settings = {**settings, "epochs": 2, "learning_rate": 0.02}
     straight = run([TRAIN], tmp_path / "straight", **settings)
-    stopped = run([TRAIN], tmp_path / "stopped", **{**settings, "epochs": 2})
+    stopped = run([TRAIN], tmp_path / "stopped", **{**settings, "epochs": 1})
     assert not same(last(stopped), last(straight))
     told = {name: value for name, value in settings.items() if name not in ("backbone", "adapter_width")}
     run([TRAIN], stopped, **told, resume=True)  # the network is that of the run
@@ -367,6 +367,7 @@ def test_travels_alone(settings: dict[str, Any], trained: Path, folder_of_images
     assert (copy / "eval" / "predictions" / "wide_polyp.png").is_file()
 
 
+@pytest.mark.slow
 def test_command_line_shows_the_faults_alone(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data")
     names = break_dataset(folder)

@@ -79,8 +79,7 @@ def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("cache", MODES)
-@pytest.mark.parametrize("multi_prompt", [False, True])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("multi_prompt", "workers"), [(False, 0), (True, 0), (True, 2)])
 def test_same_batches(folder: Path, cache: str, multi_prompt: bool, workers: int) -> None:
     sets = [dataset(folder, mode, multi_prompt) for mode in ("off", cache)]
     for epoch in range(2):

@@ -42,6 +42,7 @@ def folder(network: CLIPSegNet, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_examples(network: CLIPSegNet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heavy = "\nimport sys\nassert not {'torch', 'monai', 'monai_vlsm', 'transformers'} & set(sys.modules)\n"
     command = [sys.executable, "-c", ONNX + heavy]

@@ -20,10 +20,8 @@ from monai_vlsm.interrupts import Terminated, goodbye
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("wait", "whole_group"),
-    [pytest.param(0.1, False, id="training"), pytest.param(0.75, True, id="validation", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("wait", "whole_group"), [(0.1, False), (0.75, True)], ids=["training", "validation"])
 def test_ctrl_c(tmp_path: Path, wait: float, whole_group: bool) -> None:
     """In the third of four epochs: 0.6 s of training, then 0.6 s of validation."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.handlers.toy", str(tmp_path), "--resume", "False"]

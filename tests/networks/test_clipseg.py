@@ -13,7 +13,7 @@ from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, count_parameters
 from monai_vlsm.networks import CLIPSegNet, load_base
-from tests.networks.tiny_networks import ADAPTATIONS, build, inputs, slow_beside
+from tests.networks.tiny_networks import ADAPTATIONS, build, inputs
 
 REAL_SIZE = [  # adaptation, trainable parameters: table 1 of the paper and its authors' code
     (DenseAdaptation("v"), 1_784_448),
@@ -66,7 +66,8 @@ def test_base_state_is_unchanged(network: CLIPSegNet, backbone: Path) -> None:
     assert all(torch.equal(own[name], value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize("network", slow_beside("none", "dense_vlc", kinds=ADAPTATIONS), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
 def test_compiles_to_one_graph(network: CLIPSegNet) -> None:
     torch._dynamo.reset()
     counter = CompileCounter()

@@ -20,11 +20,13 @@ from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState
 from monai_vlsm.networks import CLIPSegNet, NoAdaptersError, PromptedNet
-from tests.networks.tiny_networks import ADAPTATIONS, KINDS, WIDEST, build, inputs, slow_beside
+from tests.networks.tiny_networks import ADAPTATIONS, KINDS, build, inputs, slow_beside
 
 READERS = [kind for kind in KINDS if KINDS[kind].text_embedding]
 TRAINED = [kind for kind in KINDS if kind != "none"]
 CLASSES = ["dense_vl", "cris", "san", "unet"]  # one of each
+# which have the parts of all others; what serves without a text is the same code in all
+TRACED = [("dense_vlc", False), *((kind, True) for kind in ("dense_vlc", "shallow_vlc", "cris", "san", "unet"))]
 
 of_each_class = pytest.mark.parametrize("kind", CLASSES)
 
@@ -158,8 +160,10 @@ def test_deepcopy_uses_its_own_weights(network: PromptedNet) -> None:
     assert torch.equal(network(*arguments), before)
 
 
-@pytest.mark.parametrize("kind", slow_beside(*WIDEST))
-@pytest.mark.parametrize("with_text", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "with_text"),
+    slow_beside(TRACED, [(kind, text) for kind in KINDS for text in (False, True)]),
+)
 def test_trace(network: PromptedNet, with_text: bool) -> None:
     arguments = inputs(network)[: 1 + with_text]
     traced = torch.jit.trace(network, arguments, check_trace=False)

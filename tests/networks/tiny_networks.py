@@ -91,13 +91,13 @@ KINDS: dict[str, Kind] = {
 }
 
 
-WIDEST = ("none", "dense_vlc", "shallow_vlc", "cris", "san", "san_official", "unet")
-"""Kinds that have the parts of all others."""
-
-
-def slow_beside(*fast: str, kinds: Iterable[str] = KINDS) -> list[Any]:
-    """Parameters for a test that takes long: all kinds, those that are not ``fast`` marked as slow."""
-    return [kind if kind in fast else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
+def slow_beside(fast: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
+    """Parameters for a test that takes long: all cases, those that are not ``fast`` marked as slow."""
+    kept = list(fast)
+    return [
+        case if case in kept else pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow)
+        for case in cases
+    ]
 
 
 def build(kind: str, folder: Path, **arguments: Any) -> Any:

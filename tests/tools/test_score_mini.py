@@ -26,6 +26,7 @@ def test_summary_averages_over_prompts_and_others() -> None:
     assert table["size"]["prompts"] == 0
 
 
+@pytest.mark.slow
 def test_shipped_weights_follow_the_text() -> None:
     model = CLIPSegForImageSegmentation.from_pretrained(FOLDER, dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(FOLDER)
