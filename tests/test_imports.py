@@ -1,8 +1,8 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What ``import monai_vlsm`` does: it loads little beyond ``import monai, torch`` (counted, not timed), and gives names.
+"""What ``import monai_vlsm`` does: it loads little beyond ``import monai, torch``, counted and not timed; names work.
 
-Both in one process of its own, whose start takes seconds.
+Both are looked at in one process of its own, whose start takes seconds.
 """
 
 from __future__ import annotations
