@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from monai_vlsm.errors import UserError
@@ -37,13 +37,15 @@ class LabelClass:
         tags: style to what its prompts give away (:mod:`monai_vlsm.prompts.tags`).
         labels: the numbers that have the class; none for a mask of its own.
         colour: the colour that has it, six hexadecimal digits.
+        ignored: what nobody annotated, or background with a number of its own: neither asked for nor missed.
     """
 
     name: str
     prompt: PromptTable
-    tags: Mapping[str, str]
+    tags: dict[str, str]
     labels: tuple[int, ...] = ()
     colour: str | None = None
+    ignored: bool = False
 
     @property
     def key(self) -> str:
@@ -63,7 +65,7 @@ def table_hint(keys: list[str], where: str) -> str:
 
 
 def read_classes(table: Any, where: str) -> tuple[tuple[LabelClass, ...], list[str]]:
-    """The classes of a table, without the background.
+    """The classes of a table, without 0, which is the background.
 
     Args:
         table: number or colour to name (``{"1": "liver"}``, ``{"#ff0000": "artery"}``), name to number or numbers
@@ -72,7 +74,7 @@ def read_classes(table: Any, where: str) -> tuple[tuple[LabelClass, ...], list[s
         where: the file, for messages.
 
     Returns:
-        the classes in the order of the table, and lines on what was left out.
+        the classes in the order of the table, with those that are ignored, and lines on these.
 
     Raises:
         LabelTableError: no such table; numbers without a name; a name or a number twice.
@@ -85,8 +87,8 @@ def read_classes(table: Any, where: str) -> tuple[tuple[LabelClass, ...], list[s
         one = _class(key, value, where)
         if one.name.lower() == IGNORE:
             notes.append(f"{where}: left out is the label {one.key}, {one.name}, for what nobody annotated")
-        elif one.labels != (0,) and one.name.lower() != BACKGROUND:
-            found.append(one)
+        if one.labels != (0,):
+            found.append(replace(one, ignored=one.name.lower() in (IGNORE, BACKGROUND)))
     _require_sound(found, where)
     return tuple(found), notes
 
@@ -165,7 +167,7 @@ def _prompts(value: Any) -> tuple[PromptTable, dict[str, str]]:
 
 def _require_sound(classes: list[LabelClass], where: str) -> None:
     """No name, and no number or set of numbers, twice; regions may share numbers."""
-    if not classes:
+    if all(one.ignored for one in classes):
         raise LabelTableError(f"{where}: expected labels besides the background, found none")
     for what, values in (("name", [one.name for one in classes]), ("label", [one.key for one in classes])):
         twice = sorted({value for value in values if values.count(value) > 1})

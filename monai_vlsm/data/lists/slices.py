@@ -5,20 +5,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from monai_vlsm.data.check import check_records
 from monai_vlsm.data.lists.cases import Case, Part
 from monai_vlsm.data.lists.classes import LabelClass, table_hint
 from monai_vlsm.data.lists.counting import class_pixels, image_counts, is_volume
+from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.rows import Row
-from monai_vlsm.data.volumes import PLANES, Address, label_counts, open_stack
+from monai_vlsm.data.volumes import PLANES, Address, label_counts, open_stack, stack_shape
 from monai_vlsm.progress import progress_bar
 
-__all__ = ["Findings", "Slicing", "case_rows"]
+__all__ = ["Findings", "Slicing", "case_rows", "first_slices"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ class Findings:
     small: int = 0
     nameless: dict[str, str] = field(default_factory=dict)
 
+    def add(self, parts: Sequence[Part], voxels: Sequence[int]) -> None:
+        """Count voxels of classes."""
+        for part, count in zip(parts, voxels, strict=True):
+            self.seen[part.what.name] += count
+
+    def name(self, file: str, there: Iterable[str], known: Iterable[str]) -> None:
+        """Note what of the numbers or colours in a file has no name."""
+        for key in set(there) - set(known):
+            self.nameless.setdefault(key, file)
+
     def lines(self, where: str, min_pixels: int, table: str) -> list[str]:
         """Lines for the user.
 
@@ -69,8 +80,8 @@ class Findings:
         """
         lines = []
         if self.nameless:
-            keys = list(self.nameless)
-            file = next(iter(self.nameless.values()))
+            keys = sorted(self.nameless, key=lambda key: (len(key), key))
+            file = self.nameless[keys[0]]
             found = f"label{'s' if len(keys) > 1 else ''} {', '.join(keys)} without a name (in {file})"
             lines.append(f"{where}: left out, {found}; {table_hint(keys, table)}")
         lines += [f"{where}: {name} is in none of the label maps" for name, count in self.seen.items() if not count]
@@ -94,22 +105,53 @@ def case_rows(cases: Sequence[Case], slicing: Slicing, findings: Findings | None
         DatasetProblems: a label map that cannot be read, or of values that are no labels.
     """
     told = findings or Findings()
+    problems: list[Problem] = []
     for case in progress_bar(cases, "counting labels", unit="case"):
-        for part in case.parts:
-            told.seen.setdefault(part.what.name, 0)
-        if case.parts and is_volume(case.image):
-            yield from _volume_rows(case, slicing, told)
-        elif case.parts:
-            yield from _image_rows(case, slicing, told)
+        try:
+            yield from _rows_of_case(case, slicing, told)
+        except DatasetProblems as error:
+            problems += error.problems
+        except FileNotFoundError:
+            problems.append(Problem(case.label, "a file", "nothing at this path"))
+    if problems:
+        raise DatasetProblems(list(dict.fromkeys([*problems, *check_records(first_slices(cases))])))
+
+
+def first_slices(cases: Iterable[Case]) -> list[dict[str, Any]]:
+    """A record of one slice of each case with all of its label maps, by which all faults of its files are found."""
+    return [{"image": str(_place(case)), "label": [str(one) for one in _first_masks(case)]} for case in cases]
+
+
+def _place(case: Case) -> Address:
+    plane, index = ("axial", 0) if is_volume(case.image) else (None, None)
+    return Address(case.image, plane, index, channel=case.channel)
+
+
+def _first_masks(case: Case) -> Iterator[Address]:
+    place = _place(case)
+    for file, one in {part.file: part.what for part in case.parts}.items():
+        yield replace(place, file=file, channel=None, labels=one.labels, colour=one.colour)
+
+
+def _rows_of_case(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
+    asked = replace(case, parts=tuple(part for part in case.parts if not part.what.ignored))
+    for part in asked.parts:
+        told.seen.setdefault(part.what.name, 0)
+    if asked.parts and is_volume(case.image):
+        _name_volume(case, told)
+        yield from _volume_rows(asked, slicing, told)
+    elif asked.parts:
+        yield from _image_rows(case, asked, slicing, told)
 
 
 def _volume_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
-    for plane in slicing.each:
+    planes = _planes(case.label, slicing)
+    for plane in planes:
         files = {part.file: label_counts(part.file, plane) for part in case.parts}
-        length = _length(files, plane)
+        length = len(open_stack(case.label, plane).slices)
         pixels = [class_pixels(files[part.file], part.what, length) for part in case.parts]
-        if plane == slicing.each[0]:
-            _note(case, files, pixels, told)
+        if plane == planes[0]:
+            told.add(case.parts, [int(count.sum()) for count in pixels])
         for index in range(length):
             here = [int(one[index]) for one in pixels]
             image = Address(case.image, plane, index, slicing.context, case.channel)
@@ -118,48 +160,43 @@ def _volume_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
             yield from _rows(case, str(image), masks, here, name, slicing, told)
 
 
-def _length(files: dict[str, dict[int, np.ndarray]], plane: str) -> int:
-    """Slices of a label map; an empty one is asked itself."""
-    for file, counts in files.items():
-        for each in counts.values():
-            return len(each)
-        return len(open_stack(file, plane).slices)
-    return 0
+def _planes(file: str, slicing: Slicing) -> tuple[str, ...]:
+    """The planes to cut; of a single slice its own."""
+    stack = open_stack(file, slicing.each[0])
+    own = [plane for plane in PLANES if stack_shape(stack.file_shape, stack.file_affine, plane)[0] == 1]
+    return tuple(own[:1]) or slicing.each
 
 
-def _image_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
+def _name_volume(case: Case, told: Findings) -> None:
+    """Note the numbers of label maps that no class has; masks of their own need none."""
+    for file in dict.fromkeys(part.file for part in case.parts):
+        known = [part.what for part in case.parts if part.file == file]
+        if all(one.labels for one in known):
+            told.name(file, map(str, label_counts(file, "axial")), (str(n) for one in known for n in one.labels))
+
+
+def _image_rows(case: Case, asked: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
     coloured = {part.file for part in case.parts if part.what.colour}
     files = {part.file: image_counts(part.file, part.file in coloured) for part in case.parts}
-    here = [_of_image(*files[part.file], part.what) for part in case.parts]
     for file, (numbers, colours) in files.items():
-        own = [part.what for part in case.parts if part.file == file]
-        _note_names(file, map(str, numbers), {str(label) for one in own for label in one.labels}, told)
-        _note_names(file, (f"#{one}" for one in colours), {one.key for one in own}, told)
-    for part, count in zip(case.parts, here, strict=True):
-        told.seen[part.what.name] += count
-    masks = [str(Address(part.file, labels=part.what.labels, colour=part.what.colour)) for part in case.parts]
-    yield from _rows(case, case.image, masks, here, case.name, slicing, told, case_name="")
+        known = [part.what for part in case.parts if part.file == file]
+        if all(one.key for one in known):
+            told.name(file, map(str, numbers), (str(n) for one in known for n in one.labels))
+            told.name(file, (f"#{one}" for one in colours), (one.key for one in known))
+    here = [_of_image(*files[part.file], part.what) for part in asked.parts]
+    told.add(asked.parts, here)
+    masks = [str(Address(part.file, labels=part.what.labels, colour=part.what.colour)) for part in asked.parts]
+    whole = replace(slicing, min_pixels=0)  # of an image that has no neighbours, nothing is left out
+    yield from _rows(replace(asked, name=""), case.image, masks, here, case.name, whole, told)
 
 
 def _of_image(numbers: dict[int, int], colours: dict[str, int], what: LabelClass) -> int:
+    """Pixels of a class in an image; of a mask of its own all that are not black."""
     if what.colour:
         return colours.get(what.colour, 0)
-    return sum(numbers.get(label, 0) for label in what.labels)
-
-
-def _note(case: Case, files: dict[str, dict[int, np.ndarray]], pixels: list[np.ndarray], told: Findings) -> None:
-    for part, count in zip(case.parts, pixels, strict=True):
-        told.seen[part.what.name] += int(count.sum())
-    for file, counts in files.items():
-        own = [part.what for part in case.parts if part.file == file]
-        if all(one.labels for one in own):
-            _note_names(file, map(str, counts), {str(label) for one in own for label in one.labels}, told)
-
-
-def _note_names(file: str, there: Iterator[str], known: set[str], told: Findings) -> None:
-    for key in there:
-        if key not in known:
-            told.nameless.setdefault(key, file)
+    if what.labels:
+        return sum(numbers.get(label, 0) for label in what.labels)
+    return sum(numbers.values()) + sum(colours.values())
 
 
 def _rows(
@@ -170,12 +207,11 @@ def _rows(
     name: str,
     slicing: Slicing,
     told: Findings,
-    case_name: str | None = None,
 ) -> Iterator[Row]:
     """The rows of one slice or image."""
     taken = [slicing.all_slices or count >= max(1, slicing.min_pixels) for count in pixels]
     told.small += sum(bool(count) and not take for count, take in zip(pixels, taken, strict=True))
-    absent = _absent(case.parts, pixels) if slicing.absent else ()
+    absent = tuple(part.what for part, count in zip(case.parts, pixels, strict=True) if not count)
     for part, mask, take in zip(case.parts, masks, taken, strict=True):
         if take:
             what = part.what
@@ -183,14 +219,10 @@ def _rows(
                 Path(image),
                 Path(mask),
                 what.prompt,
-                dict(what.tags),
+                what.tags,
                 what.name,
                 patient=case.patient,
                 name=name,
-                case=case.name if case_name is None else case_name,
-                absent=absent,
+                case=case.name,
+                absent=absent if slicing.absent else (),
             )
-
-
-def _absent(parts: Sequence[Part], pixels: Sequence[int]) -> tuple[LabelClass, ...]:
-    return tuple(part.what for part, count in zip(parts, pixels, strict=True) if not count)

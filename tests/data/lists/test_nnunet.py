@@ -39,8 +39,12 @@ def load(folder: Path, split: str = "train", **options: Any) -> list[dict[str, A
 
 
 def test_regions_and_what_nobody_annotated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = nnunet(tmp_path)
+    array = label_map()
+    array[0, 0] = 3
+    save_nifti(array, folder / "labelsTr/a.nii.gz")
     with caplog.at_level(logging.INFO):
-        records = load(nnunet(tmp_path))
+        records = load(folder)
     assert {one["structure"]: Address.of(one["label"]).labels for one in records} == {
         "whole organ": (1, 2),
         "tumour": (2,),
