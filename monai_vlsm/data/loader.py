@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.padding import collate_prompts
+from monai_vlsm.errors import UserError
 
 __all__ = ["SeededLoader", "default_workers"]
 
@@ -89,7 +90,13 @@ class _SeededDataset(Dataset[Any]):
             np.random.seed(own)
             random.seed(own)
             set_rnd(self.dataset, own)
-        return self.dataset[index]
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            found = _of_user(error)
+            if found is None or found is error:
+                raise
+            raise found from None  # torch hands on an error without its causes
 
 
 def _by_image(records: Any, shuffle: bool = False, batch_size: int = 1, **kwargs: Any) -> dict[str, Any]:
@@ -97,6 +104,13 @@ def _by_image(records: Any, shuffle: bool = False, batch_size: int = 1, **kwargs
     if shuffle:
         return {"sampler": ImageSampler(records), "batch_size": batch_size, **kwargs}
     return {"batch_sampler": image_batches(records), **kwargs}
+
+
+def _of_user(error: BaseException | None) -> UserError | None:
+    """The first error, on the way from one to its causes, that says all that a user must know."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
 
 
 def _start_worker(number: int) -> None:

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from monai.data import Dataset
-from monai.transforms import RandomizableTransform
+from monai.transforms import LoadImaged, RandomizableTransform
 
-from monai_vlsm.data import SeededLoader, default_workers
+from monai_vlsm.data import PictureReader, SeededLoader, check_records, default_workers
+from monai_vlsm.data.problems import MissingFileError
+from tests.data.files import save_nifti
 
 
 class _Draw(RandomizableTransform):
@@ -72,3 +76,19 @@ def test_the_default_is_no_more_than_torch_advises(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert default_workers() == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("part", ["", "::axial=1"])
+def test_a_file_that_went_away_after_the_check_is_named_plainly(part: str, workers: int, tmp_path: Path) -> None:
+    """MONAI wraps errors of transforms, and torch hands them on from workers without what caused them."""
+    file = save_nifti(np.ones((4, 4, 3), np.int16), tmp_path / "a.nii.gz")
+    record = {"image": f"{file}{part}"}
+    assert check_records([record]) == []
+    file.unlink()
+    loader = SeededLoader(Dataset([record], LoadImaged("image", reader=PictureReader("image"))), workers)
+    with pytest.raises((MissingFileError, RuntimeError)) as caught:
+        next(iter(loader))
+    error = caught.value if workers else caught.value.__cause__
+    assert isinstance(error, MissingFileError)
+    assert re.search(r"no such (image|volume) file: .*a\.nii\.gz; was it moved, renamed or deleted\?$", str(error))
