@@ -17,10 +17,11 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in a table, with an interval or remarks."""
+    """A number in a table, with an interval or remarks, and on a page perhaps a link to what it comes from."""
 
     main: str
     details: tuple[str, ...] = ()
+    anchor: str = ""
 
     def __str__(self) -> str:
         return f"{self.main} ({', '.join(self.details)})" if self.details else self.main
@@ -41,7 +42,13 @@ class Table:
     @property
     def markdown(self) -> str:
         """The table as Markdown, its texts escaped, its numbers to the right."""
-        return markdown_table(self.header, self.rows, escaped, self.numeric)
+        rows = [[_linked(cell) for cell in row] for row in self.rows]
+        return markdown_table([escaped(title) for title in self.header], rows, str, self.numeric)
+
+
+def _linked(cell: str | Cell) -> str:
+    text = escaped(str(cell))
+    return f"[{text}](#{cell.anchor})" if isinstance(cell, Cell) and cell.anchor else text
 
 
 def text_table(header: Cells, rows: Sequence[Cells]) -> str:

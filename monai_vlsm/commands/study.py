@@ -20,6 +20,7 @@ _ACTIONS = {
     "plan": "check the study file and make a folder for each run",
     "work": "do the runs, as many workers as one likes, on as many machines as see the folder",
     "status": "what is done, running, failed and waiting, and the time that is left",
+    "table": "tables of the results that are there: page, Markdown, CSV, LaTeX",
 }
 
 
@@ -27,7 +28,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the command to a parser."""
     parser = subparsers.add_parser("study", help="all systems on all datasets with all seeds: runs, tables, figures")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    runs: dict[str, Callable[[argparse.Namespace], int]] = {"plan": _plan, "work": _work, "status": _status}
+    runs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "plan": _plan,
+        "work": _work,
+        "status": _status,
+        "table": _table,
+    }
     made = {name: _action(actions, name, text, runs[name]) for name, text in _ACTIONS.items()}
     _work_options(made["work"])
 
@@ -95,6 +101,15 @@ def _status(args: argparse.Namespace) -> int:
     print(study_status(folder).text())
     for line in folder.left_over():
         print(line)
+    return 0
+
+
+def _table(args: argparse.Namespace) -> int:
+    from monai_vlsm.studies.writing import write_tables
+
+    folder = _folder(args)
+    page, *others = write_tables(folder, folder.root / "tables")
+    print(f"tables: {page}, beside it {', '.join(file.name for file in others)}")
     return 0
 
 

@@ -39,10 +39,11 @@ class Hint:
 
 @dataclass(frozen=True)
 class Details:
-    """A table that is folded away on the page."""
+    """A table that is folded away on the page; cells may link to its anchor."""
 
     title: str
     table: Table
+    anchor: str = ""
 
 
 @dataclass(frozen=True)

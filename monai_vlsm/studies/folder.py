@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.counts import counted
-from monai_vlsm.io import write_json
+from monai_vlsm.io import json_text, write_bytes, write_json
 from monai_vlsm.studies.file import Study
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.plan import Run, plan_runs, require_parts
@@ -72,7 +72,7 @@ class StudyFolder:
         require_parts(self.study)
         for run in self.runs:
             if read_json(self.of_run(run) / _PLAN) != run.facts:
-                write_json(self.of_run(run) / _PLAN, run.facts)
+                write_bytes(self.of_run(run) / _PLAN, json_text(run.facts).encode(), sync=False)  # can be made again
         write_json(self.root / _STUDY, {"name": self.study.name, "runs": [run.name for run in self.runs]})
         return self.left_over()
 

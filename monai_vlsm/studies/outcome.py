@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.statistics.reading import METRICS, read_run
 from monai_vlsm.studies.folder import read_json
 from monai_vlsm.studies.keys import StudyError
 
@@ -34,6 +33,11 @@ def evaluation_facts(root: Path, evaluation: Path) -> dict[str, Any]:
     Raises:
         StudyError: the files are not there or not whole, or the scores are not numbers.
     """
+    from monai_vlsm.statistics.reading import (  # here, since it takes scipy, which a plan does not need
+        METRICS,
+        read_run,
+    )
+
     try:
         scores = read_run(evaluation).scores
     except UserError as error:

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from monai_vlsm.studies import Study, StudyFolder, read_study
+from monai_vlsm.studies import Study, StudyFolder, read_study, work
+from tests.studies import fake_bundle
+from tests.studies.workers import FAKE
 
 BUNDLES = ("good", "better", "slow", "broken", "nan", "full")
 
@@ -55,3 +57,14 @@ def folder(place: Path, study: Callable[..., Study]) -> Callable[..., StudyFolde
         return found
 
     return make
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run the fake bundle within this process."""
+
+    def run(words: Sequence[str], *_: Any) -> float:
+        fake_bundle.main(list(words)[len(FAKE) :])
+        return 0.1
+
+    monkeypatch.setattr(work, "run_logged", run)
