@@ -119,7 +119,7 @@ class Segmentation:
         ]
 
     def save_masks(self, folder: str | Path | Outputs) -> None:
-        """Write the masks, and with several prompts the label map, as the bundles do (`SavePromptMasksd`).
+        """Write the masks, with several prompts the label map, and of a DICOM series a DICOM SEG (`SavePromptMasksd`).
 
         Raises:
             NotOursError: a file that monai_vlsm did not write has the name of one of them.
@@ -127,8 +127,7 @@ class Segmentation:
         """
         writer = SavePromptMasksd("pred", folder, threshold=self.threshold)
         if isinstance(self.masks, VolumeMasks):
-            labels = self.masks.labels() if len(self.masks) > 1 else None
-            writer.write(self.name, self.prompts, self.masks, labels, self.masks.affine)
+            writer.write_volume(self.name, self.prompts, self.masks)
             return
         record: dict[Hashable, Any] = {
             "name": self.name,

@@ -24,6 +24,7 @@ from monai_vlsm.data.volumes import Address
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.names import distinct, file_key, file_stem
 from monai_vlsm.outputs import PREDICTIONS, Outputs
+from monai_vlsm.transforms.dicom_seg import is_series, segmentation_dataset
 from monai_vlsm.transforms.naming import file_name, is_nifti, record_name
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
@@ -74,7 +75,13 @@ def distinct_names(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 def mask_files(record: Mapping[str, Any]) -> list[str]:
     """The files that :class:`SavePromptMasksd` writes for a record ``{"name", "image": path, "prompt"}``."""
     suffix = ".nii.gz" if is_nifti(record["image"]) else ".png"
-    return [f"{stem}{suffix}" for stem in mask_stems(record["name"], ensure_tuple(record["prompt"]))]
+    masks = [f"{stem}{suffix}" for stem in mask_stems(record["name"], ensure_tuple(record["prompt"]))]
+    return [*masks, *([seg_file(record["name"])] if is_series(record["image"]) else [])]
+
+
+def seg_file(name: str) -> str:
+    """Name of the DICOM SEG of a series, whose record has this name."""
+    return f"{file_stem(name, 'image')}_seg.dcm"
 
 
 def label_map(probabilities: Tensor, threshold: float = 0.5) -> Tensor:
@@ -156,8 +163,7 @@ class SavePromptMasksd(SaveImaged):
         if not found.complete:
             return None
         self._volume = None
-        labels = found.labels() if len(found) > 1 else None
-        self.write(self._name(data), self._prompts(data, len(found)), found, labels, found.affine)
+        self.write_volume(self._name(data), self._prompts(data, len(found)), found)
         return {"existence": found.existence, "pixels": found.pixels}
 
     def _name(self, data: Mapping[Hashable, Any]) -> str:
@@ -188,6 +194,20 @@ class SavePromptMasksd(SaveImaged):
             self._write_one(stem, mask, affine)
         if labels is not None:
             self._write_one(stems[-1], labels, affine, palette=prompt_colours(len(prompts)))
+
+    def write_volume(self, name: str, prompts: Sequence[str], masks: VolumeMasks) -> None:
+        """Write the files of a volume, and of a DICOM series also ``NAME_seg.dcm``, a DICOM SEG.
+
+        Args:
+            name: of the record.
+            prompts: K texts.
+            masks: of all slices.
+        """
+        self.write(name, prompts, masks, masks.labels() if len(masks) > 1 else None, masks.affine)
+        segmentation = segmentation_dataset(masks, prompts) if is_series(masks.file) else None
+        if segmentation is not None:
+            with self.outputs.writing(seg_file(name)) as path:
+                segmentation.save_as(path)
 
     def _write_one(self, name: str, mask: np.ndarray, affine: np.ndarray | None, palette: Sequence[str] = ()) -> None:
         if affine is not None:

@@ -17,7 +17,7 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import no_pixels, numbers
 from monai_vlsm.data.formats import SERIES, file_kind
 
-__all__ = ["SliceFile", "listed", "ordered_files", "series_files", "series_name", "series_place"]
+__all__ = ["SliceFile", "distance", "listed", "ordered_files", "series_files", "series_name", "series_place"]
 
 _TAGS = ["SeriesInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "Rows", "Columns", "NumberOfFrames"]
 _PLACE = ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
@@ -111,6 +111,11 @@ def ordered_files(path: str | PathLike[str]) -> list[SliceFile]:
     _require_even(files, np.array([_position(one) @ normal for one in files]))
     _require_line(files)
     return files
+
+
+def distance(files: Sequence[SliceFile]) -> float:
+    """Distance of the slices of `ordered_files` in mm."""
+    return float(np.linalg.norm(_position(files[-1]) - _position(files[0])) / (len(files) - 1))
 
 
 def _one_series(folder: Path, series: str | None) -> list[SliceFile]:
