@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import cases_epoch
 import cases_network
+import cases_prompts
 import cases_score
 import cases_start
 from cases import Case
 
 CASES: tuple[Case, ...] = (
     *cases_network.CASES,
+    *cases_prompts.CASES,
     *cases_epoch.CASES,
     *cases_score.CASES,
     *cases_start.CASES,

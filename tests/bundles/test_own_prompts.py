@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ def learned(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def drawn(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
-    """What a training with some prompts of each image learns."""
-    return learned(run([TRAIN], tmp_path_factory.mktemp("drawn"), **settings, **DRAWS))
+def drawn(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training with some prompts of each image."""
+    return run([TRAIN], tmp_path_factory.mktemp("drawn"), **settings, **DRAWS)
 
 
 @pytest.mark.parametrize("cache", ["off", "memory", "disk"])
@@ -85,8 +86,19 @@ def test_a_cache_changes_no_draw(cache: str, settings: Any, drawn: Any, tmp_path
 
     monkeypatch.setattr(CLIPSegNet, "encode_image", count_images)
     monkeypatch.setattr(CLIPSegNet, "decode", count_pairs)
-    found = learned(run([TRAIN], tmp_path, **settings, **DRAWS, cache=cache))
+    found, expected = learned(run([TRAIN], tmp_path, **settings, **DRAWS, cache=cache)), learned(drawn)
     assert encoded[:2] == [3, 2]
     assert encoded[0] <= decoded[0] <= 2 * encoded[0]
-    assert found.keys() == drawn.keys()
-    assert all(torch.equal(found[name], value) for name, value in drawn.items())
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_resumed_run_draws_what_it_would_have_drawn(settings: Any, drawn: Path, tmp_path: Path) -> None:
+    more = {**settings, **DRAWS, "epochs": 2}
+    with pytest.raises(RuntimeError) as raised:
+        run([TRAIN], drawn, **{**more, "max_prompts": 1}, resume=True)
+    assert "max_prompts is 1 here and 2 in the run" in str(raised.value.__cause__)
+    expected = learned(run([TRAIN], tmp_path / "straight", **more))
+    shutil.copytree(drawn, tmp_path / "resumed")
+    found = learned(run([TRAIN], tmp_path / "resumed", **more, resume=True))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -32,6 +32,7 @@ def batch(network: PromptedNet) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     target = (torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(3)) > 0.5).double()
     for row, count in enumerate(OWN):
         ids[row, count:], mask[row, count:], target[row, count:] = GARBAGE, 0, -1
+    target[0, 0] = 0  # an image without anything that it is asked for
     return image.double(), ids, mask, target
 
 
