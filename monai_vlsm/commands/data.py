@@ -74,6 +74,7 @@ def _add_check(group: Any) -> None:
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="a dataset, see docs/data.md for the layouts")
     parser.add_argument("--dataset", metavar="NAME", help="which one, if DIR holds several; or which one DIR should be")
+    parser.add_argument("--channel", metavar="NAME", help="which channel, where images have several")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
     parser.set_defaults(run=_check)
 
@@ -142,17 +143,33 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from monai_vlsm.data.audit import audit_dataset
-    from monai_vlsm.data.audit_table import audit_json, audit_text
+    from monai_vlsm.data.audit_table import audit_json, audit_text, cases_text
+    from monai_vlsm.data.datalist import DataLists
+    from monai_vlsm.data.lists.audit import audit_cases
 
     try:
         _require_file(args.json)
-        audit = audit_dataset(args.folder, args.dataset)
+        cases = DataLists(args.folder, args.dataset, channel=args.channel).cases if _has_cases(args) else None
+        if cases is not None:
+            found = audit_cases(cases)
+            text, content, status = cases_text(found), found.json(), found.status
+        else:
+            audit = audit_dataset(args.folder, args.dataset)
+            text, content, status = audit_text(audit), audit_json(audit), audit.status
     except UserError as error:  # a status of 1 would say that the dataset can be used
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(audit_text(audit))
-    _save(args.json, audit_json(audit))
-    return audit.status
+    print(text)
+    _save(args.json, content)
+    return status
+
+
+def _has_cases(args: argparse.Namespace) -> bool:
+    """Whether a folder has a list of cases; ``--dataset`` may also be what a single dataset should be."""
+    from monai_vlsm.data.lists.reading import find_list
+
+    inner = args.folder / str(args.dataset) if args.dataset else args.folder
+    return find_list(inner.expanduser()) is not None
 
 
 def _require_file(file: Path | None) -> None:

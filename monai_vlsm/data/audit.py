@@ -13,7 +13,7 @@ from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
 from monai_vlsm.data.facts import examine_files
-from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, find_all, from_problem, look
+from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, exit_status, find_all, from_problem, look
 from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
 
@@ -52,8 +52,7 @@ class Audit:
     @property
     def status(self) -> int:
         """Exit status: 2 with errors, 1 with warnings, 0 otherwise."""
-        severities = {KINDS[finding.kind][0] for finding in self.findings}
-        return 2 if "error" in severities else 1 if "warning" in severities else 0
+        return exit_status(self.findings)
 
 
 def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:

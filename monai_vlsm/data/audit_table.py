@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from monai_vlsm.data.audit import Audit
 from monai_vlsm.data.findings import KINDS, Finding
+from monai_vlsm.data.lists.audit import CaseAudit
 from monai_vlsm.tables import text_table
 
-__all__ = ["audit_json", "audit_text"]
+__all__ = ["audit_json", "audit_text", "cases_text"]
 
 SHOWN = 5  # examples of each kind in the text; JSON has all
 WITHOUT_EXAMPLES = ("empty mask", "stray pixels", "list not looked at")
@@ -45,18 +47,36 @@ def audit_text(audit: Audit) -> str:
     title = f"{audit.folder}: {audit.card.name} ({audit.card.title})" if audit.card else str(audit.folder)
     rows = [(c.split, c.records, c.images, c.masks, c.empty) for c in audit.counts]
     parts = [title, text_table(("split", "records", "images", "masks", "empty masks"), rows)]
-    kinds = _by_kind(audit)
-    if kinds:
-        found = [(KINDS[kind][0], len(findings), kind, KINDS[kind][1]) for kind, findings in kinds.items()]
-        parts.append(text_table(("severity", "number", "what", "rule"), found))
-    parts += [_examples(kind, findings) for kind, findings in kinds.items() if kind not in WITHOUT_EXAMPLES]
+    parts += _findings_text(_by_kind(audit))
     who = f"{audit.patients} patients" if audit.patients else "neither lists nor names tell of patients"
     if audit.card:
         who += f"; known defects: python -m monai_vlsm data show {audit.card.name}"
     return "\n\n".join([*parts, who, f"result: {VERDICTS[audit.status]}"])
 
 
-def _by_kind(audit: Audit) -> dict[str, list[Finding]]:
+def cases_text(audit: CaseAudit) -> str:
+    """The same of a list of cases, with its classes."""
+    sizes = [(part, *counts) for part, counts in audit.parts.items()]
+    classes = [(one.label, one.name, one.prompt, one.cases, one.slices, f"{one.voxels:,}") for one in audit.classes]
+    parts = [
+        str(audit.file),
+        text_table(("part", "cases", "patients", "axial slices"), sizes),
+        audit.rule,
+        text_table(("label", "name", "prompt", "cases", "axial slices", "voxels"), classes),
+        *audit.notes,
+        *_findings_text(_by_kind(audit)),
+    ]
+    return "\n\n".join([*parts, f"result: {VERDICTS[audit.status]}"])
+
+
+def _findings_text(kinds: Mapping[str, list[Finding]]) -> list[str]:
+    """What was found, in numbers and by examples."""
+    found = [(KINDS[kind][0], len(findings), kind, KINDS[kind][1]) for kind, findings in kinds.items()]
+    table = [text_table(("severity", "number", "what", "rule"), found)] if found else []
+    return table + [_examples(kind, findings) for kind, findings in kinds.items() if kind not in WITHOUT_EXAMPLES]
+
+
+def _by_kind(audit: Audit | CaseAudit) -> dict[str, list[Finding]]:
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for finding in audit.findings:
         kinds[finding.kind].append(finding)

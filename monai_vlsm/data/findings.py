@@ -23,7 +23,7 @@ from monai_vlsm.data.problems import Problem
 from monai_vlsm.data.rows import Row
 from monai_vlsm.data.sources import SPLITS, files_below
 
-__all__ = ["KINDS", "DecodedDataset", "Finding", "Seen", "find_all", "from_problem", "look"]
+__all__ = ["KINDS", "DecodedDataset", "Finding", "Seen", "exit_status", "find_all", "from_problem", "look"]
 
 BOX_TOLERANCE = 3  # pixels; the authors' boxes of BUSI differ by 1 from its masks, once by 3
 
@@ -92,6 +92,12 @@ class DecodedDataset:
                 if value is not None:
                     found[value].add(split)
         return found
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """2 with errors, 1 with warnings, 0 otherwise."""
+    severities = {KINDS[finding.kind][0] for finding in findings}
+    return 2 if "error" in severities else 1 if "warning" in severities else 0
 
 
 def look(array: np.ndarray, roles: set[str]) -> Seen:

@@ -1,0 +1,208 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Look a list of cases over: its files, its classes with their voxels, and labels that nobody named."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_vlsm.counts import counted
+from monai_vlsm.data.check import record_problems
+from monai_vlsm.data.facts import FileFacts, KnownFiles
+from monai_vlsm.data.findings import Finding, exit_status, from_problem
+from monai_vlsm.data.lists.cases import Case, CaseList
+from monai_vlsm.data.lists.classes import LabelClass
+from monai_vlsm.data.lists.counting import class_pixels, image_counts, is_volume
+from monai_vlsm.data.lists.slices import first_slices
+from monai_vlsm.data.problems import DatasetProblems
+from monai_vlsm.data.volumes import label_counts, open_stack
+from monai_vlsm.progress import progress_bar
+
+__all__ = ["CaseAudit", "ClassCount", "audit_cases"]
+
+Pixels = dict[str, np.ndarray]  # class by its key to pixels in each slice
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How much of a class there is: in how many cases and axial slices, and of how many voxels.
+
+    Args:
+        label: number, numbers or colour.
+        name: as the table has it.
+        prompt: its class prompt.
+        cases: that have it.
+        slices: that have it.
+        voxels: of all cases.
+    """
+
+    label: str
+    name: str
+    prompt: str
+    cases: int
+    slices: int
+    voxels: int
+
+
+@dataclass(frozen=True)
+class CaseAudit:
+    """All that was found in a list of cases.
+
+    Args:
+        file: of the list.
+        parts: part of the list to cases, patients and axial slices in it.
+        folds: fold of the list to the number of its cases.
+        classes: of its label maps.
+        findings: what is wrong.
+        notes: lines on what was left out.
+    """
+
+    file: Path
+    parts: Mapping[str, tuple[int, int, int]]
+    folds: Mapping[int, int]
+    classes: tuple[ClassCount, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> int:
+        """Exit status: 2 with errors, 1 with warnings, 0 otherwise."""
+        return exit_status(self.findings)
+
+    @property
+    def rule(self) -> str:
+        """Who validates, in words."""
+        if self.folds:
+            return "folds " + ", ".join(f"{fold} ({counted(size, 'case')})" for fold, size in self.folds.items())
+        if self.parts.get("validation"):
+            return "the list says who validates"
+        return "the list does not say who validates: a fifth of the patients will, drawn by the seed of the run"
+
+    def json(self) -> dict[str, Any]:
+        """Everything that was found, for ``json.dumps``."""
+        names = ("cases", "patients", "slices")
+        return {
+            "list": str(self.file),
+            "status": self.status,
+            "parts": {part: dict(zip(names, sizes, strict=True)) for part, sizes in self.parts.items()},
+            "folds": dict(self.folds),
+            "classes": [asdict(one) for one in self.classes],
+            "findings": [asdict(one) for one in self.findings],
+            "notes": list(self.notes),
+        }
+
+
+def audit_cases(cases: CaseList) -> CaseAudit:
+    """Read every file of a list of cases once and say what is wrong with it.
+
+    Args:
+        cases: from `monai_vlsm.data.lists.reading.read_list`.
+    """
+    parts = {"training": cases.training, "validation": cases.validation, "test": cases.test}
+    parts = {part: own for part, own in parts.items() if own}
+    counts = {case.name: _counts(case) for own in parts.values() for case in progress_bar(own, "counting labels")}
+    findings = [finding for part, own in parts.items() for finding in _faults(part, own)]
+    findings += [*_nameless(cases, parts), *_voxelless(cases.classes, counts), *_patients(parts)]
+    return CaseAudit(
+        cases.file,
+        {part: _sizes(own, counts) for part, own in parts.items()},
+        {fold: len(names) for fold, names in cases.folds.items()},
+        tuple(_class_count(one, counts) for one in cases.classes if not one.ignored),
+        tuple(findings),
+        cases.notes,
+    )
+
+
+def _counts(case: Case) -> Pixels:
+    """Pixels of each class in the slices of a case; nothing for files that cannot be read, which the check tells."""
+    try:
+        if not is_volume(case.image):
+            return {part.what.key: np.array([_of_image(part.file, part.what)]) for part in case.parts}
+        length = len(open_stack(case.label, "axial").slices)
+        return {part.what.key: class_pixels(label_counts(part.file, "axial"), part.what, length) for part in case.parts}
+    except (DatasetProblems, FileNotFoundError):
+        return {}
+
+
+def _of_image(file: str, what: LabelClass) -> int:
+    numbers, colours = image_counts(file, what.colour is not None)
+    return colours.get(what.colour, 0) if what.colour else sum(numbers.get(label, 0) for label in what.labels)
+
+
+def _sizes(cases: Sequence[Case], counts: Mapping[str, Pixels]) -> tuple[int, int, int]:
+    slices = sum(len(pixels) for case in cases for pixels in list(counts[case.name].values())[:1])
+    return len(cases), len({case.patient for case in cases}), slices
+
+
+def _class_count(what: LabelClass, counts: Mapping[str, Pixels]) -> ClassCount:
+    own = [pixels[what.key] for pixels in counts.values() if what.key in pixels]
+    texts = what.prompt.get("p1", "")
+    return ClassCount(
+        what.key,
+        what.name,
+        texts if isinstance(texts, str) else texts[0],
+        sum(bool(pixels.any()) for pixels in own),
+        sum(int((pixels > 0).sum()) for pixels in own),
+        sum(int(pixels.sum()) for pixels in own),
+    )
+
+
+def _faults(part: str, cases: Sequence[Case]) -> Iterator[Finding]:
+    """What the check before a training would find, and places that two affines of a file tell differently."""
+    records = first_slices(cases)
+    roles: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        roles[record["image"]].add("image")
+        for mask in record["label"]:
+            roles[mask].add("mask")
+    facts: Mapping[str, FileFacts] = KnownFiles().facts(roles)
+    for record in records:
+        for kind, problem in record_problems(record["image"], record["label"], facts):
+            yield from_problem(kind, part, problem.file, problem)
+        for file in (record["image"], *record["label"]):
+            place = facts[file].place
+            if place and place.second:
+                yield Finding("two affines", part, file, "")
+
+
+def _nameless(cases: CaseList, parts: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:
+    """Labels of the maps that the table does not name."""
+    known = {str(label) for one in cases.classes for label in one.labels} | {one.key for one in cases.classes}
+    for part, own in parts.items():
+        for file in dict.fromkeys(one.file for case in own for one in case.parts):
+            others = [key for key in _keys(file) if key not in known]
+            if others:
+                yield Finding("label without a name", part, file, ", ".join(others))
+
+
+def _keys(file: str) -> list[str]:
+    try:
+        if is_volume(file):
+            return [str(label) for label in label_counts(file, "axial")]
+        numbers, colours = image_counts(file)
+        return [*map(str, numbers), *(f"#{one}" for one in colours)]
+    except (DatasetProblems, FileNotFoundError):
+        return []
+
+
+def _voxelless(classes: Sequence[LabelClass], counts: Mapping[str, Pixels]) -> Iterator[Finding]:
+    for one in classes:
+        own = [pixels[one.key] for pixels in counts.values() if one.key in pixels]
+        if own and not one.ignored and not any(pixels.any() for pixels in own):
+            yield Finding("class without voxels", "all", one.name, f"label {one.key}")
+
+
+def _patients(parts: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:
+    where: dict[str, list[str]] = defaultdict(list)
+    for part, own in parts.items():
+        for patient in dict.fromkeys(case.patient for case in own):
+            where[patient].append(part)
+    for patient, found in where.items():
+        if len(found) > 1:
+            yield Finding("patient in two splits", ", ".join(found), patient, "")
