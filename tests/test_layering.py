@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "tables": set(),
     "statistics": {"errors", "evaluations", "io", "names", "prompts", "tables"},
-    "report": {"io", "outputs", "statistics", "tables"},
+    "report": {"io", "outputs", "prompts", "statistics", "tables"},
     "samples": set(),
     "studies": {"errors", "io", "names", "outputs", "report", "samples", "statistics", "tables"},
     "settings": {"checkpoints", "data", "errors", "interrupts"},

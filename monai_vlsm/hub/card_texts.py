@@ -100,6 +100,9 @@ def score_notes(evaluation: Evaluation | None, settings: Mapping[str, Any]) -> I
     intervals = words.INTERVALS.replace("Below each mean stands", "In brackets behind each mean stands")
     yield f"Computed{date} with monai_vlsm at the original size of each mask. {escaped(intervals)}"
     yield escaped(words.EMPTY_RULE)
+    if evaluation.tolerances:
+        rule = f"{words.VOLUME_RULE} {words.surface_rule(evaluation.tolerances)}"
+        yield f"**Whole volumes:** {escaped(rule)}"
     if evaluation.split == "val":
         yield "In training, the list “val” chooses the epoch that is kept, so scores on it are a little too good."
     if evaluation.threshold is not None and evaluation.threshold != settings.get("existence_threshold", 0.0):

@@ -20,8 +20,8 @@ from monai_vlsm.statistics.cases import Case
 from monai_vlsm.statistics.columns import natural
 from monai_vlsm.statistics.reading import EVALUATE, Run, read_run
 from monai_vlsm.statistics.results import RunResults, measure
-from monai_vlsm.statistics.scores import PromptRow, ScoreRow, plain_rows
-from monai_vlsm.statistics.tables import prompt_table, score_table
+from monai_vlsm.statistics.scores import ScoreRow, plain_rows
+from monai_vlsm.statistics.tables import prompt_table, score_table, volume_table
 from monai_vlsm.tables import escaped
 
 __all__ = ["Evaluation", "ScoreSection", "model_index", "read_evaluation"]
@@ -39,6 +39,7 @@ class ScoreSection:
         meaning: what such prompts give away.
         table: means with intervals.
         by_prompt: the same for each prompt, where there are few different ones; else empty.
+        volumes: the same of whole volumes by structure, where some were evaluated; else empty.
         few: whether there are too few images for good intervals.
     """
 
@@ -46,6 +47,7 @@ class ScoreSection:
     meaning: str
     table: str
     by_prompt: str
+    volumes: str
     few: bool
 
 
@@ -61,6 +63,7 @@ class Evaluation:
         prompts: tag to the different prompts.
         scores: by tag, one section each.
         plain: the rows that may be quoted: class prompts, plainest style, one for each dataset.
+        tolerances: of the surface Dice of whole volumes, in mm; none where there are no volumes.
         remarks: sentences on what wrong and absent prompts did.
         case: the mask that the image shows; None without images.
     """
@@ -72,6 +75,7 @@ class Evaluation:
     prompts: Mapping[str, Sequence[str]]
     scores: Sequence[ScoreSection]
     plain: Sequence[ScoreRow]
+    tolerances: Sequence[float]
     remarks: Sequence[str]
     case: Case | None
 
@@ -99,8 +103,9 @@ def read_evaluation(folder: Path, adapters: Mapping[str, Any]) -> Evaluation:
         date=words.date(str(run.facts.get("created") or "")),
         threshold=float(threshold) if isinstance(threshold, int | float) else None,
         prompts=_prompts(run),
-        scores=[_section(tag, rows, results.prompts[tag]) for tag, rows in results.scores.items()],
+        scores=[_section(tag, results) for tag in results.scores],
         plain=plain_rows(results.scores),
+        tolerances=sorted({row.tolerance for rows in results.volumes.values() for row in rows}),
         remarks=list(_remarks(results)),
         case=_typical(results),
     )
@@ -137,11 +142,13 @@ def _prompts(run: Run) -> dict[str, list[str]]:
     return {tag: sorted(set(prompts[tags == tag]), key=natural) for tag in TAGS if (tags == tag).any()}
 
 
-def _section(tag: str, rows: Sequence[ScoreRow], prompts: Sequence[PromptRow]) -> ScoreSection:
+def _section(tag: str, results: RunResults) -> ScoreSection:
+    rows, prompts, volumes = results.scores[tag], results.prompts[tag], results.volumes.get(tag, [])
     meaning = words.TAG_MEANING[tag].replace("nothing else on this page", "no other scores")
-    few = any(row.units < words.FEW for row in rows)
+    few = any(units < words.FEW for units in [*(row.units for row in rows), *(row.units for row in volumes)])
     by_prompt = prompt_table(prompts).markdown if prompts else ""
-    return ScoreSection(words.TAG_TITLE[tag], meaning, score_table(rows).markdown, by_prompt, few)
+    whole = volume_table(volumes).markdown if volumes else ""
+    return ScoreSection(words.TAG_TITLE[tag], meaning, score_table(rows).markdown, by_prompt, whole, few)
 
 
 def _remarks(results: RunResults) -> Iterator[str]:

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 
 from monai_vlsm.report.blocks import Block, Figures, Heading, Paragraph, Plot
 from monai_vlsm.report.plots import ForestRow, forest
+from monai_vlsm.report.volume_sections import paired_volume_blocks, volume_glance
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.bootstrap import FEWEST
-from monai_vlsm.statistics.comparison import Comparison, Difference, PairedRow
+from monai_vlsm.statistics.comparison import Comparison, PairedRow
 from monai_vlsm.statistics.probes import AbsentRow, OtherRow
 from monai_vlsm.statistics.results import Results, RunResults
 from monai_vlsm.statistics.scores import plain_rows
+from monai_vlsm.statistics.tables import difference_cells
 from monai_vlsm.statistics.words import count, number
 from monai_vlsm.tables import Cell, Table
 
@@ -43,6 +45,7 @@ def overview_blocks(results: Results) -> Iterator[Block]:
         "away more stand below, in tables of their own.",
         small=True,
     )
+    yield from volume_glance(results.runs)
     if results.comparisons:
         yield Heading("Runs compared")
         yield from _comparisons(results.comparisons)
@@ -79,6 +82,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[Block]:
             lines = [ForestRow(label, row.dice.change) for label, row in zip(labels, rows, strict=True)]
             text = f"Difference in Dice; to the right of the dashed line, {comparison.other} is better."
             yield Figures([Plot(forest(lines, "difference in Dice", zero=True), text)])
+        yield from paired_volume_blocks(comparison)
     if any(comparison.pairs for comparison in comparisons):
         yield Paragraph(P_TEXT, small=True)
 
@@ -104,12 +108,10 @@ def _paired_table(comparison: Comparison, rows: Sequence[PairedRow]) -> Table:
 
 
 def _paired_lines(row: PairedRow) -> list[tuple[str | Cell, ...]]:
-    scores = {"Dice": _difference(row.dice), "IoU": _difference(row.iou), "HD95": _difference(row.hd95, 1)}
+    scores = {
+        "Dice": difference_cells(row.dice),
+        "IoU": difference_cells(row.iou),
+        "HD95": difference_cells(row.hd95, 1),
+    }
     names = (words.dataset_name(row.dataset), words.style_name(row.style))
     return [(*names, score, count(row.units), *cells) for score, cells in scores.items()]
-
-
-def _difference(found: Difference, digits: int = 3) -> tuple[Cell, ...]:
-    means = [Cell(words.decimals(mean, digits)) for mean in (found.first, found.other)]
-    change = number(found.change, digits, sign=True)
-    return (*means, change, count(found.better), count(found.worse), words.p_value(found.p))

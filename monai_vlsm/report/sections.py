@@ -11,6 +11,7 @@ import numpy as np
 from monai_vlsm.report.blocks import Block, Details, Figures, Gallery, Heading, Hint, Paragraph, Photo, Plot
 from monai_vlsm.report.plots import ForestRow, forest
 from monai_vlsm.report.text_sections import calibration_blocks, existence_blocks, probe_blocks
+from monai_vlsm.report.volume_sections import volume_blocks
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.cases import Case, Cases
 from monai_vlsm.statistics.reading import EVALUATE
@@ -46,6 +47,7 @@ def run_blocks(run: RunResults) -> Iterator[Block]:
     for tag in run.scores:
         yield Heading(f"Scores: {words.TAG_TITLE[tag].lower()}", 3)
         yield from _scores(run.scores[tag], run.prompts[tag], run.dice[tag], words.TAG_MEANING[tag])
+    yield from volume_blocks(run)
     yield Heading("Empty masks", 3)
     yield Paragraph(words.EMPTY_RULE)
     yield _empty_table(run.empties)

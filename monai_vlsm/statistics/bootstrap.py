@@ -17,6 +17,7 @@ __all__ = [
     "SEED",
     "Estimate",
     "estimates",
+    "estimates_over_groups",
     "resample_means",
     "signed_rank",
     "unit_means",
@@ -100,14 +101,48 @@ def estimates(values: np.ndarray, units: np.ndarray) -> list[Estimate]:
     ]
 
 
+def estimates_over_groups(values: np.ndarray, units: np.ndarray, groups: np.ndarray) -> list[Estimate]:
+    """Mean over groups of the mean of each, and 95 % percentile interval, of each column.
+
+    A group that a sample of the units does not reach is left out of the mean of that sample.
+
+    Args:
+        values: (N, M); what is not finite is left out and counted.
+        units: (N,), what is drawn.
+        groups: (N,), which group a row is of.
+
+    Returns:
+        M estimates.
+    """
+    return [_over_groups(values[:, i], units, groups) for i in range(values.shape[1])]
+
+
+def _over_groups(values: np.ndarray, units: np.ndarray, groups: np.ndarray) -> Estimate:
+    names = np.unique(groups)
+    sums, numbers = _totals(np.where(groups[:, None] == names, values[:, None], np.nan), units)
+    there = numbers.sum(axis=0) > 0
+    left_out = len(values) - int(numbers.sum())
+    if not there.any():
+        return Estimate(None, None, None, left_out)
+    mean = float((sums.sum(axis=0)[there] / numbers.sum(axis=0)[there]).mean())
+    if len(sums) < 2:
+        return Estimate(mean, None, None, left_out)
+    samples = np.ma.masked_invalid(resample_means(sums, numbers)).mean(axis=1).compressed()
+    return Estimate(mean, *_interval(samples), left_out)
+
+
+def _interval(samples: np.ndarray) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2 * 100
+    low, high = np.nanpercentile(samples, [tail, 100 - tail])
+    return float(low), float(high)
+
+
 def _estimate(total: float, number: int, rows: int, units: int, means: np.ndarray) -> Estimate:
     if not number:
         return Estimate(None, None, None, rows)
     if units < 2:
         return Estimate(float(total / number), None, None, rows - number)
-    tail = (1 - LEVEL) / 2 * 100
-    low, high = np.nanpercentile(means, [tail, 100 - tail])
-    return Estimate(float(total / number), float(low), float(high), rows - number)
+    return Estimate(float(total / number), *_interval(means), rows - number)
 
 
 def unit_means(values: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -1,46 +1,24 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs compared image by image with the first."""
+"""Runs compared with the first, image by image and volume by volume."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from monai_vlsm.statistics.bootstrap import Estimate, estimates, signed_rank, unit_means
-from monai_vlsm.statistics.columns import Columns, Group, groups, select
+from monai_vlsm.statistics.columns import ALL, Columns, Group, groups, select
+from monai_vlsm.statistics.pairing import Difference, differences, pair
 from monai_vlsm.statistics.reading import METRICS, Run
 from monai_vlsm.statistics.scores import by_tag, unit_word
+from monai_vlsm.statistics.volumes import VolumeGroup, structure_names, volume_groups
 
-__all__ = ["Comparison", "Difference", "PairedRow", "compare"]
+__all__ = ["Comparison", "Difference", "PairedRow", "PairedVolumeRow", "VolumeComparison", "compare"]
 
 KEY = ("dataset", "name", "structure", "style", "tag", "prompt")
-ROUNDING = 5e-7  # scores are written with six digits
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One score of two runs on the same masks.
-
-    Args:
-        first: mean of the first run.
-        other: mean of the other.
-        change: ``other`` less ``first``, with interval.
-        better: number of images or patients whose mean got better.
-        worse: number whose mean got worse.
-        equal: number whose mean stayed.
-        p: two-sided, Wilcoxon's signed-rank test over images or patients; None if nothing changed.
-    """
-
-    first: float | None
-    other: float | None
-    change: Estimate
-    better: int
-    worse: int
-    equal: int
-    p: float | None
+VOLUME_KEY = ("dataset", "case", "structure", "style", "plane", "tag", "prompt")
+VOLUME_SCORES = ("dice", "hd95_mm", "surface_dice")
 
 
 @dataclass(frozen=True)
@@ -58,6 +36,42 @@ class PairedRow:
 
 
 @dataclass(frozen=True)
+class PairedVolumeRow:
+    """Two runs on one structure of a dataset, or on all of them."""
+
+    dataset: str
+    style: str
+    plane: str
+    structure: str
+    pairs: int
+    units: int
+    unit: str
+    dice: Difference
+    hd95: Difference
+    surface_dice: Difference
+
+
+@dataclass(frozen=True)
+class VolumeComparison:
+    """Whole volumes of a run beside those of the first; see `Comparison`.
+
+    Args:
+        pairs: structures of volumes that both have: the same volume, structure, style, plane and prompt, and as many
+            true voxels. Surface Dice of another tolerance are no pairs.
+        only_first: without a counterpart in the other run.
+        only_other: without a counterpart in the first.
+        other_truth: left out because the number of true voxels differs.
+        by_tag: tag to the rows.
+    """
+
+    pairs: int
+    only_first: int
+    only_other: int
+    other_truth: int
+    by_tag: dict[str, list[PairedVolumeRow]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A run beside the first.
 
@@ -70,6 +84,7 @@ class Comparison:
         only_other: masks without a counterpart in the first.
         other_truth: masks left out because the number of true pixels differs: another size or version.
         by_tag: tag to a row for each dataset and style.
+        volumes: the same of whole volumes; None where one of the runs has none.
     """
 
     first: str
@@ -80,36 +95,31 @@ class Comparison:
     only_other: int
     other_truth: int
     by_tag: dict[str, list[PairedRow]]
+    volumes: VolumeComparison | None = None
 
 
 def compare(first: Run, other: Run) -> Comparison:
-    """Pair the masks of two runs and measure what changed."""
-    mine, its = _keys(first.scores), _keys(other.scores)
-    common = [key for key in mine if key in its]
-    rows = np.array([(mine[key], its[key]) for key in common], dtype=int).reshape(-1, 2)
-    same = first.scores["truth_pixels"][rows[:, 0]] == other.scores["truth_pixels"][rows[:, 1]]
-    before, after = select(first.scores, rows[same, 0]), select(other.scores, rows[same, 1])
-    paired = {**before, **{f"new_{name}": after[name] for name in METRICS}}
+    """Pair the masks of two runs, and the structures of their volumes, and measure what changed."""
+    found = pair(first.scores, other.scores, KEY, "truth_pixels", METRICS)
     return Comparison(
         first=first.name,
         other=other.name,
-        pairs=int(same.sum()),
-        images=len(set(zip(before["dataset"], before["image_id"], strict=True))),
-        only_first=len(mine) - len(common),
-        only_other=len(its) - len(common),
-        other_truth=int((~same).sum()),
-        by_tag=by_tag(paired, _paired_rows),
+        pairs=len(found.rows["name"]),
+        images=len(set(zip(found.rows["dataset"], found.rows["image_id"], strict=True))),
+        only_first=found.only_first,
+        only_other=found.only_other,
+        other_truth=found.other_truth,
+        by_tag=by_tag(found.rows, _paired_rows),
+        volumes=None if first.volumes is None or other.volumes is None else _volumes(first.volumes, other.volumes),
     )
 
 
-def _keys(scores: Columns) -> dict[tuple[str, ...], int]:
-    """What identifies each row; rows that are alike in all of it are told apart by their order."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    keys = {}
-    for row, key in enumerate(zip(*(scores[name] for name in KEY), strict=True)):
-        keys[(*key, str(seen[key]))] = row
-        seen[key] += 1
-    return keys
+def _volumes(first: Columns, other: Columns) -> VolumeComparison:
+    found = pair(first, other, VOLUME_KEY, "truth_voxels", (*VOLUME_SCORES, "tolerance_mm"))
+    unlike = found.rows["tolerance_mm"] != found.rows["new_tolerance_mm"]
+    found.rows["surface_dice"] = np.where(unlike, np.nan, found.rows["surface_dice"])
+    counts = (len(found.rows["case"]), found.only_first, found.only_other, found.other_truth)
+    return VolumeComparison(*counts, by_tag(found.rows, _paired_volume_rows))
 
 
 def _paired_rows(paired: Columns) -> list[PairedRow]:
@@ -119,23 +129,15 @@ def _paired_rows(paired: Columns) -> list[PairedRow]:
 def _paired_row(group: Group, found: Columns) -> PairedRow:
     units = found["unit"]
     counts = (len(units), len(set(units)), unit_word(units))
-    before, after = (np.stack([found[prefix + name] for name in METRICS], axis=1) for prefix in ("", "new_"))
-    changes = np.where(np.isfinite(before) & np.isfinite(after), after, np.nan) - before
-    intervals = estimates(np.where(np.isfinite(changes), changes, np.nan), units)
-    sides = [(before[:, i], after[:, i], changes[:, i]) for i in range(len(METRICS))]
-    signs = (1, 1, -1)  # a smaller distance is better
-    differences = [
-        _difference(*side, units, interval, sign) for side, interval, sign in zip(sides, intervals, signs, strict=True)
-    ]
-    return PairedRow(group.dataset, group.style, *counts, *differences)
+    return PairedRow(group.dataset, group.style, *counts, *differences(found, METRICS))
 
 
-def _difference(
-    before: np.ndarray, after: np.ndarray, change: np.ndarray, units: np.ndarray, interval: Estimate, sign: int
-) -> Difference:
-    moved = unit_means(change, units)
-    moved[np.abs(moved) < ROUNDING] = 0
-    finite = np.isfinite(change)
-    first, other = (float(side[finite].mean()) if finite.any() else None for side in (before, after))
-    better, worse = int((sign * moved > 0).sum()), int((sign * moved < 0).sum())
-    return Difference(first, other, interval, better, worse, len(moved) - better - worse, signed_rank(moved))
+def _paired_volume_rows(paired: Columns) -> list[PairedVolumeRow]:
+    return [_paired_volume_row(group, select(paired, group.rows)) for group in volume_groups(paired)]
+
+
+def _paired_volume_row(group: VolumeGroup, found: Columns) -> PairedVolumeRow:
+    units, names = found["unit"], (group.dataset, group.style, group.plane, group.structure)
+    counts = (len(units), len(set(units)), unit_word(units))
+    structures = structure_names(found) if group.structure == ALL else None
+    return PairedVolumeRow(*names, *counts, *differences(found, VOLUME_SCORES, structures))

@@ -17,7 +17,7 @@ from monai_vlsm.names import without_folders
 from monai_vlsm.prompts import TAGS
 from monai_vlsm.statistics.columns import Columns, ReportError, clean, read_columns, require_ranges
 
-__all__ = ["EVALUATE", "METRICS", "Run", "read_run", "read_runs"]
+__all__ = ["EVALUATE", "METRICS", "VOLUME_METRICS", "Run", "read_run", "read_runs"]
 
 _OF_BUNDLES = ("evaluation", "eval")  # folders of an evaluation and of a training in every bundle
 EVALUATE = (
@@ -27,6 +27,9 @@ EVALUATE = (
 METRICS = ("val_dice", "val_iou", "val_hd95")
 SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "image_id", "patient")
 SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence")
+VOLUME_METRICS = ("dice", "iou", "hd95_mm", "surface_dice")
+VOLUME_TEXTS = ("case", "dataset", "patient", "structure", "prompt", "style", "tag", "plane")
+VOLUME_NUMBERS = ("tolerance_mm", "truth_voxels", "pred_voxels", *VOLUME_METRICS)
 PROBE_TEXTS = ("name", "dataset", "probe", "style", "tag", "prompt", "own_prompt")
 PROBE_NUMBERS = (
     *("own_pixels", "asked_pixels", "pred_pixels", "image_pixels", "dice_own", "dice_asked"),
@@ -38,6 +41,8 @@ RANGES = {
         ("val_dice", "val_iou", "existence", "truth_empty", "pred_empty", "dice_own", "dice_asked"), _SHARE
     ),
     **dict.fromkeys(("val_hd95", *(f"{name}_pixels" for name in ("truth", "pred", "own", "asked", "image"))), _AMOUNT),
+    **dict.fromkeys(("dice", "iou", "surface_dice"), _SHARE),
+    **dict.fromkeys(("hd95_mm", "tolerance_mm", "truth_voxels", "pred_voxels"), _AMOUNT),
 }
 TRAINING_FILES = ("last.pt", "model.pt", "curves.png")
 
@@ -50,6 +55,7 @@ class Run:
         name: what the report calls it.
         scores: ``metrics.csv``, and ``unit``: what the bootstrap draws, the patient where known, else the
             image, which several structures may share.
+        volumes: ``cases.csv`` with ``unit``, the patient where known, else the volume, if it is there.
         probes: ``probes.csv`` with ``unit``, if it is there.
         calibration: tag to bins and error from ``calibration.json``, if it is there.
         facts: ``run.json``, or an empty table.
@@ -58,6 +64,7 @@ class Run:
 
     name: str
     scores: Columns
+    volumes: Columns | None
     probes: Columns | None
     calibration: Mapping[str, Any] | None
     facts: Mapping[str, Any]
@@ -95,7 +102,8 @@ def read_run(folder: Path) -> Run:
     probes = None
     if "probes.csv" in files:
         probes = read_columns(files["probes.csv"], PROBE_TEXTS, PROBE_NUMBERS, ("existence",))
-    for columns, file in ((scores, "metrics.csv"), (probes or {}, "probes.csv")):
+    volumes = read_columns(files["cases.csv"], VOLUME_TEXTS, VOLUME_NUMBERS) if "cases.csv" in files else None
+    for columns, file in ((scores, "metrics.csv"), (probes or {}, "probes.csv"), (volumes or {}, "cases.csv")):
         _check_tags(folder / file, columns)
         require_ranges(folder / file, columns, RANGES)
     path = folder.resolve()
@@ -103,6 +111,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         name=clean(path.parent.name if path.name in _OF_BUNDLES and path.parent.name else path.name),
         scores={**scores, "unit": np.array([units[key] for key in _images(scores)], dtype=object)},
+        volumes=volumes and {**volumes, "unit": _volume_units(volumes)},
         probes=probes and {**probes, "unit": np.array([units.get(k, f"image {k[0]}/{k[1]}") for k in _images(probes)])},
         calibration=_calibration(folder / "calibration.json"),
         facts=_to_send({name: value for name, value in (_json(folder / RECORD) or {}).items() if name != "files"}),
@@ -121,6 +130,12 @@ def _units(scores: Columns) -> dict[tuple[str, str], str]:
         (dataset, name): f"patient {dataset}/{patient}" if patient.strip() else f"image {dataset}/{image}"
         for (dataset, name), image, patient in zip(_images(scores), scores["image_id"], patients, strict=True)
     }
+
+
+def _volume_units(volumes: Columns) -> np.ndarray:
+    rows = zip(volumes["dataset"], volumes["patient"], volumes["case"], strict=True)
+    units = [f"patient {dataset}/{who}" if who.strip() else f"volume {dataset}/{case}" for dataset, who, case in rows]
+    return np.array(units, dtype=object)
 
 
 def _check_tags(path: Path, columns: Columns) -> None:

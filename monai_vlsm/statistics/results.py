@@ -20,6 +20,7 @@ from monai_vlsm.statistics.existence import Existence, existence_by_tag
 from monai_vlsm.statistics.probes import AbsentRow, OtherRow, absent_rows, other_rows
 from monai_vlsm.statistics.reading import Run
 from monai_vlsm.statistics.scores import EmptyRow, PromptRow, ScoreRow, by_tag, empty_rows, prompt_rows, score_rows
+from monai_vlsm.statistics.volumes import VolumeRow, volume_rows
 
 __all__ = ["Results", "RunResults", "measure", "plain"]
 
@@ -36,6 +37,7 @@ class RunResults:
         facts: flat names and values of ``run.json``.
         scores: by tag.
         prompts: scores by prompt, where there are few different ones.
+        volumes: scores of whole volumes by tag; nothing where none were evaluated.
         empties: counts of empty masks.
         dice: single Dice values of each row of ``scores``, for the plot.
         probed: whether ``probes.csv`` was there.
@@ -53,6 +55,7 @@ class RunResults:
     facts: Mapping[str, str]
     scores: Mapping[str, list[ScoreRow]]
     prompts: Mapping[str, list[PromptRow]]
+    volumes: Mapping[str, list[VolumeRow]]
     empties: Mapping[str, list[EmptyRow]]
     dice: Mapping[str, list[np.ndarray]]
     probed: bool
@@ -85,6 +88,7 @@ def _measure(run: Run) -> RunResults:
         facts=_flat(run.facts),
         scores=by_tag(run.scores, score_rows),
         prompts=by_tag(run.scores, prompt_rows),
+        volumes=by_tag(run.volumes, volume_rows) if run.volumes is not None else {},
         empties=by_tag(run.scores, empty_rows),
         dice=by_tag(run.scores, lambda found: [found["val_dice"][group.rows] for group in groups(found)]),
         probed=run.probes is not None,

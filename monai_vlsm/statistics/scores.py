@@ -115,9 +115,8 @@ def plain_rows(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 def unit_word(units: np.ndarray) -> str:
-    """What the units of some rows are: "patients", "images", or both."""
-    kinds = {unit.split(" ", 1)[0] for unit in units}
-    return "patients and images" if len(kinds) > 1 else f"{kinds.pop()}s"
+    """What the units of some rows are: "patients", "images" or "volumes", or two of them."""
+    return " and ".join(sorted({f"{unit.split(' ', 1)[0]}s" for unit in units}, reverse=True))
 
 
 def _metrics(columns: Columns) -> list[Estimate]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from monai_vlsm.prompts import CLASS, MASK_DERIVED, METADATA
@@ -22,6 +22,8 @@ __all__ = [
     "PERCENT",
     "TAG_MEANING",
     "TAG_TITLE",
+    "VOLUME_INTERVALS",
+    "VOLUME_RULE",
     "count",
     "dataset_name",
     "date",
@@ -32,7 +34,10 @@ __all__ = [
     "plot_labels",
     "plural",
     "quoted",
+    "short",
+    "structure_name",
     "style_name",
+    "surface_rule",
 ]
 
 ALIKE = 1e-9
@@ -53,6 +58,16 @@ FEW_TEXT = f"With fewer than {FEW} images or patients, intervals tend to be too 
 EMPTY_RULE = (
     "Where truth and prediction are both empty, Dice and IoU are 1 and HD95 is 0. Where only one of them is empty, "
     "Dice and IoU are 0 and HD95 is the diagonal of the image."
+)
+VOLUME_RULE = (
+    "The slices of each volume are put together and compared with the truth on its own grid, in millimetres. Of the "
+    "structures of one label map, the most probable one has a voxel; those that overlap by definition, as a tumour and "
+    "its core, are scored each by itself. Where truth and prediction are both empty, Dice and surface Dice are 1 and "
+    "HD95 is 0. Where only one of them is empty, Dice and surface Dice are 0 and HD95 is the diagonal of the volume."
+)
+VOLUME_INTERVALS = (
+    f"Below each mean stands its {100 * LEVEL:.0f}{PERCENT} interval, bootstrapped over patients, or over volumes "
+    "where patients are not known. Over all structures, it is the mean of their means."
 )
 INTERVALS = (
     f"Below each mean stands its {100 * LEVEL:.0f}{PERCENT} interval: bootstrap percentiles of {RESAMPLES:,} samples "
@@ -108,6 +123,17 @@ def style_name(style: str) -> str:
     return "all styles" if style == ALL else style or "(no style)"
 
 
+def structure_name(structure: str) -> str:
+    """A structure in a table."""
+    return "all structures" if structure == ALL else structure or "(no name)"
+
+
+def surface_rule(tolerances: Iterable[float]) -> str:
+    """What the surface Dice is, within one tolerance or several."""
+    told = " or ".join(f"{one:g}" for one in sorted(set(tolerances)))
+    return f"Surface Dice is the share of both surfaces that lies within {told} mm of the other one."
+
+
 def date(text: str) -> str:
     """A date and time as JSON has it, to the minute; any other text as it is."""
     try:
@@ -118,7 +144,7 @@ def date(text: str) -> str:
 
 def plot_labels(names: Sequence[tuple[str, str]]) -> list[str]:
     """Labels of a plot from dataset and style of each line, as far as they differ; long ones are cut."""
-    texts = [(_short(dataset_name(dataset)), _short(style_name(style))) for dataset, style in names]
+    texts = [(short(dataset_name(dataset)), short(style_name(style))) for dataset, style in names]
     several = [len(set(column)) > 1 for column in zip(*names, strict=True)]
     shown = several if any(several) else [True, True]
     return [", ".join(itertools.compress(pair, shown)) for pair in texts]
@@ -129,8 +155,9 @@ def quoted(prompt: str) -> str:
     return f"“{prompt}”" if prompt.strip() else "(no prompt)"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
+def short(name: str, letters: int = LABEL) -> str:
+    """A name in a plot, cut where it is too long."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def plural(number_of: int, word: str) -> str:

@@ -26,7 +26,7 @@ from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.statistics import ReportError, words
 from tests.folders import visible
 from tests.hub.standin import TOKEN, Hub
-from tests.statistics.runs import HOSTILE, full_run, make_run, score, scores, write_record
+from tests.statistics.runs import HOSTILE, full_run, make_run, score, scores, volumes, write_record
 
 ROOT = Path(__file__).parents[2]
 REPO = "anna/polyp-adapters"
@@ -132,6 +132,16 @@ def test_scores_of_tags_are_apart(mini_file: Path, tmp_path: Path) -> None:
     shown = re.search(r"\| set \| p1 \| 31 \| 31 \| (0\.\d+)", card)
     assert shown is not None
     assert float(shown.group(1)) == pytest.approx(results[0].metric_value, abs=6e-4)
+
+
+def test_whole_volumes(mini_file: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", info=facts(mini_file), whole=volumes(30))
+    card = card_of(mini_file, tmp_path, run)
+    section = next(part for part in card.split("### ") if part.startswith("Class prompts"))
+    assert re.search(r"\| all structures \| 30 \| .* \| 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) \|", section)
+    assert "Whole volumes, by structure:" in section
+    assert "lies within 3 mm of the other one" in card
+    assert "olume" not in card_of(mini_file, tmp_path / "none", make_run(tmp_path / "flat", info=facts(mini_file)))
 
 
 def test_a_dataset_of_the_catalogue(mini_file: Path, tmp_path: Path) -> None:

@@ -51,6 +51,26 @@ def probes(count: int = 30, kind: str = "other", **other: Any) -> Rows:
     return [probe(f"img{index}", kind, **other) for index in range(count)]
 
 
+def volume(case: str, dice: float = 0.8, **other: Any) -> dict[str, Any]:
+    """A row of cases.csv."""
+    row = {"case": case, "dataset": "set", "patient": "", "structure": "liver", "labels": "1", "prompt": "liver"}
+    row |= {"style": "p1", "tag": "class", "plane": "axial", "dice": dice, "iou": round(dice / (2 - dice), 6)}
+    row |= {"hd95_mm": 20 * (1 - dice), "surface_dice": round(dice * 0.9, 6), "tolerance_mm": 3.0}
+    row |= {"truth_voxels": 1000, "pred_voxels": 900, "truth_ml": 5.0, "pred_ml": 4.5}
+    return {**row, "spacing_mm": "5 x 0.8 x 0.8", "slices": 30, **other}
+
+
+def volumes(count: int = 30, seed: int = 0, **other: Any) -> Rows:
+    """Rows of volumes vol0, vol1, ... of a liver and a spleen, with scores drawn at random."""
+    drawn = (0.9 * np.random.default_rng(seed).beta(5, 2, (count, 2))).round(6).tolist()
+    names = ("liver", "spleen")
+    return [
+        volume(f"vol{index}", dice, structure=name, prompt=name, **other)
+        for index, pair in enumerate(drawn)
+        for name, dice in zip(names, pair, strict=True)
+    ]
+
+
 def calibration(tags: Sequence[str] = ("class",)) -> dict[str, Any]:
     """What calibration.json holds."""
     bins: list[dict[str, Any]] = [
@@ -90,17 +110,20 @@ def make_run(
     calibrated: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
     images: Sequence[str] = (),
+    whole: Rows | None = None,
 ) -> Path:
     """Write a folder; what is None is left out."""
     write_csv(folder / "metrics.csv", scores() if rows is None else rows)
     if probed is not None:
         write_csv(folder / "probes.csv", probed)
+    if whole is not None:
+        write_csv(folder / "cases.csv", whole)
     if calibrated is not None:
         (folder / "calibration.json").write_text(json.dumps(calibrated), encoding="utf-8")
     for name in images:
         (folder / "overlays").mkdir(exist_ok=True)
         Image.new("RGB", (60, 20), "navy").save(folder / "overlays" / f"{name}.png")
-    if info is not None or probed is not None or calibrated is not None or images:
+    if any(one is not None for one in (info, probed, calibrated, whole)) or images:
         write_record(folder, info or {})
     return folder
 
