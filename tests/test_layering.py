@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "statistics": {"errors", "evaluations", "io", "names", "prompts", "tables"},
     "report": {"io", "outputs", "prompts", "statistics", "tables"},
     "samples": set(),
-    "studies": {"errors", "io", "names", "outputs", "report", "samples", "statistics", "tables"},
+    "studies": {"drawing", "errors", "io", "names", "outputs", "report", "samples", "statistics", "tables"},
     "settings": {"checkpoints", "data", "errors", "interrupts"},
     "transforms": {"backbones", "data", "drawing", "errors", "inferers", "io", "names", "outputs", "prompts"},
     "networks": {"adapters", "backbones", "checkpoints", "data", "errors"},

@@ -20,7 +20,9 @@ _ACTIONS = {
     "plan": "check the study file and make a folder for each run",
     "work": "do the runs, as many workers as one likes, on as many machines as see the folder",
     "status": "what is done, running, failed and waiting, and the time that is left",
+    "slurm": "write a script for a cluster: a job array whose elements are workers",
     "table": "tables of the results that are there: page, Markdown, CSV, LaTeX",
+    "figures": "figures 2 to 4 of the paper from the results that are there, as SVG and PNG",
 }
 
 
@@ -28,14 +30,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the command to a parser."""
     parser = subparsers.add_parser("study", help="all systems on all datasets with all seeds: runs, tables, figures")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    runs: dict[str, Callable[[argparse.Namespace], int]] = {
-        "plan": _plan,
-        "work": _work,
-        "status": _status,
-        "table": _table,
-    }
-    made = {name: _action(actions, name, text, runs[name]) for name, text in _ACTIONS.items()}
+    runs = (_plan, _work, _status, _slurm, _table, _figures)
+    made = {name: _action(actions, name, _ACTIONS[name], run) for name, run in zip(_ACTIONS, runs, strict=True)}
     _work_options(made["work"])
+    _slurm_options(made["slurm"])
+    text = "name of an image of the test list for figure 4; again for more; the worst ones stand below"
+    made["figures"].add_argument("--image", dest="images", action="append", metavar="NAME", help=text)
 
 
 def _action(
@@ -62,6 +62,15 @@ def _work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", default="auto", metavar="WHICH", help=text)
     parser.add_argument("--no-wait", action="store_true", help="end when nothing is free, though others still work")
     parser.add_argument("--retry-failed", action="store_true", help="let runs that have failed begin again")
+
+
+def _slurm_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=8, metavar="N", help="elements of the array; default: 8")
+    parser.add_argument("--time", default="24:00:00", help="of each element; it goes on later; default: 24:00:00")
+    text = "an option of sbatch, such as --sbatch=--partition=gpu; again for more; default: --gpus=1"
+    parser.add_argument("--sbatch", action="append", metavar="OPTION", help=text)
+    parser.add_argument("--gpus", default="all", metavar="WHICH", help="as for work; default: all, which needs one")
+    parser.add_argument("--submit", action="store_true", help="hand the script to sbatch")
 
 
 def _folder(args: argparse.Namespace) -> StudyFolder:
@@ -104,12 +113,33 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
+def _slurm(args: argparse.Namespace) -> int:
+    from monai_vlsm.studies.slurm import slurm_script, submit, write_script
+
+    folder = _planned(args)
+    words = [*_words(args), "--no-wait", f"--gpus={args.gpus}"]
+    options = args.sbatch or ["--gpus=1"]
+    text = slurm_script(folder.study.name, folder.root, words, args.workers, args.time, options)
+    script = write_script(folder.root, text)
+    print(submit(script) if args.submit else f"script: {script}; submit it with: sbatch {script}")
+    return 0
+
+
 def _table(args: argparse.Namespace) -> int:
     from monai_vlsm.studies.writing import write_tables
 
     folder = _folder(args)
     page, *others = write_tables(folder, folder.root / "tables")
     print(f"tables: {page}, beside it {', '.join(file.name for file in others)}")
+    return 0
+
+
+def _figures(args: argparse.Namespace) -> int:
+    from monai_vlsm.studies.figures import write_figures
+
+    folder = _folder(args)
+    for file in write_figures(folder, folder.root / "figures", args.images or ()):
+        print(f"figure: {file}")
     return 0
 
 
@@ -123,7 +153,7 @@ def _work(args: argparse.Namespace) -> int:
     there = gpus_here()
     gpus = choose_gpus(args.gpus, there)
     if len(gpus) > 1:
-        return run_workers(gpus, _words(args))
+        return run_workers(gpus, [*_words(args), *(["--no-wait"] if args.no_wait else [])])
     gpu = gpus[0] if gpus else None
     ready = (lambda: require_gpu(gpu, gpus_here())) if gpu is not None else (lambda: None)
     tell = partial(print, flush=True)
@@ -134,8 +164,7 @@ def _work(args: argparse.Namespace) -> int:
 def _words(args: argparse.Namespace) -> list[str]:
     """The command of one worker, without its GPU."""
     given = {"--output": args.output, "--data": args.data, "--bundles": args.bundles, "--epochs": args.epochs}
-    words = ["study", "work", args.study, *(f"{name}={value}" for name, value in given.items() if value is not None)]
-    return [*words, "--no-wait"] if args.no_wait else words
+    return ["study", "work", args.study, *(f"{name}={value}" for name, value in given.items() if value is not None)]
 
 
 def _ended(folder: StudyFolder) -> int:

@@ -78,6 +78,7 @@ class Study:
         transfer: dataset of the training to further datasets of the evaluation.
         settings: of all runs: the budget that all systems share.
         tables: titles and systems of the tables.
+        figures: titles and systems of the charts; the same without a word on them.
         lease: seconds, see `LEASE`.
         data: folder of the datasets.
         bundles: folder of the bundles.
@@ -92,6 +93,7 @@ class Study:
     transfer: Mapping[str, Sequence[str]]
     settings: Mapping[str, Any]
     tables: Mapping[str, Sequence[str]]
+    figures: Mapping[str, Sequence[str]]
     lease: float
     data: str
     bundles: str
@@ -160,6 +162,7 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
         transfer=_groups(f"{file}, transfer", table.get("transfer", {}), "dataset", datasets, True),
         settings=_settings(f"{file}, settings", table.get("settings")),
         tables=_groups(f"{file}, tables", tables, "system", systems, False),
+        figures=_groups(f"{file}, figures", table.get("figures", tables), "system", systems, False),
         lease=float(take(f"{file}, lease", table.get("lease", LEASE), "seconds above 0", _is_positive)),
         data=_text(f"{file}, data", table.get("data", "data")),
         bundles=_text(f"{file}, bundles", table.get("bundles", "bundles")),

@@ -1,0 +1,71 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Dice of several systems on several datasets, as a drawing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from monai_vlsm.report.plots import STYLE
+from monai_vlsm.studies.cells import Cell, Place
+from monai_vlsm.studies.tables import place_name, places_of
+
+__all__ = ["draw_chart"]
+
+# Okabe and Ito, and signs, so that colours are not all there is to tell systems by
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SIGNS = "osD^vP*X"
+_METADATA: Mapping[str, Any] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
+def draw_chart(title: str, systems: Sequence[str], cells: Sequence[Cell]) -> dict[str, bytes]:
+    """Means with their intervals, datasets side by side, systems beside each other within each.
+
+    Args:
+        title: above the drawing.
+        systems: in their order.
+        cells: of these systems, with one kind of prompts.
+
+    Returns:
+        ``svg`` and ``png``, the same bytes for the same numbers.
+    """
+    places = places_of(cells)
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(max(5.0, 1.5 + 0.28 * len(places) * (len(systems) + 1)), 4.2), layout="constrained")
+        axes = figure.subplots()
+        for index, system in enumerate(systems):
+            shift = (index - (len(systems) - 1) / 2) / (len(systems) + 1)
+            found = {cell.place: cell for cell in cells if cell.system == system}
+            _draw_system(axes, index, system, shift, places, found)
+        axes.set(title=title, ylabel="Dice, %", xlim=(-0.5, max(0.5, len(places) - 0.5)))
+        axes.set_xticks(range(len(places)), [place_name(place) for place in places], rotation=20, ha="right")
+        axes.grid(axis="y", color="0.92")
+        axes.set_axisbelow(True)
+        figure.legend(ncols=min(3, len(systems)), fontsize=9, frameon=False, loc="outside lower center")
+        return {kind: _file(figure, kind) for kind in ("svg", "png")}
+
+
+def _draw_system(
+    axes: Axes, index: int, system: str, shift: float, places: Sequence[Place], found: Mapping[Place, Cell]
+) -> None:
+    """One system in all places; those without a result stay empty."""
+    colour, sign = COLOURS[index % len(COLOURS)], SIGNS[index % len(SIGNS)]
+    axes.plot([], [], sign, color=colour, label=system)
+    for place, cell in found.items():
+        estimate, at = cell.estimates[0], places.index(place) + shift
+        if estimate.low is not None and estimate.high is not None:
+            axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=colour, linewidth=1.5)
+        if estimate.mean is not None:
+            axes.plot([at], [100 * estimate.mean], sign, color=colour, markersize=6, markeredgecolor="white")
+
+
+def _file(figure: Figure, kind: str) -> bytes:
+    with io.BytesIO() as file:
+        figure.savefig(file, format=kind, metadata=dict(_METADATA[kind]), dpi=160)
+        return file.getvalue()

@@ -1,0 +1,104 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A study on a Slurm cluster: a job array whose elements are workers."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_vlsm.io import write_text
+from monai_vlsm.studies.keys import StudyError
+
+__all__ = ["slurm_script", "submit", "write_script"]
+
+_SCRIPT = """\
+#!/bin/bash
+# Written by `python -m monai_vlsm study slurm`. Each element is a worker: it takes runs until none is left.
+#SBATCH --job-name={name}
+#SBATCH --array=0-{last}
+#SBATCH --time={time}
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:TERM@{before}
+#SBATCH --output={logs}/%A_%a.log
+{options}
+# Before the time is over, or when a job of more weight comes: the training keeps its last epoch, the run is given back,
+# and this element goes to the end of the queue.
+again() {{
+    trap '' TERM
+    kill -TERM "$worker"
+    wait "$worker"
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    exit 143
+}}
+trap again TERM
+
+cd {folder}
+{command} &
+worker=$!
+wait "$worker"
+"""
+_BEFORE = 120  # seconds before the end of the time that a worker gets to give its run back
+
+
+def slurm_script(
+    name: str, root: Path, words: Sequence[str], workers: int, time: str, options: Sequence[str] = ("--gpus=1",)
+) -> str:
+    """The text of a script for ``sbatch``.
+
+    Args:
+        name: of the study.
+        root: its folder, which all nodes see; logs of the workers go to ``slurm`` in it.
+        words: the command of a worker, behind ``python -m monai_vlsm``.
+        workers: number of elements.
+        time: of each element, as ``sbatch --time`` takes it.
+        options: further options of ``sbatch``, such as a partition.
+
+    Raises:
+        StudyError: not one worker, or an option that is none.
+    """
+    if workers < 1:
+        raise StudyError(f"--workers: expected a number from 1, got {workers}")
+    wrong = [one for one in (*options, f"--time={time}") if not one.startswith("--") or not one.isprintable()]
+    if wrong:
+        raise StudyError(f"options of sbatch are written as --name=value, got {wrong[0]!r}")
+    return _SCRIPT.format(
+        name="".join(letter if letter.isalnum() else "_" for letter in name),
+        last=workers - 1,
+        time=time,
+        before=_BEFORE,
+        logs=root.absolute() / "slurm",
+        options="".join(f"#SBATCH {option}\n" for option in options),
+        folder=shlex.quote(str(Path.cwd())),
+        command=shlex.join([sys.executable, "-m", "monai_vlsm", *words]),
+    )
+
+
+def write_script(root: Path, text: str) -> Path:
+    """Write the script into the folder of the study, and make the folder of the logs, without which no job starts.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    path = root / "slurm" / "study.sbatch"
+    write_text(path, text)
+    return path
+
+
+def submit(script: Path) -> str:
+    """Hand the script to ``sbatch``; returns what that says.
+
+    Raises:
+        StudyError: there is no ``sbatch`` here, or it refuses; its own words are in the message.
+    """
+    try:
+        found = subprocess.run(["sbatch", str(script)], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise StudyError(f"cannot run sbatch: {error.strerror}; submit {script} where Slurm is installed") from error
+    if found.returncode:
+        raise StudyError(f"sbatch refuses {script}: {' '.join(found.stderr.split()) or found.returncode}")
+    return found.stdout.strip()
