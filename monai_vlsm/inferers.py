@@ -15,7 +15,7 @@ from monai.inferers import Inferer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["FEATURES_KEY", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
+__all__ = ["FEATURES_KEY", "NOTHING", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
 
 FEATURES_KEY = "features"
 """Entry of an image's meta which says that the tensor holds what a frozen encoder made of the image."""
@@ -225,15 +225,19 @@ class PromptInferer(Inferer):
         if self.by_image and count > 1 and not frozen:
             image, rows["image_index"] = distinct_neighbours(image)
         asked = asked_prompts(tokens, count)
-        if asked is not None:
-            own = asked.nonzero()[:, 0]
-            rows["image_index"] = rows["image_index"][own] if "image_index" in rows else own
-            tokens, count = {key: value.expand(count, -1, -1)[asked] for key, value in tokens.items()}, len(own)
+        if asked is None:
+            return self._pairs(image, network, tokens, count, rows)
+        own = asked.nonzero()[:, 0]
+        rows["image_index"] = rows["image_index"][own] if "image_index" in rows else own
+        tokens = {key: value.expand(count, -1, -1)[asked] for key, value in tokens.items()}
+        return in_places(self._pairs(image, network, tokens, len(own), rows)[:, 0], asked)
+
+    def _pairs(self, image: Tensor, network: Any, tokens: Tokens, count: int, rows: dict[str, Any]) -> Tensor:
+        """One call for ``count`` rows of tokens; ``rows`` says which images they are about."""
         texts = self.prompts(tokens, count) if self.prompts is not None and tokens else tokens
         if not rows and texts is tokens:
             return network(image, **tokens)
-        logits = call_rows(network, image, **texts, **rows)
-        return logits if asked is None else in_places(logits[:, 0], asked)
+        return call_rows(network, image, **texts, **rows)
 
     def _volumes(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens) -> Tensor:
         """Calls for a few slices at a time of each volume in ``(B, 3, S, S, D)``."""
