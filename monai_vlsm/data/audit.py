@@ -14,6 +14,9 @@ from monai.config import PathLike
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
 from monai_vlsm.data.facts import examine_files
 from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, exit_status, find_all, from_problem, look
+from monai_vlsm.data.lists.own import mapped_rows
+from monai_vlsm.data.lists.slices import Slicing
+from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
 
@@ -99,7 +102,11 @@ def _read(sources: Mapping[str, Source]) -> tuple[dict[str, list[Row]], list[Fin
     rows: dict[str, list[Row]] = {}
     faults: list[Finding] = []
     for split, source in sources.items():
-        rows[split], problems = find_rows(source)
+        found, problems = find_rows(source)
+        try:
+            rows[split] = mapped_rows(found, Slicing())
+        except DatasetProblems as error:  # label maps that cannot be read
+            rows[split], problems = [row for row in found if not row.classes], [*problems, *error.problems]
         faults += [from_problem("list", split, problem.file, problem) for problem in problems]
     return rows, faults
 

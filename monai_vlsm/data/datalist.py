@@ -92,7 +92,14 @@ class DataLists:
         cases = self._listed
         if cases is None:
             return None
-        split = split_cases(cases, self.fold, self.seed, kept_split(self.split_file))
+        kept = kept_split(self.split_file)
+        split = split_cases(cases, self.fold, self.seed, kept)
+        if split.made and self.split_file is not None and kept is None:
+            logger.warning(
+                "%s is not there: who validates is drawn by the seed. If a model was trained on this list, give the "
+                "seed of that training, else cases that it saw may be among them",
+                self.split_file,
+            )
         logger.info("%s: %d cases train, %d validate: %s", cases.file, len(split.train), len(split.val), split.rule)
         return split
 

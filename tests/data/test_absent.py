@@ -156,3 +156,17 @@ def test_busi_normal_images_lack_the_tumor(shared: Path) -> None:
     assert len(lacking) == 13
     assert all("normal" in Path(image).name for image in lacking)
     assert {name for names in absent.values() for name in names} == {"Tumor in the breast ultrasound image."}
+
+
+def test_what_records_say_is_absent() -> None:
+    """Label maps tell it themselves: a class of few pixels has no record and is not absent either."""
+    liver, cyst = ({"prompt": prompt, "structure": "x"} for prompt in (LIVER, {"p1": "cyst"}))
+    records = [record("a", LUNG, "a.nii::axial=1::label=1") | {"absent": [liver, cyst]}]
+    records += [record("b", LUNG, "a.nii::axial=2::label=1") | {"absent": []}]
+    texts = [one.get("absent") for one in with_absent_prompts(records, 0.5, ["brain", "lung"])]
+    assert texts == [["liver", "hepatic tissue", "cyst", "brain"], ["brain"]]
+    assert [one.get("absent") for one in with_absent_prompts(records, 0.5)] == [
+        ["liver", "hepatic tissue", "cyst"],
+        None,
+    ]
+    assert not any("absent" in one for one in with_absent_prompts(records, 0))

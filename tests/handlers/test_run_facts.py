@@ -112,3 +112,12 @@ def test_other_files_under_the_same_names(tmp_path: Path, place: int) -> None:
     content[place] ^= 1
     path.write_bytes(content)
     assert records_digest(records) != before
+
+
+def test_slices_may_move_and_are_told_apart(tmp_path: Path) -> None:
+    """An address counts by what its file holds and by the slice that it names."""
+    digests = []
+    for folder in ("one", "two"):
+        image = _data(tmp_path / folder)[0]["image"]
+        digests.append([records_digest([{"image": f"{image}::axial={index}"}]) for index in (1, 2)])
+    assert digests[0] == digests[1] and digests[0][0] != digests[0][1]
