@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from monai_vlsm.apps.label import image_records, label_prompts, read_records
-from monai_vlsm.data import check_records
+from monai_vlsm.data import PictureReader, check_records
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from tests.data.files import save_dicom, write_dicom
 
@@ -70,6 +71,12 @@ def saved_mask(record: dict[str, str]) -> np.ndarray:
     return np.asarray(Image.open(record["label"]))
 
 
+def read(record: dict[str, str], key: str, mode: str = "image") -> np.ndarray:
+    """A slice as training reads it."""
+    reader = PictureReader(mode)
+    return reader.get_data(reader.read(record[key]))[0]
+
+
 @pytest.mark.parametrize("kind", [".png", ".nii.gz", ".nrrd"])
 @pytest.mark.parametrize("high", [1, 255])
 def test_labels_of_an_image(tmp_path: Path, kind: str, high: int) -> None:
@@ -114,10 +121,32 @@ def test_volume_gives_an_image_for_each_labelled_slice(tmp_path: Path, kind: str
     else:
         nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "label.nii.gz")
     (record,) = image_records(str(tmp_path / "scan.nii.gz"), str(tmp_path / f"label{kind}"), {0: "x"}, tmp_path)
-    # PLS: rows go to the back, which is where the first axis goes; columns to the left, against the second
-    assert np.array_equal(saved_mask(record), labels[:, ::-1, 3])
-    grey = (volume - volume.min()) / (volume.max() - volume.min())
-    assert np.abs(np.asarray(Image.open(record["image"]))[..., 0] / 255 - grey[:, ::-1, 3]).max() < 0.01
+    # rows go to the back, which is where the first axis goes; columns to the left, against the second
+    assert np.array_equal(read(record, "label", "mask"), labels[:, ::-1, 3])
+    assert np.array_equal(read(record, "image"), volume[:, ::-1, 3])
+    assert check_records([record]) == []
+
+
+def test_segments_of_a_volume_in_another_plane(tmp_path: Path) -> None:
+    labels = np.zeros((6, 8, 5), np.uint8)
+    labels[1:3, 2:6, 3], labels[4, 4, 0] = 1, 2
+    nib.save(nib.Nifti1Image(labels * 9.5, AFFINE), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "label.nii.gz")
+    names = str(tmp_path / "scan.nii.gz"), str(tmp_path / "label.nii.gz")
+    records = image_records(*names, {1: "polyp", 2: "tool", 3: "nothing"}, tmp_path, "sagittal")
+    # slices go to the patient's left, against the second axis; rows to the feet, columns to the back
+    found = [(record["prompt"], Address.of(record["image"]).index) for record in records]
+    assert found == [*(("polyp", index) for index in (2, 3, 4, 5)), ("tool", 3)]
+    assert np.array_equal(read(records[-1], "label", "mask"), (labels == 2)[:, 4, ::-1].T)
+
+
+def test_a_volume_of_one_slice(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(size=(6, 1, 5))
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image((volume > 1).astype(np.uint8), np.eye(4)), tmp_path / "label.nii.gz")
+    (record,) = image_records(str(tmp_path / "scan.nii.gz"), str(tmp_path / "label.nii.gz"), {0: "x"}, tmp_path)
+    assert read(record, "label", "mask").shape == (5, 6)  # coronal: from head to feet, and from right to left
+    assert read(record, "label", "mask").sum() == (volume > 1).sum()
 
 
 def test_faults(tmp_path: Path) -> None:

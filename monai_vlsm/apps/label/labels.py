@@ -11,25 +11,23 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
-from monai.data import ITKReader, MetaTensor
+from monai.data import MetaTensor
 from monai.utils import MetaKeys
 from PIL import Image
 
 from monai_vlsm.data import PictureReader
-from monai_vlsm.data.dicom_codecs import ITK_LOCK
-from monai_vlsm.data.slices import displayed
+from monai_vlsm.data.formats import file_kind
+from monai_vlsm.data.volumes import Address, label_counts, open_stack, plane_of_slice, read_any
 from monai_vlsm.errors import UserError
-from monai_vlsm.names import file_stem
 from monai_vlsm.transforms import ToRGB
-from monai_vlsm.transforms.naming import is_nifti
 
 __all__ = ["image_records", "label_prompts", "read_records"]
 
 logger = logging.getLogger(__name__)
 
-VOLUMES = (".nii", ".nii.gz")
 UNNAMED = "prompt"  # what the bundles call their only label
 
 Record = dict[str, str]
@@ -71,14 +69,17 @@ def _segments(segments: Sequence[Any]) -> Iterator[tuple[int, str]]:
             yield value if isinstance(value, int) and value > 0 else place, name
 
 
-def image_records(image: str, label: str, prompts: Mapping[int, str], folder: Path) -> list[Record]:
-    """Training records of one labelled image; volumes become one image for each slice that has the structure.
+def image_records(
+    image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str = "axial"
+) -> list[Record]:
+    """Training records of one labelled image, of a volume those of its slices that have the structure.
 
     Args:
-        image: an image, DICOM or NIfTI file.
-        label: its label, in any of these formats or NRRD, written by MONAI Label or a client of it.
+        image: an image, DICOM or volume file.
+        label: its label, in any of these formats, written by MONAI Label or a client of it.
         prompts: from `label_prompts`.
-        folder: where converted images are written, as PNG.
+        folder: where converted files are written.
+        plane: of volumes, axial, coronal or sagittal.
 
     Returns:
         records ``{"image", "label", "prompt"}``, ready for the training of a bundle.
@@ -87,21 +88,40 @@ def image_records(image: str, label: str, prompts: Mapping[int, str], folder: Pa
         UserError: a file that cannot be read.
         ValueError: image and label of different sizes.
     """
-    images, masks = _images(image), _masks(image, label)
-    if images.shape[:3] != masks.shape:
-        raise ValueError(f"{label} has the size {masks.shape}, its image {Path(image).name} {images.shape[:3]}")
-    records = []
     folder = Path(mkdtemp(dir=folder))  # of this image alone: names that differ can make equal file names
+    if file_kind(image) == "volume":
+        return _volume_records(image, label, prompts, folder, plane)
+    shown, mask = _image(image), _mask(label)
+    _require_size(image, shown.shape[:2], label, mask.shape)
+    Image.fromarray((shown * 255).round().astype(np.uint8)).save(folder / "image.png")
+    records = []
     for value, prompt in prompts.items():
-        found = masks > 0 if value == 0 else masks == value
-        slices = np.flatnonzero(found.any((0, 1))) if found.shape[2] > 1 else np.array([0])
-        for index in slices:
-            name = f"{file_stem(Path(image).name, 'image')}_{value}_{index}.png"
-            Image.fromarray((images[:, :, index] * 255).round().astype(np.uint8)).save(folder / f"image_{name}")
-            Image.fromarray(found[:, :, index].astype(np.uint8)).save(folder / f"label_{name}")
-            paths = {"image": str(folder / f"image_{name}"), "label": str(folder / f"label_{name}")}
-            records.append({**paths, "prompt": prompt})
+        file = folder / f"label_{value}.png"
+        Image.fromarray((mask > 0 if value == 0 else mask == value).astype(np.uint8)).save(file)
+        records.append({"image": str(folder / "image.png"), "label": str(file), "prompt": prompt})
     return records
+
+
+def _volume_records(image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str) -> list[Record]:
+    """A record for each slice and value; the label is written anew, with the affine of its image."""
+    stack, values = open_stack(image, plane), _itk_order(label)
+    _require_size(image, stack.file_shape, label, values.shape)
+    plane = plane_of_slice(stack.file_shape, stack.file_affine) or plane
+    file = folder / "label.nii"
+    nib.save(nib.Nifti1Image(values.astype(np.uint16), stack.file_affine), file)
+    counts = label_counts(file, plane)
+    records = []
+    for value, prompt in prompts.items():
+        labels = tuple(counts) if value == 0 else tuple({value} & set(counts))
+        for index in np.flatnonzero(sum(counts[one] for one in labels)) if labels else ():
+            part = Address(str(file), plane, int(index), labels=labels)
+            records.append({"image": str(Address(image, plane, int(index))), "label": str(part), "prompt": prompt})
+    return records
+
+
+def _require_size(image: str, size: tuple[int, ...], label: str, found: tuple[int, ...]) -> None:
+    if size != found:
+        raise ValueError(f"{label} has the size {found}, its image {Path(image).name} {size}")
 
 
 def read_records(file: str | Path) -> list[Record]:
@@ -114,30 +134,21 @@ def read_records(file: str | Path) -> list[Record]:
     return records
 
 
-def _images(image: str) -> np.ndarray:
-    """``(rows, columns, slices, 3)`` from 0 to 1, scaled as for inference."""
-    reader = PictureReader()
+def _image(image: str) -> np.ndarray:
+    """``(rows, columns, 3)`` from 0 to 1, scaled as for inference."""
+    reader = PictureReader(flat=True)
     array, meta = reader.get_data(reader.read(image))
-    volume = is_nifti(image)
-    grey = bool(np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]))
-    channels = array[None] if grey else np.moveaxis(array, -1, 0)
+    channels = array[None] if np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]) else np.moveaxis(array, -1, 0)
     loaded = MetaTensor(torch.as_tensor(channels), meta=meta)  # with the window of the file, if it has one
-    rgb = np.moveaxis(torch.as_tensor(ToRGB()(loaded)).numpy(), 0, -1)
-    if not volume:
-        return rgb[:, :, None]
-    return displayed(rgb if rgb.ndim == 4 else rgb[:, :, None], meta[MetaKeys.ORIGINAL_AFFINE])
+    return np.moveaxis(torch.as_tensor(ToRGB()(loaded)).numpy(), 0, -1)
 
 
-def _masks(image: str, label: str) -> np.ndarray:
-    """``(rows, columns, slices)`` of label values, as `_images` shows the image."""
-    if not label.lower().endswith((*VOLUMES, ".nrrd")):
-        reader = PictureReader("mask")
-        return _values(reader.get_data(reader.read(label))[0])[..., None]
-    array = _itk_order(label)
-    if not is_nifti(image):  # a label of an image has ITK's axes, whatever its affine says
-        return array.swapaxes(0, 1)
-    reader = PictureReader()
-    return displayed(array, reader.get_data(reader.read(image))[1][MetaKeys.ORIGINAL_AFFINE])
+def _mask(label: str) -> np.ndarray:
+    """``(rows, columns)`` of label values; a label of an image has ITK's axes, whatever its affine says."""
+    if file_kind(label) == "volume":
+        return _itk_order(label)[:, :, 0].T
+    reader = PictureReader("mask")
+    return _values(reader.get_data(reader.read(label))[0])
 
 
 def _values(array: np.ndarray) -> np.ndarray:
@@ -146,12 +157,10 @@ def _values(array: np.ndarray) -> np.ndarray:
 
 
 def _itk_order(label: str) -> np.ndarray:
-    """``(X, Y, Z)`` of a NIfTI or NRRD file, integers."""
-    reader = PictureReader() if is_nifti(label) else ITKReader()
+    """``(X, Y, Z)`` of a volume file, integers."""
     try:
-        with ITK_LOCK:
-            array, _ = reader.get_data(reader.read(label))
-    except Exception as error:  # ITK raises many kinds
+        array, _ = read_any(label)
+    except Exception as error:  # libraries raise many kinds
         raise UserError(f"cannot read the label {label}: {error}") from error
     volume = array[..., None] if array.ndim == 2 else array
     if volume.ndim != 3:

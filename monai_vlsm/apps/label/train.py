@@ -18,6 +18,7 @@ from monai_vlsm.apps.label.labels import image_records, label_prompts
 from monai_vlsm.apps.label.layout import Model
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_json
+from monai_vlsm.serving.slices import chosen_plane
 
 __all__ = ["NothingLabelledError", "PromptTrainTask", "checked_request"]
 
@@ -110,7 +111,8 @@ class PromptTrainTask(BundleTrainTask):
         prompts = label_prompts(info, self.model.settings.get("default_prompt", ""), f"label of {image}")
         try:
             places = datastore.get_image_uri(image), datastore.get_label_uri(label, FINAL)
-            return image_records(*places, prompts, self._folder)
+            plane = chosen_plane(self.model.settings.get("plane"))
+            return image_records(*places, prompts, self._folder, plane)
         except (UserError, ValueError, FileNotFoundError) as error:
             logger.error("%s is left out: %s", image, error)
             return []

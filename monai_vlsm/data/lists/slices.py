@@ -16,7 +16,7 @@ from monai_vlsm.data.lists.classes import LabelClass, table_hint
 from monai_vlsm.data.lists.counting import class_pixels, image_counts, is_volume
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.rows import Row
-from monai_vlsm.data.volumes import PLANES, Address, label_counts, open_stack, stack_shape
+from monai_vlsm.data.volumes import PLANES, Address, label_counts, open_stack, plane_of_slice
 from monai_vlsm.progress import progress_bar
 
 __all__ = ["Findings", "Slicing", "case_rows", "first_slices"]
@@ -163,8 +163,8 @@ def _volume_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
 def _planes(file: str, slicing: Slicing) -> tuple[str, ...]:
     """The planes to cut; of a single slice its own."""
     stack = open_stack(file, slicing.each[0])
-    own = [plane for plane in PLANES if stack_shape(stack.file_shape, stack.file_affine, plane)[0] == 1]
-    return tuple(own[:1]) or slicing.each
+    own = plane_of_slice(stack.file_shape, stack.file_affine)
+    return (own,) if own else slicing.each
 
 
 def _name_volume(case: Case, told: Findings) -> None:

@@ -9,7 +9,7 @@ from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.neighbours import with_neighbours
 from monai_vlsm.data.volumes.nifti import read_volume
-from monai_vlsm.data.volumes.planes import PLANES, from_stack, stack_affine, stack_shape, to_stack
+from monai_vlsm.data.volumes.planes import PLANES, from_stack, plane_of_slice, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
 from monai_vlsm.data.volumes.store import signature, volume_files
 from monai_vlsm.data.volumes.values import usual_range, value_range
@@ -39,6 +39,7 @@ __all__ = [
     "open_stack",
     "parse_window",
     "plain_window",
+    "plane_of_slice",
     "read_any",
     "read_volume",
     "recorded_settings",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 
-__all__ = ["PLANES", "from_stack", "stack_affine", "stack_shape", "to_stack"]
+__all__ = ["PLANES", "from_stack", "plane_of_slice", "stack_affine", "stack_shape", "to_stack"]
 
 PLANES = {"axial": "SPL", "coronal": "AIL", "sagittal": "LIP"}
 """Where slices, rows and columns of each plane go to: axial slices from the feet to the head, and so on."""
@@ -57,6 +57,11 @@ def stack_shape(shape: tuple[int, ...], affine: np.ndarray, plane: str) -> tuple
     places = plane_turn(affine, plane)[:, 0].astype(int)
     sizes = dict(zip(places, shape, strict=False))
     return sizes[0], sizes[1], sizes[2]
+
+
+def plane_of_slice(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
+    """The plane of a volume of a single slice; None where there are more."""
+    return next((plane for plane in PLANES if stack_shape(shape, affine, plane)[0] == 1), None)
 
 
 def stack_affine(shape: tuple[int, ...], affine: np.ndarray, plane: str) -> np.ndarray:
