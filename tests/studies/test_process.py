@@ -1,0 +1,49 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that a worker starts: their log, their end, and their last words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from monai_vlsm.studies.process import ClaimLostError, last_error, run_logged
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ("a\nerror: no list; make one\nimages:\n x\n", 1, "no list; make one"),
+        ("Traceback\n  line\nValueError: wrong\n\n", 1, "ValueError: wrong"),
+        ("", 3, "ended with status 3"),
+        ("fine", -9, "killed by SIGKILL; perhaps there was not enough memory"),
+        ("fine", -11, "killed by SIGSEGV"),
+    ],
+)
+def test_last_words(tmp_path: Path, text: str, status: int, said: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("error: of an attempt before\n" + text)
+    assert last_error(log, len("error: of an attempt before\n"), status) == said
+
+
+def test_both_streams_go_to_the_log(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.environ['A']); print('b', file=sys.stderr)"
+    run_logged([sys.executable, "-c", code], {**os.environ, "A": "a"}, tmp_path / "log", threading.Event())
+    assert {"a", "b"} < set((tmp_path / "log").read_text().split())
+
+
+def test_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        run_logged([sys.executable, "-c", "raise SystemExit(2)"], os.environ, tmp_path / "log", threading.Event())
+
+
+def test_it_ends_when_the_claim_is_lost(tmp_path: Path) -> None:
+    lost = threading.Event()
+    lost.set()
+    with pytest.raises(ClaimLostError):
+        run_logged([sys.executable, "-c", "input()"], os.environ, tmp_path / "log", lost)
