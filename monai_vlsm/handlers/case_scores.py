@@ -37,9 +37,10 @@ class CaseScoreWriter:
     """Writes ``cases.csv``: a row for each volume and structure, scored as a whole and in millimetres.
 
     Slices are put together volume by volume, so that only the volume at hand is in memory, if the records of a volume
-    follow one another. Of the classes of one label map the most probable one has a voxel, if it is probable enough;
-    classes that share label numbers, such as the whole tumour and its core, and masks in files of their own are scored
-    each by itself. Prompts of different tags, styles and planes never compete. Masks that are empty count as
+    follow one another. Of the classes of one label map the most probable one has a voxel, if it is probable enough; a
+    region that is made of other classes, such as the whole tumour with its core, and masks in files of their own are
+    scored each by itself (`monai_vlsm.data.volumes.cases.exclusive_groups`). Prompts of different tags, styles and
+    planes never compete. Masks that are empty count as
     `monai_vlsm.metrics.volume_scores` says.
 
     Attach to the *evaluator*, with decollation, on all processes; each volume must be on one of them

@@ -137,24 +137,24 @@ def plan_cases(records: Records) -> tuple[list[CasePlan], dict[RecordKey, list[P
 def exclusive_groups(classes: Sequence[CaseClass]) -> tuple[list[list[int]], list[int]]:
     """Which classes cannot have the same voxel, and which may.
 
-    Classes of one label map cannot, unless they share a number of it, as regions do (the whole tumour and its core).
-    Masks in files of their own may.
+    Classes of one label map cannot, unless they share a number of it: of those, the ones with fewer numbers cannot, and
+    a region that is made of them (the whole tumour with its core) may overlap with all. So may classes with the same
+    numbers, and masks in files of their own.
 
     Returns:
         numbers of the classes of each label map; and those of the classes that may overlap with others.
     """
     maps: dict[tuple[str, int | None], list[int]] = defaultdict(list)
-    numbers: Counter[tuple[str, int | None, int]] = Counter()
-    for one in classes:
-        numbers.update((one.label.file, one.label.channel, label) for label in one.label.labels)
-    alone = []
-    for number, one in enumerate(classes):
+    taken: set[tuple[str, int | None, int]] = set()
+    alike = Counter(one.label for one in classes)
+    for number, one in sorted(enumerate(classes), key=lambda pair: len(pair[1].label.labels)):
         key = (one.label.file, one.label.channel)
-        if one.label.labels and all(numbers[(*key, label)] == 1 for label in one.label.labels):
+        own = {(*key, label) for label in one.label.labels}
+        if own and alike[one.label] == 1 and not own & taken:
+            taken |= own
             maps[key].append(number)
-        else:
-            alone.append(number)
-    return list(maps.values()), alone
+    chosen = {number for group in maps.values() for number in group}
+    return sorted(map(sorted, maps.values())), [number for number in range(len(classes)) if number not in chosen]
 
 
 def _masks(records: Records) -> Iterator[_Mask]:

@@ -90,7 +90,7 @@ def test_which_classes_compete(file: str, tmp_path: Path) -> None:
         *slice_records(other, {"kidney": (1,), "vein": (2,), "a mask": ()}),
     ]
     (plan,), _ = plan_cases(records)
-    assert exclusive_groups(plan.classes) == ([[1, 3], [4, 5]], [0, 2, 6])
+    assert exclusive_groups(plan.classes) == ([[1, 2, 3], [4, 5]], [0, 6])
 
 
 def test_truth(file: str, tmp_path: Path) -> None:
