@@ -63,50 +63,8 @@ VOLUME_RULE = (
     "The slices of each volume are put together and compared with the truth on its own grid, in millimetres. Of the "
     "structures of one label map, the most probable one has a voxel; a region that is made of others, as a whole "
     "tumour with its core, is scored by itself. Where truth and prediction are both empty, Dice and surface Dice are 1 "
-    "and HD95 is 0. Where only one of them is empty, Dice and surface Dice are 0 and HD95 is the diagonal of the volume."
-)
-VOLUME_INTERVALS",
-    "VOLUME_RULE",
-    "count",
-    "dataset_name",
-    "date",
-    "decimals",
-    "number",
-    "p_value",
-    "percent",
-    "plot_labels",
-    "plural",
-    "quoted",
-    "short",
-    "structure_name",
-    "style_name",
-    "surface_rule",
-]
-
-ALIKE = 1e-9
-LABEL = 16  # letters of a name in a plot
-MISSING, PERCENT = "\N{EN DASH}", "\N{NO-BREAK SPACE}%"
-TAG_TITLE = {CLASS: "Class prompts", METADATA: "Metadata prompts", MASK_DERIVED: "Mask-derived prompts"}
-TAG_MEANING = {
-    CLASS: "They name what to look for and nothing else. Anyone can write them before seeing the mask: these are the "
-    "scores to quote.",
-    METADATA: "They also hold facts from the patient's file or the scan, such as age, view or findings. Quote these "
-    "scores only with that condition.",
-    MASK_DERIVED: "They hold words that were taken from the true mask, such as size, number, place, shape or that "
-    "nothing is there. They give away part of the answer: no clinic can have these scores. Compare them with nothing "
-    "else on this page.",
-}
-FEW = 20  # units below which a bootstrap interval tends to be too narrow
-FEW_TEXT = f"With fewer than {FEW} images or patients, intervals tend to be too narrow."
-EMPTY_RULE = (
-    "Where truth and prediction are both empty, Dice and IoU are 1 and HD95 is 0. Where only one of them is empty, "
-    "Dice and IoU are 0 and HD95 is the diagonal of the image."
-)
-VOLUME_RULE = (
-    "The slices of each volume are put together and compared with the truth on its own grid, in millimetres. Of the "
-    "structures of one label map, the most probable one has a voxel; a region that is made of others, as a whole tumour "
-    "with its core, is scored by itself. Where truth and prediction are both empty, Dice and surface Dice are 1 and "
-    "HD95 is 0. Where only one of them is empty, Dice and surface Dice are 0 and HD95 is the diagonal of the volume."
+    "and HD95 is 0. Where only one of them is empty, Dice and surface Dice are 0 and HD95 is the diagonal of the "
+    "volume."
 )
 VOLUME_INTERVALS = (
     f"Below each mean stands its {100 * LEVEL:.0f}{PERCENT} interval, bootstrapped over patients, or over volumes "

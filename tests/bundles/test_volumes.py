@@ -9,9 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
+from monai_vlsm.metrics import volume_scores
+from monai_vlsm.statistics import read_run
+from monai_vlsm.statistics.reading import VOLUME_METRICS
 from tests.bundles.test_vlsm_dense import EVALUATE, TRAIN, run
 from tests.data.lists.folders import decathlon
 
@@ -36,5 +41,25 @@ def test_train_and_evaluate(settings: dict[str, Any], tmp_path: Path) -> None:
     assert cases(trained) == set(split["val"]) and len(split["train"]) == 2
     model = {"model_file": str(trained / "models/model.pt"), "probes": False}
     for seed in (0, 2):
-        found = run([TRAIN, EVALUATE], tmp_path / str(seed), **settings, **model, seed=seed, planes="sagittal")
+        found = run(
+            [TRAIN, EVALUATE], tmp_path / str(seed), **settings, **model, seed=seed, planes="sagittal", save_cases=True
+        )
         assert cases(found) == set(split["val"])
+    check_whole_volumes(found, Path(settings["dataset_dir"]))
+
+
+def check_whole_volumes(found: Path, data: Path) -> None:
+    """The scores of volumes are those of the label maps that were written, on the grid of the data."""
+    with (found / "cases.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    for row in rows:
+        pred, truth = (nib.load(path / f"{row['case']}.nii.gz") for path in (found / "cases", data / "labelsTr"))
+        masks = [np.asarray(image.dataobj) == int(row["labels"]) for image in (pred, truth)]
+        scores = volume_scores(masks[0], masks[1], truth.header.get_zooms())
+        assert [float(row[name]) for name in VOLUME_METRICS] == pytest.approx(list(scores), abs=2e-6)
+        assert int(row["pred_voxels"]) == masks[0].sum()
+    means = json.loads((found / "metrics.json").read_text())["cases"]["by_tag"]["class"]["mean"]
+    assert means["dice"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]))
+    assert "cases.csv" in json.loads((found / "run.json").read_text())["files"]
+    assert read_run(found).volumes is not None
