@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from monai_vlsm.report.blocks import Block, Figures, Heading, Paragraph, Plot
 from monai_vlsm.report.plots import ForestRow, forest
-from monai_vlsm.report.volume_sections import paired_volume_blocks, volume_glance
+from monai_vlsm.report.volume_sections import left_out, paired_volume_blocks, volume_glance
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.bootstrap import FEWEST
 from monai_vlsm.statistics.comparison import Comparison, PairedRow
@@ -58,9 +58,8 @@ def _glance(run: RunResults) -> Iterator[tuple[str | Cell, ...]]:
     if not rows:
         yield (run.name, "no class prompts", words.MISSING, Cell("0"), Cell(words.MISSING), "not tested", "not tested")
     for row in rows:
-        names = (run.name, words.dataset_name(row.dataset), words.style_name(row.style))
         verdicts = [found.get(row.dataset, "not tested") for found in (others, absents)]
-        yield (*names, count(row.images), number(row.dice), *verdicts)
+        yield (run.name, *words.group_names(row), count(row.images), number(row.dice), *verdicts)
 
 
 def _verdict(row: OtherRow | AbsentRow) -> str:
@@ -88,17 +87,12 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[Block]:
 
 
 def _pairing(found: Comparison) -> str:
-    left = [
-        f"{found.only_first:,} only in {found.first}" if found.only_first else "",
-        f"{found.only_other:,} only in {found.other}" if found.only_other else "",
-        f"{found.other_truth:,} with another true mask" if found.other_truth else "",
-    ]
-    told = "; ".join(text for text in left if text)
-    left_out = f" Left out: {told}." if told else " None was left out."
+    told = left_out(found, found)
+    rest = f" Left out: {told}." if told else " None was left out."
     if not found.pairs:
-        return f"No mask is in both runs, so they cannot be compared.{left_out}"
+        return f"No mask is in both runs, so they cannot be compared.{rest}"
     pairs = words.plural(found.pairs, "mask")
-    return f"{pairs} of {words.plural(found.images, 'image')} paired.{left_out}"
+    return f"{pairs} of {words.plural(found.images, 'image')} paired.{rest}"
 
 
 def _paired_table(comparison: Comparison, rows: Sequence[PairedRow]) -> Table:
@@ -113,5 +107,4 @@ def _paired_lines(row: PairedRow) -> list[tuple[str | Cell, ...]]:
         "IoU": difference_cells(row.iou),
         "HD95": difference_cells(row.hd95, 1),
     }
-    names = (words.dataset_name(row.dataset), words.style_name(row.style))
-    return [(*names, score, count(row.units), *cells) for score, cells in scores.items()]
+    return [(*words.group_names(row), score, count(row.units), *cells) for score, cells in scores.items()]

@@ -108,9 +108,8 @@ def _empty_table(empties: Mapping[str, Sequence[EmptyRow]]) -> Table:
 
 
 def _empty_cells(row: EmptyRow) -> tuple[str | Cell, ...]:
-    names = (words.dataset_name(row.dataset), words.style_name(row.style))
     return (
-        *names,
+        *words.group_names(row),
         count(row.masks),
         count(row.truth_empty),
         _share(row.both_empty, row.truth_empty),

@@ -81,7 +81,7 @@ def _other_sentence(row: OtherRow) -> str:
 
 
 def _other_cells(row: OtherRow) -> tuple[str | Cell, ...]:
-    names = (words.dataset_name(row.dataset), words.style_name(row.style), count(row.probes))
+    names = (*words.group_names(row), count(row.probes))
     return (*names, number(row.own), number(row.other), number(row.lost), number(row.asked), row.verdict)
 
 
@@ -111,7 +111,7 @@ def _absent_sentence(row: AbsentRow) -> str:
 
 
 def _absent_cells(row: AbsentRow) -> tuple[str | Cell, ...]:
-    names = (words.dataset_name(row.dataset), words.style_name(row.style), count(row.probes))
+    names = (*words.group_names(row), count(row.probes))
     shares = [number(share, share=True) for share in (row.answered, row.share, row.own_share)]
     return (*names, *shares, number(row.own_dice), row.verdict)
 

@@ -17,7 +17,7 @@ from monai_vlsm.statistics.volumes import VolumeRow
 from monai_vlsm.statistics.words import count, number
 from monai_vlsm.tables import Cell, Table
 
-__all__ = ["paired_volume_blocks", "volume_blocks", "volume_glance"]
+__all__ = ["left_out", "paired_volume_blocks", "volume_blocks", "volume_glance"]
 
 
 def volume_glance(runs: Sequence[RunResults]) -> Iterator[Block]:
@@ -36,7 +36,7 @@ def _totals(rows: Sequence[VolumeRow]) -> list[VolumeRow]:
 
 
 def _glance_cells(row: VolumeRow) -> tuple[str | Cell, ...]:
-    names = (words.dataset_name(row.dataset), words.style_name(row.style), row.plane, count(row.volumes))
+    names = (*words.group_names(row), row.plane, count(row.volumes))
     return (*names, number(row.dice), number(row.hd95, 1), number(row.surface_dice))
 
 
@@ -85,13 +85,18 @@ def paired_volume_blocks(comparison: Comparison) -> Iterator[Block]:
         yield Figures([Plot(forest(lines, "difference in Dice", zero=True), text)])
 
 
-def _pairing(comparison: Comparison, found: VolumeComparison) -> str:
+def left_out(comparison: Comparison, found: Comparison | VolumeComparison) -> str:
+    """What has no counterpart in the other run, or another one; empty if nothing."""
     left = [
         f"{found.only_first:,} only in {comparison.first}" if found.only_first else "",
         f"{found.only_other:,} only in {comparison.other}" if found.only_other else "",
         f"{found.other_truth:,} with another true mask" if found.other_truth else "",
     ]
-    told = "; ".join(filter(None, left)) or "none"
+    return "; ".join(filter(None, left))
+
+
+def _pairing(comparison: Comparison, found: VolumeComparison) -> str:
+    told = left_out(comparison, found) or "none"
     return f"{words.plural(found.pairs, 'structure')} of volumes paired; left out: {told}."
 
 

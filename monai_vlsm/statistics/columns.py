@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,9 @@ __all__ = [
     "ALL",
     "Columns",
     "Group",
+    "Grouped",
     "ReportError",
+    "by_group",
     "clean",
     "groups",
     "natural",
@@ -28,6 +31,7 @@ __all__ = [
     "select",
 ]
 
+Value = TypeVar("Value")
 ALL = "(all)"
 _ROUNDED = 1e-6  # files hold six digits
 Columns = dict[str, np.ndarray]
@@ -39,11 +43,17 @@ class ReportError(UserError, ValueError):
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows of one dataset and style; either may be `ALL`."""
+class Grouped:
+    """What belongs to one dataset and style; either may be `ALL`."""
 
     dataset: str
     style: str
+
+
+@dataclass(frozen=True)
+class Group(Grouped):
+    """The rows of a dataset and style, as a mask."""
+
     rows: np.ndarray
 
 
@@ -145,6 +155,11 @@ def require_ranges(path: Path, columns: Columns, ranges: Mapping[str, tuple[floa
 def select(columns: Columns, rows: np.ndarray) -> Columns:
     """The same columns with some rows, by a mask or by indices."""
     return {name: values[rows] for name, values in columns.items()}
+
+
+def by_group(columns: Columns, measure: Callable[[Group, Columns], Value]) -> list[Value]:
+    """Apply a function to each of the `groups` and to its rows."""
+    return [measure(group, select(columns, group.rows)) for group in groups(columns)]
 
 
 def groups(columns: Columns) -> Iterator[Group]:

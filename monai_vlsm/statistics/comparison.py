@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_vlsm.statistics.columns import ALL, Columns, Group, groups, select
+from monai_vlsm.statistics.columns import ALL, Columns, Group, Grouped, by_group, select
 from monai_vlsm.statistics.pairing import Difference, differences, pair
 from monai_vlsm.statistics.reading import METRICS, Run
 from monai_vlsm.statistics.scores import by_tag, unit_word
-from monai_vlsm.statistics.volumes import VolumeGroup, structure_names, volume_groups
+from monai_vlsm.statistics.volumes import OfVolumes, VolumeGroup, structure_names, volume_groups
 
 __all__ = ["Comparison", "Difference", "PairedRow", "PairedVolumeRow", "VolumeComparison", "compare"]
 
@@ -22,11 +22,9 @@ VOLUME_SCORES = ("dice", "hd95_mm", "surface_dice")
 
 
 @dataclass(frozen=True)
-class PairedRow:
+class PairedRow(Grouped):
     """Two runs on one dataset and style."""
 
-    dataset: str
-    style: str
     pairs: int
     units: int
     unit: str
@@ -36,13 +34,9 @@ class PairedRow:
 
 
 @dataclass(frozen=True)
-class PairedVolumeRow:
+class PairedVolumeRow(OfVolumes):
     """Two runs on one structure of a dataset, or on all of them."""
 
-    dataset: str
-    style: str
-    plane: str
-    structure: str
     pairs: int
     units: int
     unit: str
@@ -109,7 +103,7 @@ def compare(first: Run, other: Run) -> Comparison:
         only_first=found.only_first,
         only_other=found.only_other,
         other_truth=found.other_truth,
-        by_tag=by_tag(found.rows, _paired_rows),
+        by_tag=by_tag(found.rows, lambda of_tag: by_group(of_tag, _paired_row)),
         volumes=None if first.volumes is None or other.volumes is None else _volumes(first.volumes, other.volumes),
     )
 
@@ -120,10 +114,6 @@ def _volumes(first: Columns, other: Columns) -> VolumeComparison:
     found.rows["surface_dice"] = np.where(unlike, np.nan, found.rows["surface_dice"])
     counts = (len(found.rows["case"]), found.only_first, found.only_other, found.other_truth)
     return VolumeComparison(*counts, by_tag(found.rows, _paired_volume_rows))
-
-
-def _paired_rows(paired: Columns) -> list[PairedRow]:
-    return [_paired_row(group, select(paired, group.rows)) for group in groups(paired)]
 
 
 def _paired_row(group: Group, found: Columns) -> PairedRow:

@@ -60,17 +60,15 @@ def existence_by_tag(run: Run) -> dict[str, Existence]:
 
 def _kinds(run: Run, tag: str) -> dict[str, Columns]:
     """The rows of each kind that have a score."""
-    sources = {PRESENT: run.scores, ABSENT_OWN: run.scores, ABSENT_PROBE: run.probes}
-    masks = {
-        PRESENT: run.scores["truth_empty"] == 0,
-        ABSENT_OWN: run.scores["truth_empty"] > 0,
-        ABSENT_PROBE: run.probes["probe"] == "absent" if run.probes else np.zeros(0, dtype=bool),
+    empty = run.scores["truth_empty"] > 0
+    sources = {PRESENT: (run.scores, ~empty), ABSENT_OWN: (run.scores, empty)}
+    if run.probes is not None:
+        sources[ABSENT_PROBE] = (run.probes, run.probes["probe"] == "absent")
+    kinds = {
+        kind: select(columns, rows & (columns["tag"] == tag) & np.isfinite(columns["existence"]))
+        for kind, (columns, rows) in sources.items()
+        if "existence" in columns
     }
-    kinds = {}
-    for kind, columns in sources.items():
-        if columns is not None and "existence" in columns:
-            rows = masks[kind] & (columns["tag"] == tag) & np.isfinite(columns["existence"])
-            kinds[kind] = select(columns, rows)
     return {kind: columns for kind, columns in kinds.items() if len(columns["tag"])}
 
 

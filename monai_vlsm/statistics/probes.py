@@ -12,7 +12,7 @@ import numpy as np
 
 from monai_vlsm.counts import FEWEST
 from monai_vlsm.statistics.bootstrap import Estimate, estimates
-from monai_vlsm.statistics.columns import Columns, Group, groups, select
+from monai_vlsm.statistics.columns import Columns, Group, Grouped, by_group, select
 from monai_vlsm.statistics.reading import Run
 from monai_vlsm.statistics.scores import by_tag
 
@@ -28,12 +28,10 @@ SAME_AMOUNT = 0.75  # of the pixels that the own prompt gets
 
 
 @dataclass(frozen=True)
-class OtherRow:
+class OtherRow(Grouped):
     """Prompts of another structure of the same image, of one dataset and style.
 
     Args:
-        dataset: its name, or "all".
-        style: its name, or "all".
         probes: how many were asked, where the own mask is not empty and the own prompt has a score with this tag.
         left_out: how many were asked otherwise.
         own: Dice of the own mask with the own prompt.
@@ -44,8 +42,6 @@ class OtherRow:
         verdict: what that says about the text.
     """
 
-    dataset: str
-    style: str
     probes: int
     left_out: int
     own: Estimate
@@ -57,12 +53,10 @@ class OtherRow:
 
 
 @dataclass(frozen=True)
-class AbsentRow:
+class AbsentRow(Grouped):
     """Prompts of something that is not in the image, of one dataset and style.
 
     Args:
-        dataset: its name, or "all".
-        style: its name, or "all".
         probes: how many were asked.
         share: of the image that is segmented.
         answered: share of the probes in which anything is segmented.
@@ -71,8 +65,6 @@ class AbsentRow:
         verdict: what that says about the text.
     """
 
-    dataset: str
-    style: str
     probes: int
     share: Estimate
     answered: Estimate
@@ -95,7 +87,7 @@ def _rows(run: Run, probe: str, measure: Callable[[Group, Columns], Row]) -> dic
     if run.probes is None:
         return {}
     chosen = select(_with_own_scores(run.probes, run.scores), run.probes["probe"] == probe)
-    return by_tag(chosen, lambda of_tag: [measure(group, select(of_tag, group.rows)) for group in groups(of_tag)])
+    return by_tag(chosen, lambda of_tag: by_group(of_tag, measure))
 
 
 def _with_own_scores(probes: Columns, scores: Columns) -> Columns:
@@ -137,11 +129,7 @@ def _other_verdict(own: Estimate, lost: Estimate, gained: Estimate) -> str:
         return UNKNOWN
     if lost.mean < LOST_SHARE * own.mean:
         return HARDLY
-    return DECIDES if lost.low > 0 and _above_zero(gained) else PARTLY
-
-
-def _above_zero(estimate: Estimate) -> bool:
-    return estimate.low is not None and estimate.low > 0
+    return DECIDES if lost.low > 0 and gained.low is not None and gained.low > 0 else PARTLY
 
 
 def _absent_row(group: Group, found: Columns) -> AbsentRow:

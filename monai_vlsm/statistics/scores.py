@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from monai_vlsm.prompts import CLASS, TAGS
 from monai_vlsm.statistics.bootstrap import Estimate, estimates
-from monai_vlsm.statistics.columns import ALL, Columns, Group, groups, natural, select
+from monai_vlsm.statistics.columns import ALL, Columns, Group, Grouped, by_group, natural, select
 from monai_vlsm.statistics.reading import METRICS
 
 __all__ = [
@@ -28,17 +28,16 @@ __all__ = [
 ]
 
 Value = TypeVar("Value")
+Row = TypeVar("Row", bound=Grouped)
 PLAIN_STYLE = "p1"  # the bare class
 PROMPTS_SHOWN = 12  # more different prompts than these are sentences, not names of structures
 
 
 @dataclass(frozen=True)
-class ScoreRow:
+class ScoreRow(Grouped):
     """Scores of one dataset and style.
 
     Args:
-        dataset: its name, or "all".
-        style: its name, or "all".
         masks: number of rows, one for each structure of each image and style.
         images: number of images.
         units: number of what the bootstrap draws.
@@ -48,8 +47,6 @@ class ScoreRow:
         hd95: the same, in pixels.
     """
 
-    dataset: str
-    style: str
     masks: int
     images: int
     units: int
@@ -72,11 +69,9 @@ class PromptRow:
 
 
 @dataclass(frozen=True)
-class EmptyRow:
+class EmptyRow(Grouped):
     """How often truth, prediction or both are empty, for one tag, dataset and style."""
 
-    dataset: str
-    style: str
     masks: int
     truth_empty: int
     pred_empty: int
@@ -88,21 +83,6 @@ class EmptyRow:
 def by_tag(columns: Columns, measure: Callable[[Columns], Value]) -> dict[str, Value]:
     """Apply a function to the rows of each tag on their own, in the order of what the tags give away."""
     return {tag: measure(select(columns, columns["tag"] == tag)) for tag in TAGS if (columns["tag"] == tag).any()}
-
-
-class Grouped(Protocol):
-    """A row of a dataset and style."""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset, or `ALL`."""
-
-    @property
-    def style(self) -> str:
-        """Name of the style, or `ALL`."""
-
-
-Row = TypeVar("Row", bound=Grouped)
 
 
 def plain_rows(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
@@ -125,7 +105,7 @@ def _metrics(columns: Columns) -> list[Estimate]:
 
 def score_rows(columns: Columns) -> list[ScoreRow]:
     """A row for each dataset and style, and for all of them; ``columns`` holds one tag."""
-    return [_score_row(group, select(columns, group.rows)) for group in groups(columns)]
+    return by_group(columns, _score_row)
 
 
 def _score_row(group: Group, found: Columns) -> ScoreRow:
@@ -152,7 +132,7 @@ def _prompt_rows(columns: Columns) -> Iterator[PromptRow]:
 
 def empty_rows(columns: Columns) -> list[EmptyRow]:
     """Counts for each dataset and style; ``columns`` holds one tag."""
-    return [_empty_row(group, select(columns, group.rows)) for group in groups(columns)]
+    return by_group(columns, _empty_row)
 
 
 def _empty_row(group: Group, found: Columns) -> EmptyRow:

@@ -70,8 +70,7 @@ def _volume_cells(row: VolumeRow, patients: bool) -> tuple[Cell, ...]:
 
 def _score_cells(row: ScoreRow, patients: bool) -> tuple[str | Cell, ...]:
     who = [count(row.units) if row.unit != "images" else Cell("unknown")] if patients else []
-    names = (words.dataset_name(row.dataset), words.style_name(row.style))
-    return (*names, *who, count(row.images), *_numbers(row))
+    return (*words.group_names(row), *who, count(row.images), *_numbers(row))
 
 
 def _numbers(row: ScoreRow | PromptRow) -> tuple[Cell, ...]:

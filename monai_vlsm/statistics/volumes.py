@@ -10,33 +10,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from monai_vlsm.statistics.bootstrap import Estimate, estimates, estimates_over_groups
-from monai_vlsm.statistics.columns import ALL, Columns, natural, select
+from monai_vlsm.statistics.columns import ALL, Columns, Grouped, natural, select
 from monai_vlsm.statistics.reading import VOLUME_METRICS
 from monai_vlsm.statistics.scores import unit_word
 
-__all__ = ["VolumeGroup", "VolumeRow", "structure_names", "volume_groups", "volume_rows"]
+__all__ = ["OfVolumes", "VolumeGroup", "VolumeRow", "structure_names", "volume_groups", "volume_rows"]
 
 
 @dataclass(frozen=True)
-class VolumeGroup:
-    """Rows of one dataset, style, plane and structure, which may be `ALL`."""
+class OfVolumes(Grouped):
+    """What belongs to one dataset, style, plane of slices and structure.
 
-    dataset: str
-    style: str
+    Args:
+        plane: of the slices.
+        structure: its name, or the prompt where it has none; `ALL` is the mean over structures of their means.
+    """
+
     plane: str
     structure: str
+
+
+@dataclass(frozen=True)
+class VolumeGroup(OfVolumes):
+    """The rows of a structure, as a mask."""
+
     rows: np.ndarray
 
 
 @dataclass(frozen=True)
-class VolumeRow:
+class VolumeRow(OfVolumes):
     """Scores of one structure in the volumes of a dataset.
 
     Args:
-        dataset: its name.
-        style: of the prompts.
-        plane: of the slices.
-        structure: its name, or the prompt where it has none; `ALL` is the mean over structures of their means.
         volumes: how many.
         units: number of what the bootstrap draws.
         unit: what that is, "patients" or "volumes".
@@ -49,10 +54,6 @@ class VolumeRow:
         surface_dice: the same.
     """
 
-    dataset: str
-    style: str
-    plane: str
-    structure: str
     volumes: int
     units: int
     unit: str

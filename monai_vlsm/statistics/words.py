@@ -11,7 +11,7 @@ from datetime import datetime
 
 from monai_vlsm.prompts import CLASS, MASK_DERIVED, METADATA
 from monai_vlsm.statistics.bootstrap import LEVEL, RESAMPLES, Estimate
-from monai_vlsm.statistics.columns import ALL
+from monai_vlsm.statistics.columns import ALL, Grouped
 from monai_vlsm.tables import Cell
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "dataset_name",
     "date",
     "decimals",
+    "group_names",
     "number",
     "p_value",
     "percent",
@@ -117,6 +118,11 @@ def p_value(p: float | None) -> Cell:
 def dataset_name(dataset: str) -> str:
     """A dataset in a table."""
     return "all datasets" if dataset == ALL else dataset or "(no name)"
+
+
+def group_names(row: Grouped) -> tuple[str, str]:
+    """Dataset and style of a row in a table."""
+    return dataset_name(row.dataset), style_name(row.style)
 
 
 def style_name(style: str) -> str:
