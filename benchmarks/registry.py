@@ -9,6 +9,7 @@ import cases_network
 import cases_prompts
 import cases_score
 import cases_start
+import cases_volumes
 from cases import Case
 
 CASES: tuple[Case, ...] = (
@@ -16,6 +17,7 @@ CASES: tuple[Case, ...] = (
     *cases_prompts.CASES,
     *cases_epoch.CASES,
     *cases_score.CASES,
+    *cases_volumes.CASES,
     *cases_start.CASES,
 )
 
