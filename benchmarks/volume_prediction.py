@@ -1,0 +1,179 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Prediction of volumes: its time against one call for each slice and prompt, and its memory.
+
+``speed`` segments a volume with several prompts, and some of its slices with one call for each slice and prompt, before
+and after, whose time is scaled to all slices. The network has the size of CIDAS/clipseg-rd64-refined and random
+weights. ``memory`` runs ``python -m monai_vlsm predict`` with the embedded network on a CT of real size in a process of
+its own, and reads its largest resident set from the system (Linux). Each prints a line and writes a JSON file::
+
+    python benchmarks/volume_prediction.py speed
+    python benchmarks/volume_prediction.py memory
+    python benchmarks/volume_prediction.py speed memory --mini --slices 12   # to try the script: nothing is written
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from conditions import Conditions, machine, write_backbone
+
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.backbones import MINI
+from monai_vlsm.checkpoints import TrainedState
+from monai_vlsm.data.volumes import Address
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.serving import Segmentation, Segmenter
+
+RESULTS = Path(__file__).parent / "results"
+PROMPTS = (
+    "liver",
+    "spleen",
+    "left kidney",
+    "right kidney",
+    "aorta",
+    "stomach",
+    "pancreas",
+    "left lung",
+    "heart",
+    "bone",
+)
+FASTEST, MOST_GB = 4.0, 6.0
+
+
+def write_ct(path: Path, shape: tuple[int, int, int]) -> Path:
+    """A CT-like volume of int16: air, a body whose values change from slice to slice, and grain."""
+    generator = np.random.default_rng(0)
+    x, y = (np.linspace(-1, 1, size)[:, None] for size in shape[:2])
+    body = x**2 / 0.7 + y.T**2 / 0.5 < 1
+    grain = generator.integers(-20, 20, shape[:2], dtype=np.int16)
+    volume = np.empty(shape, np.int16, order="F")
+    for index in range(shape[2]):
+        waves = 80 * np.sin(6 * x + index / 9) * np.cos(5 * y.T - index / 7)
+        volume[..., index] = np.where(body, 40 + waves, -1000) + np.roll(grain, index, axis=0)
+    nib.save(nib.Nifti1Image(volume, np.diag([-0.8, -0.8, 1.5, 1])), path)
+    return path
+
+
+def build(folder: Path, mini: bool) -> CLIPSegNet:
+    """Dense VL adapters on a backbone of real size, or on the embedded one."""
+    torch.manual_seed(0)
+    backbone = MINI if mini else str(write_backbone(folder, Conditions()))
+    return CLIPSegNet(backbone, adaptation=DenseAdaptation("vl"), default_prompt="liver")
+
+
+def timed(work: Any) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = work()
+    return time.perf_counter() - start, found
+
+
+def one_by_one(segment: Segmenter, file: Path, slices: Sequence[int], prompts: Sequence[str]) -> list[Segmentation]:
+    """A call for each slice and prompt."""
+    calls = [(index, prompt) for index in slices for prompt in prompts]
+    record = {"name": "slice"}
+    return [
+        segment.segment({**record, "image": str(Address(str(file), "axial", index)), "prompt": prompt})
+        for index, prompt in calls
+    ]
+
+
+def speed(folder: Path, mini: bool, slices: int, prompts: int, plain_slices: int) -> dict[str, Any]:
+    """Seconds of both ways, and how often their masks differ."""
+    file = write_ct(folder / "ct.nii.gz", (512, 512, slices))
+    segment = Segmenter(build(folder, mini), device="cpu", window="abdomen")
+    texts, chosen = PROMPTS[:prompts], np.linspace(0, slices - 1, plain_slices).astype(int).tolist()
+    one_by_one(segment, file, chosen[:1], texts[:1])  # unpacks the volume, which is told of neither
+    before, first = timed(lambda: one_by_one(segment, file, chosen[::2], texts))
+    ours, whole = timed(lambda: segment.segment({"image": str(file), "prompt": list(texts), "name": "ct"}))
+    after, second = timed(lambda: one_by_one(segment, file, chosen[1::2], texts))
+    plain = (before + after) * slices / plain_slices
+    masks = np.array([one.masks[0] for one in (*first, *second)]).reshape(plain_slices, prompts, 512, 512)
+    same = np.array([whole.masks.of_slice(index) for index in (*chosen[::2], *chosen[1::2])])  # type: ignore[union-attr]
+    return {
+        "case": "volume_prediction",
+        "slices": slices,
+        "prompts": prompts,
+        "seconds": round(ours, 2),
+        "plain_seconds": round(plain, 2),
+        "plain_slices_measured": plain_slices,
+        "times_as_fast": round(plain / ours, 2),
+        "target": FASTEST,
+        "share_of_pixels_that_differ": float((masks != same).mean()),
+        "masks_cover": round(float(same.mean()), 4),
+    }
+
+
+def memory(folder: Path, slices: int, prompts: int) -> dict[str, Any]:
+    """The largest resident set of ``predict`` in a process of its own."""
+    model = folder / "model.pt"
+    torch.save(TrainedState(build(folder, mini=True)).state_dict(), model)
+    file = write_ct(folder / "ct.nii.gz", (512, 512, slices))
+    words = ["predict", str(file), "--prompt", *PROMPTS[:prompts], "--adapters", str(model)]
+    command = [sys.executable, "-m", "monai_vlsm", *words, "--output", str(folder / "out"), "--window", "abdomen"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    seconds, _ = timed(lambda: subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9  # KiB on Linux, of the largest child
+    written = nib.load(folder / "out" / "ct_labels.nii.gz")
+    return {
+        "case": "volume_memory",
+        "shape": list(written.shape),
+        "prompts": prompts,
+        "peak_gb": round(peak, 2),
+        "target_gb": MOST_GB,
+        "seconds": round(seconds, 1),
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """One line for the screen."""
+    if result["case"] == "volume_memory":
+        size = " x ".join(map(str, result["shape"]))
+        return (
+            f"{size} voxels, {result['prompts']} prompts: at most {result['peak_gb']} GB in memory, "
+            f"allowed are {MOST_GB:g} ({result['seconds']} s)"
+        )
+    return (
+        f"{result['slices']} slices, {result['prompts']} prompts: {result['seconds']} s, one call for each slice and "
+        f"prompt {result['plain_seconds']} s: {result['times_as_fast']} times as fast, wanted are {FASTEST:g}; "
+        f"{result['share_of_pixels_that_differ']:.1e} of the pixels differ"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices=("speed", "memory"))
+    parser.add_argument("--slices", type=int, help="default: 300 for speed, 1000 for memory")
+    parser.add_argument("--prompts", type=int, help="default: 5 for speed, 10 for memory")
+    parser.add_argument("--plain-slices", type=int, default=20, help="slices that are segmented one by one")
+    parser.add_argument("--mini", action="store_true", help="the embedded network for speed; nothing is written")
+    arguments = parser.parse_args()
+    for what in arguments.what:
+        with tempfile.TemporaryDirectory() as name:
+            os.environ["XDG_CACHE_HOME"] = f"{name}/cache"
+            if what == "speed":
+                sizes = arguments.slices or 300, arguments.prompts or 5, arguments.plain_slices
+                result = speed(Path(name), arguments.mini, *sizes)
+            else:
+                result = memory(Path(name), arguments.slices or 1000, arguments.prompts or 10)
+        print(report(result), flush=True)
+        if not arguments.mini:
+            file = RESULTS / f"{result['case']}.json"
+            file.write_text(json.dumps({**result, "machine": machine("cpu")}, indent=4) + "\n")
+
+
+if __name__ == "__main__":
+    main()
