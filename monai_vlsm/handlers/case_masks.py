@@ -116,5 +116,5 @@ class CaseMasks:
     def _nifti(self, stack: np.ndarray) -> bytes:
         affine = self.stack.file_affine
         image = nib.Nifti1Image(from_stack(stack, affine, self.plan.plane), affine)
-        image.header.set_xyzt_units("mm")
+        image.header.set_xyzt_units(self.stack.facts.unit)
         return gzip.compress(image.to_bytes(), mtime=0)

@@ -7,10 +7,9 @@ from __future__ import annotations
 import numpy as np
 from monai.data import MetaTensor
 
-__all__ = ["file_spacing"]
+from monai_vlsm.data.volumes.facts import MILLIMETRES
 
-# bits 0 to 2 of xyzt_units (nifti1.h); nearly every program leaves "unknown" there and means millimetres
-_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+__all__ = ["file_spacing"]
 
 
 def file_spacing(image: MetaTensor) -> tuple[float, ...] | None:
@@ -26,7 +25,7 @@ def file_spacing(image: MetaTensor) -> tuple[float, ...] | None:
         2 or 3 numbers, or None where the file does not say.
     """
     if "xyzt_units" in image.meta:
-        unit = _MILLIMETRES.get(int(image.meta["xyzt_units"]) & 7)
+        unit = MILLIMETRES.get(int(image.meta["xyzt_units"]) & 7)
         directions = np.asarray(image.meta["original_affine"], dtype=float)[:3, : image.ndim - 1]
         spacing = np.linalg.norm(directions, axis=0) * (unit or np.nan)
     else:

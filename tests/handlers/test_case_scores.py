@@ -123,6 +123,19 @@ def test_label_maps_on_the_grid_of_the_file(tmp_path: Path, plane: str) -> None:
     assert [float(row["dice"]) for row in read(tmp_path / "out")] == [1, 1]
 
 
+def test_a_file_in_metres(tmp_path: Path) -> None:
+    metres = np.diag([0.001, 0.001, 0.001, 1]) @ AFFINE
+    file = save(tmp_path / "labels.nii.gz", (LIVER + 2 * SPLEEN).astype(np.uint8), metres, "meter")
+    found = {"liver": np.roll(LIVER, 1, axis=2), "spleen": SPLEEN}
+    evaluate(tmp_path / "out", slice_records(file, CLASSES), lambda name: found[name] * np.float32(0.9), save=True)
+    (liver, _) = read(tmp_path / "out")
+    assert float(liver["hd95_mm"]) == pytest.approx(5, abs=1e-5)
+    assert float(liver["truth_ml"]) == pytest.approx(288 * 0.8 * 0.8 * 5 / 1000, abs=1e-5)
+    image = nib.load(tmp_path / "out" / "cases" / "liver_1.nii.gz")
+    assert image.header.get_xyzt_units()[0] == "meter"
+    assert np.allclose(image.affine, metres)
+
+
 def test_empty_masks(tmp_path: Path) -> None:
     file = save(tmp_path / "labels.nii.gz", (2 * SPLEEN).astype(np.uint8))
     evaluate(tmp_path / "out", slice_records(file, CLASSES), lambda structure: LIVER * 0.0)

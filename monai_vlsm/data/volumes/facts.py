@@ -14,7 +14,10 @@ from monai.utils import MetaKeys
 from monai_vlsm.data.problems import Problem
 from monai_vlsm.data.volumes.values import usual_range, value_range
 
-__all__ = ["VolumeFacts", "facts_of", "from_plain", "to_plain"]
+__all__ = ["MILLIMETRES", "VolumeFacts", "facts_of", "from_plain", "to_plain"]
+
+MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Bits 0 to 2 of ``xyzt_units`` (nifti1.h) in mm; nearly every program leaves "unknown" there and means mm."""
 
 _NONE = float("nan")
 
@@ -25,7 +28,7 @@ class VolumeFacts:
 
     Args:
         shape: size with the axes of the file.
-        affine: ``(4, 4)``, from the axes of the file to mm to the patient's right, front and top.
+        affine: ``(4, 4)``, from the axes of the file to places to the patient's right, front and top, in its unit.
         oriented: whether the file says how the patient lies.
         dtype: NumPy's name of the type of the values.
         channels: how many volumes the file has, more than 1 for 4D.
@@ -35,6 +38,7 @@ class VolumeFacts:
         whole: whether all values are whole numbers from 0 on, as those of a label map.
         given: what the file says should be black and white, its ``window`` or ``range``.
         second: whether qform and sform of the file disagree; the sform counts.
+        unit: of the affine, as ``xyzt_units`` has it (`MILLIMETRES`).
         problem: why the volume cannot be used; then the other facts may be those of nothing.
     """
 
@@ -49,6 +53,7 @@ class VolumeFacts:
     whole: bool = False
     given: dict[str, tuple[float, float]] = field(default_factory=dict)
     second: bool = False
+    unit: int = 0
     problem: Problem | None = None
 
     def shown(self) -> dict[str, np.ndarray]:
@@ -83,6 +88,7 @@ def facts_of(array: np.ndarray, meta: Mapping[str, Any]) -> VolumeFacts:
         bool(array.min() >= 0) and (array.dtype.kind != "f" or all((slab == np.round(slab)).all() for slab in slabs)),
         {key: _pair(meta[key]) for key in ("window", "range") if key in meta},
         "qform" in meta,
+        int(meta.get("xyzt_units", 0)) & 7,
     )
 
 

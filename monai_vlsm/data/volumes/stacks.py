@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.volumes.facts import VolumeFacts, from_plain, to_plain
+from monai_vlsm.data.volumes.facts import MILLIMETRES, VolumeFacts, from_plain, to_plain
 from monai_vlsm.data.volumes.planes import stack_affine, to_stack
 from monai_vlsm.data.volumes.slices import Slices
 from monai_vlsm.data.volumes.store import FACTS, NotKeptError, kept, key_of, read_source, store_folder, stored_slices
@@ -66,7 +66,8 @@ class SliceStack:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance of slices, rows and columns in mm."""
-        between, rows, columns = (float(one) for one in np.linalg.norm(self.affine[:3, :3], axis=0))
+        unit = MILLIMETRES.get(self.facts.unit, 1.0)
+        between, rows, columns = (float(one) * unit for one in np.linalg.norm(self.affine[:3, :3], axis=0))
         return between, rows, columns
 
 

@@ -44,7 +44,7 @@ __all__ = [
     "volume_files",
 ]
 
-FORMAT = 1  # of the files, and of what is in them; another number never reads these
+FORMAT = 2  # of the files, and of what is in them; another number never reads these
 SUFFIXES = STACK, FACTS, COUNTS = ".stack", ".facts", ".counts"
 
 logger = logging.getLogger(__name__)

@@ -24,10 +24,12 @@ def box(*ends: int) -> np.ndarray:
     return mask
 
 
-def save(path: Path, volume: np.ndarray, affine: np.ndarray = AFFINE) -> str:
+def save(path: Path, volume: np.ndarray, affine: np.ndarray = AFFINE, unit: str = "mm") -> str:
     """Write a NIfTI file; its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(volume, affine), path)
+    image = nib.Nifti1Image(volume, affine)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, path)
     return str(path)
 
 
