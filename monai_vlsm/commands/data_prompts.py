@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from monai_vlsm.commands.shipped import shipped
 
@@ -16,31 +17,49 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the parser ``prompts`` to the group ``data``."""
     parser = subparsers.add_parser(
         "prompts",
-        help="make lists with prompts for your own images and masks",
+        help="make lists with prompts for your own images and masks, or prompts for the classes of label maps",
         description="Read images and masks of a folder, describe each mask in words, and write train.json, val.json "
-        "and test.json beside them, with prompts in the styles p0 to p9 and a tag for what each style gives away.",
+        "and test.json beside them, with prompts in the styles p0 to p9 and a tag for what each style gives away. "
+        "Beside a list of the Decathlon, Auto3DSeg or nnU-Net, write labels.json with prompts for each class.",
     )
     parser.add_argument(
         "folder",
         metavar="DIR",
         type=Path,
-        help="folder with images/ and masks/, or with images and NAME_mask beside each",
+        help="folder with images/ and masks/, or with images and NAME_mask beside each; or with a list of cases",
     )
     names = ", ".join(shipped("prompts/recipes"))
-    words = parser.add_mutually_exclusive_group(required=True)
+    words = parser.add_mutually_exclusive_group()
     words.add_argument("--class", dest="word", metavar="TEXT", help="what the masks show, such as polyp")
     words.add_argument("--recipe", metavar="YAML", help=f"class words and settings; or one of {names}")
     parser.add_argument("--vqa", metavar="MODEL", help="ask this image-text-to-text model for shape and colour instead")
     parser.add_argument("--overwrite", action="store_true", help="replace lists that differ")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, parser=parser)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from monai_vlsm.commands.prompt_lists import make_prompts
-    from monai_vlsm.prompts import class_recipe, load_answerer, load_recipe
+    from monai_vlsm.data.lists.reading import find_list
+    from monai_vlsm.prompts import class_recipe, load_recipe
 
-    recipe = load_recipe(args.recipe) if args.recipe else class_recipe(args.word)
-    answerer = load_answerer(args.vqa) if args.vqa else None
-    for line in make_prompts(args.folder, recipe, answerer, args.overwrite):
+    found = find_list(args.folder.expanduser())
+    if not (args.word or args.recipe or found):
+        args.parser.error(f"one of the arguments --class --recipe is required: {args.folder} has no list of cases")
+    recipe = load_recipe(args.recipe) if args.recipe else class_recipe(args.word) if args.word else None
+    for line in _lines(args, recipe, found):
         print(line)
     return 0
+
+
+def _lines(args: argparse.Namespace, recipe: Any, found: Any) -> list[str]:
+    from monai_vlsm.errors import UserError
+
+    if found is None:
+        from monai_vlsm.commands.prompt_lists import make_prompts
+        from monai_vlsm.prompts import load_answerer
+
+        return make_prompts(args.folder, recipe, load_answerer(args.vqa) if args.vqa else None, args.overwrite)
+    if args.vqa:
+        raise UserError(f"--vqa describes masks, and {found.file} has label maps, whose classes have names")
+    from monai_vlsm.commands.label_prompts import make_label_prompts
+
+    return make_label_prompts(found, recipe, args.overwrite)

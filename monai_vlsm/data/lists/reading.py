@@ -19,7 +19,7 @@ from monai_vlsm.data.lists.files import PathError, listed_file, read_table
 from monai_vlsm.data.lists.nnunet import read_nnunet
 from monai_vlsm.errors import UserError
 
-__all__ = ["CaseListError", "FoundList", "find_list", "read_list"]
+__all__ = ["CaseListError", "FoundList", "find_list", "list_classes", "read_list"]
 
 TABLES = (".json", ".yaml", ".yml")
 
