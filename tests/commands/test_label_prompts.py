@@ -59,7 +59,7 @@ def test_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads((folder / "labels.json").read_text())["3"] == "ignore"
     assert main(["data", "prompts", str(folder)]) == 0  # keeps what a person or a recipe wrote
     assert prompts(folder) == found
-    recipe.write_text(RECIPE.replace("hepatic tissue", "liver tissue"))
+    recipe.write_text(RECIPE.replace("hepatic", "liver") + "template: photo\n")
     capsys.readouterr()
     assert main(command) == 1
     assert "labels.json, which differs; add --overwrite to do so" in capsys.readouterr().err
