@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ LEASE = 120.0
 
 _SHIPPED = Path(__file__).parent / "files"
 _SEEDS = [41, 42, 43]
+_POWER = re.compile(r"[+-]?\d+e[+-]?\d+", re.IGNORECASE)
 # what a study decides for each run, so that no system and no dataset can set it
 _OURS = ("seed", "fraction", "resume", "output_dir", "ckpt_dir", "dataset_dir", "dataset", "styles", "model_file")
 
@@ -128,12 +130,24 @@ def read_study(path: str | Path) -> Study:
     """
     file = _file(Path(path))
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StudyError(f"cannot read {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
         raise StudyError(f"{file}: expected a table with systems and datasets, got {content!r}")
     return _study(file, content)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that stands twice in a table, of which the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As in yaml, with that check."""
+        names = [key.value for key, _ in node.value]
+        twice = [name for index, name in enumerate(names) if name in names[:index]]
+        if twice:
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} is there twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _file(path: Path) -> Path:
@@ -151,6 +165,10 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
     datasets = {name: _dataset(f"{file}, dataset {name}", name, one) for name, one in _named(file, table, "datasets")}
     if not any(dataset.train for dataset in datasets.values()):
         raise StudyError(f"{file}: no dataset to train on, since all have train: false")
+    transfer = _groups(f"{file}, transfer", table.get("transfer", {}), "dataset", datasets, True)
+    for name in transfer:
+        if not datasets[name].train:
+            raise StudyError(f"{file}, transfer: nothing is trained on {name}, since it has train: false")
     tables = table.get("tables", {"Results": list(systems)})
     return Study(
         name=_text(f"{file}, name", table.get("name", file.stem)),
@@ -159,7 +177,7 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
         seeds=listed(f"{file}, seeds", table.get("seeds", _SEEDS), "whole numbers from 0", _is_seed),
         fractions=listed(f"{file}, fractions", table.get("fractions", [1.0]), "numbers above 0, at most 1", _is_share),
         styles=listed(f"{file}, styles", table.get("styles", ["p1"]), "styles such as p1 or random", _is_text),
-        transfer=_groups(f"{file}, transfer", table.get("transfer", {}), "dataset", datasets, True),
+        transfer=transfer,
         settings=_settings(f"{file}, settings", table.get("settings")),
         tables=_groups(f"{file}, tables", tables, "system", systems, False),
         figures=_groups(f"{file}, figures", table.get("figures", tables), "system", systems, False),
@@ -199,7 +217,12 @@ def _settings(place: str, value: Any) -> dict[str, Any]:
     for name in value or {}:
         if name in _OURS:
             raise StudyError(f"{place}: {name} is what the study decides for each run; leave it out")
-    return dict(value or {})
+    return {name: _number(one) for name, one in (value or {}).items()}
+
+
+def _number(value: Any) -> Any:
+    """YAML takes 1e-3 for a text, since it has no dot."""
+    return float(value) if isinstance(value, str) and _POWER.fullmatch(value) else value
 
 
 def _groups(place: str, value: Any, what: str, members: Mapping[str, Any], heads: bool) -> dict[str, list[str]]:

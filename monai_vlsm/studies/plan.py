@@ -15,7 +15,7 @@ from typing import Any
 
 from monai_vlsm.names import file_stem
 from monai_vlsm.samples import sample_dir
-from monai_vlsm.studies.file import Dataset, Study
+from monai_vlsm.studies.file import RANDOM, Dataset, Study
 from monai_vlsm.studies.keys import StudyError, nearest
 
 __all__ = ["Run", "dataset_folder", "plan_runs", "require_parts"]
@@ -137,6 +137,17 @@ def _require_list(study: Study, dataset: Dataset, split: str) -> None:
             f"dataset {dataset.name}: no folder {folder}; "
             + (nearest(folder.name, there) if there else "give the folder of the datasets with --data")
         )
-    names = [folder / "anns" / f"{split}.json", folder / f"{split}.json", folder / f"{split}.csv"]
-    if not any(path.is_file() for path in [*names, folder / "dataset.json"]):
+    official = folder / "anns" / f"{split}.json"
+    plain = [folder / f"{split}.json", folder / f"{split}.csv", folder / "dataset.json"]
+    if not any(path.is_file() for path in [official, *plain]):
         raise StudyError(f"dataset {dataset.name}: {folder} has no list of the split {split!r}; see docs/data.md")
+    if split == dataset.test_split and official.is_file():
+        _require_styles(study, dataset, official)
+
+
+def _require_styles(study: Study, dataset: Dataset, file: Path) -> None:
+    """Look for the names of the styles in a list, so that no training is lost for a test that cannot be."""
+    content = file.read_bytes()
+    for style in study.styles:
+        if style != RANDOM and json.dumps(style).encode() not in content:
+            raise StudyError(f"dataset {dataset.name}: no prompt of style {style!r} in {file}")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -121,19 +121,25 @@ def anchor(system: str, place: Place) -> str:
 
 def cost_table(study: Study, systems: Sequence[str], cells: Sequence[Cell]) -> Table:
     """What each system trains and how long that takes."""
-    header = ("system", "trainable parameters", "paper: millions", "runs", "seconds of a training")
+    header = ("system", "trainable parameters", "paper: millions", "runs", "seconds of a training", "Wh of a training")
     return Table(header, [_cost(study, system, cells) for system in systems])
 
 
 def _cost(study: Study, system: str, cells: Sequence[Cell]) -> list[str | Number]:
     results = {one.run.name: one.result for cell in cells if cell.system == system for one in cell.scored}.values()
     parameters = sorted({result["parameters"] for result in results if result.get("parameters") is not None})
-    seconds = [result["seconds"] for result in results if result.get("seconds") is not None]
     known = next((found for name in study.datasets if (found := published(study.systems[system].paper, name))), None)
     millions = "" if known is None or known.parameters is None else f"{known.parameters:g}"
     shown = ", ".join(f"{number:,}" for number in parameters)
-    time = f"{mean(seconds):,.0f}" if seconds else ""
-    return [system, Number(shown), Number(millions), Number(str(len(results)) if results else ""), Number(time)]
+    runs = Number(str(len(results)) if results else "")
+    means = [_mean_of(results, key) for key in ("seconds", "watt_hours")]
+    return [system, Number(shown), Number(millions), runs, *means]
+
+
+def _mean_of(results: Collection[Mapping[str, Any]], key: str) -> Number:
+    """Over the runs that know it."""
+    found = [result[key] for result in results if result.get(key) is not None]
+    return Number(f"{mean(found):,.0f}" if found else "")
 
 
 def pairs_table(pairs: Sequence[SystemPair]) -> Table:

@@ -16,6 +16,7 @@ from typing import Any
 from monai_vlsm.io import append_text, write_json
 from monai_vlsm.studies.claim import Claim, Claims
 from monai_vlsm.studies.commands import PROGRAM, RESUME, TRAINING, evaluate_words, evaluation_folder, train_words
+from monai_vlsm.studies.energy import EnergyMeter
 from monai_vlsm.studies.folder import StudyFolder, read_json
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.leaks import leaks_of, list_digests
@@ -126,6 +127,11 @@ class Worker:
         self.tell(f"{run.name}: done in {seconds:.0f} s")
         return True
 
+    def _command(self, run: Run, words: Sequence[str]) -> list[str]:
+        """With a GPU, it is asked for: a driver that fails must not send a training to the CPU without a word."""
+        on_gpu = self.environment.get("CUDA_VISIBLE_DEVICES") and "device" not in run.settings
+        return [*self.program, *words, *(["--device=cuda"] if on_gpu else [])]
+
     def _log(self, run: Run) -> Path:
         return self.folder.of_run(run) / _LOG
 
@@ -144,12 +150,16 @@ class Worker:
         if before.get("finished") and model.is_file():
             return before
         words = train_words(self.folder.study, run, path)
-        seconds = self._run(run, claim, words)
+        gpu = self.environment.get("CUDA_VISIBLE_DEVICES", "")
+        with EnergyMeter(gpu) as meter:
+            seconds = self._run(run, claim, words)
         if not model.is_file():
             raise RunFailedError(f"the training ended, but there is no {model}")
-        facts: dict[str, Any] = {"finished": True, "seconds": None if RESUME in words else round(seconds, 1)}
+        facts: dict[str, Any] = {"finished": True, "seconds": None, "watt_hours": None}
+        if RESUME not in words:
+            facts |= {"seconds": round(seconds, 1), "watt_hours": meter.watt_hours}
         facts |= {"parameters": trained_parameters(self._log(run)), "host": socket.gethostname()}
-        facts |= {"gpu": self.environment.get("CUDA_VISIBLE_DEVICES", "")}
+        facts |= {"gpu": gpu}
         write_json(path / _TRAINED, facts)
         return facts
 
@@ -168,7 +178,8 @@ class Worker:
         append_text(log, "")
         since = log.stat().st_size
         try:
-            return run_logged([*self.program, *words], {**os.environ, **self.environment}, log, claim.lost)
+            environment = {**os.environ, **self.environment}
+            return run_logged(self._command(run, words), environment, log, claim.lost)
         except subprocess.CalledProcessError as error:
             reason = last_error(log, since, error.returncode)
             if any(sign in reason for sign in _OF_MACHINE):

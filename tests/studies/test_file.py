@@ -13,6 +13,7 @@ import pytest
 from monai_vlsm.studies import Study, StudyError, plan_runs, read_study, shipped_studies
 
 Make = Callable[..., Study]
+UNTRAINED = {"polyps": None, "moles": {"train": False}}
 
 
 def test_defaults(study: Make) -> None:
@@ -37,6 +38,10 @@ def test_defaults(study: Make) -> None:
         ({"styles": []}, ["styles"]),
         ({"transfer": {"polyps": ["mole"]}}, ["transfer", "unknown dataset 'mole'"]),
         ({"transfer": {"polyp": ["polyps"]}}, ["unknown dataset 'polyp'", "did you mean polyps?"]),
+        (
+            {"transfer": {"moles": ["polyps"]}, "datasets": {"polyps": None, "moles": {"train": False}}},
+            ["trained on moles"],
+        ),
         ({"tables": {"T": ["god"]}}, ["tables", "unknown system 'god'", "did you mean good?"]),
         ({"lease": 0}, ["lease", "above 0"]),
     ],
@@ -74,3 +79,16 @@ def test_paper_has_its_hyper_parameters() -> None:
 def test_one_setting_for_all(study: Make) -> None:
     made = study(systems={"good": {"settings": {"epochs": 7, "encoders": "v"}}}).with_setting("epochs", 1)
     assert plan_runs(made)[0].settings == {"epochs": 1, "encoders": "v"}
+
+
+def test_powers_of_ten_are_numbers(study: Make) -> None:
+    assert study(settings={"learning_rate": "1e-3", "encoders": "v"}).settings == {
+        "learning_rate": 0.001,
+        "encoders": "v",
+    }
+
+
+def test_a_system_that_is_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("systems:\n  x: {bundle: a}\n  x: {bundle: b}\ndatasets: [d]\n")
+    with pytest.raises(StudyError, match="'x' is there twice"):
+        read_study(tmp_path / "a.yaml")

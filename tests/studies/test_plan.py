@@ -63,6 +63,15 @@ def test_parts_that_are_not_there(study: Make, given: dict[str, Any], words: lis
     assert all(word in str(caught.value) for word in words)
 
 
+def test_a_style_that_the_published_lists_do_not_have(place: Path, study: Make) -> None:
+    for split in ("train", "val", "test"):
+        (place / "data" / "polyps" / "anns").mkdir(exist_ok=True)
+        (place / "data" / "polyps" / "anns" / f"{split}.json").write_text('[{"prompts": {"p0": "", "p1": "polyp"}}]')
+    require_parts(study(styles=["p1", "random"]))
+    with pytest.raises(StudyError, match=r"dataset polyps: no prompt of style 'p11' in .*test\.json"):
+        require_parts(study(styles=["p1", "p11"]))
+
+
 def test_parts_of_a_bundle_may_be_set(study: Make) -> None:
     require_parts(study(settings={"network_def#dropout": 0.1}))
 

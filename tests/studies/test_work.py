@@ -133,3 +133,10 @@ def test_who_does_not_wait(folder: Make) -> None:
     made = folder(systems=["good"], seeds=[41], lease=600.0)
     (made.of_run(made.runs[0]) / "lease-000001").write_text("another\n")
     assert worker(made, wait=False).work() == 0
+
+
+def test_a_worker_with_a_gpu_asks_the_bundle_for_it(folder: Make) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    worker(made, environment={"CUDA_VISIBLE_DEVICES": "1"}).work()
+    log = (made.of_run(made.runs[0]) / "log.txt").read_text()
+    assert log.count("--device=cuda") == 2 and results(made)[0]["gpu"] == "1"
