@@ -15,6 +15,8 @@ from monai.inferers import Inferer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_vlsm.data.volumes import EncodedSlices, in_channels, with_neighbours
+
 __all__ = ["FEATURES_KEY", "NOTHING", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
 
 FEATURES_KEY = "features"
@@ -67,7 +69,7 @@ def call_rows(network: Any, image: Tensor, **rows: Any) -> Tensor:
         image: see `monai_vlsm.networks.PromptedNet.forward_rows`.
         rows: its further arguments.
     """
-    inner = network.module if isinstance(network, DistributedDataParallel) else network
+    inner = _inner(network)
     if inner is network and getattr(network, "_compiled_call_impl", None) is None:
         logits: Tensor = inner.forward_rows(image, **rows)
         return logits
@@ -146,6 +148,9 @@ class PromptInferer(Inferer):
     Images of a batch may have different numbers of prompts: an image is encoded once for its own, and what pads the
     tokens (an attention mask of zeros) is neither encoded nor decoded; its logits are `NOTHING`.
 
+    A network that was trained with the neighbours of a slice (``network.context``) gets those of a volume; where slices
+    attend to one another (``network.slices``), each is encoded once, unless gradients are wanted.
+
     MONAI's engines run mixed precision on CUDA only (``amp=True`` is float32 on a CPU), so the bfloat16 autocast for
     CPUs is done here. Gradients flow.
 
@@ -158,6 +163,8 @@ class PromptInferer(Inferer):
             `monai_vlsm.data.ImageSampler` lets it. The numbers are the same but for rounding, and for what a network
             computes over a batch. On a GPU the number of different images must be known on the CPU, which waits for
             the GPU once in each step.
+        keep_slices: True knows the last slices of a call in the next one, for volumes that come in several batches;
+            only for a network that is not trained meanwhile.
 
     Raises:
         ValueError: another ``cpu_autocast``, or a ``slice_batch`` below 1.
@@ -169,6 +176,7 @@ class PromptInferer(Inferer):
         slice_batch: int = 8,
         prompts: Prompts | None = None,
         by_image: bool = False,
+        keep_slices: bool = False,
     ) -> None:
         super().__init__()
         if cpu_autocast not in ("auto", True, False):
@@ -179,6 +187,7 @@ class PromptInferer(Inferer):
         self.slice_batch = slice_batch
         self.prompts = prompts
         self.by_image = by_image
+        self.slices = EncodedSlices(keep_slices)
 
     def __call__(
         self,
@@ -190,8 +199,9 @@ class PromptInferer(Inferer):
         """Predict.
 
         Args:
-            inputs: images ``(B, 3, S, S)``, volumes ``(B, 3, S, S, D)``, or the features ``(B, F, N, C)`` that a
-                `monai_vlsm.caches.FeatureDataset` gives in place of images; their meta says so.
+            inputs: images ``(B, 3, S, S)``, volumes ``(B, 3, S, S, D)``, slices with their neighbours ``(B, 3 n, S,
+                S)``, or the features ``(B, F, ...)`` that a `monai_vlsm.caches.FeatureDataset` gives in place of
+                images; their meta says so.
             network: called with plain tensors.
             input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
             attention_mask: the same shape.
@@ -212,18 +222,20 @@ class PromptInferer(Inferer):
         tokens = {key: value.to(image.device) for key, value in found.items() if value is not None}
         bf16 = self.cpu_autocast and image.device.type == "cpu"
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            if image.ndim == 5:
+            if image.ndim == 5 and FEATURES_KEY not in meta:
                 logits = self._volumes(image, network, tokens)
             else:
                 logits = self._images(image, network, tokens, frozen=FEATURES_KEY in meta)
         return with_meta_of(inputs, logits.to(torch.promote_types(logits.dtype, torch.float32)))
 
     def _images(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens, frozen: bool = False) -> Tensor:
-        """One call for the whole batch, ``(B, 3, S, S)``, or ``(B, F, N, C)`` where ``frozen``."""
+        """One call for the whole batch, ``(B, 3, S, S)``, or ``(B, F, ...)`` where ``frozen``."""
         rows: dict[str, Any] = {"frozen_image": True} if frozen else {}
         count = image.shape[0]
         if self.by_image and count > 1 and not frozen:
             image, rows["image_index"] = distinct_neighbours(image)
+        if not frozen and image.shape[1] > 3 and not torch.is_grad_enabled():
+            image, rows["frozen_image"] = self._encoded(image, network), True
         asked = asked_prompts(tokens, count)
         if asked is None:
             return self._pairs(image, network, tokens, count, rows)
@@ -245,6 +257,22 @@ class PromptInferer(Inferer):
         for index, volume in enumerate(image):
             own = own_tokens(tokens, index, image.shape[0])
             chunks = volume.movedim(-1, 0).split(self.slice_batch)
-            logits = [self._images(part, network, for_slices(own, part.shape[0])) for part in chunks]
+            near = with_neighbours(chunks, getattr(_inner(network), "context", None) or 0)
+            parts = (in_channels(one, attend=getattr(_inner(network), "slices", 1) > 1) for one in near)
+            logits = [self._images(part, network, for_slices(own, part.shape[0])) for part in parts]
             volumes.append(torch.cat(logits).movedim(0, -1))
         return torch.stack(volumes)
+
+    def _encoded(self, image: Tensor, network: Any) -> Tensor:
+        """What ``encode_frozen_image`` makes of ``(B, 3 K, S, S)``, of each slice once."""
+        inner = _inner(network)
+
+        def encode(slices: Tensor) -> Tensor:
+            encoded: Tensor = inner.encode_frozen_image(slices)  # (n, F, 1, N, C)
+            return encoded[:, :, 0]
+
+        return self.slices(image.unflatten(1, (-1, 3)), encode, network).transpose(1, 2)
+
+
+def _inner(network: Any) -> Any:
+    return network.module if isinstance(network, DistributedDataParallel) else network

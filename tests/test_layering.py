@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
         "outputs",
         "prompts",
     },
-    "inferers": set(),
+    "inferers": {"data"},
     "losses": set(),
     "metrics": set(),
     "tables": set(),

@@ -28,7 +28,9 @@ from monai_vlsm.adapters.slice_context import (
     ContextError,
     SliceAttention,
     SliceContextAdaptation,
-    with_slice_attention,
+    single_settings,
+    slice_count,
+    with_slices,
 )
 
 __all__ = [
@@ -54,8 +56,10 @@ __all__ = [
     "count_parameters",
     "find_trained",
     "import_modules",
+    "single_settings",
+    "slice_count",
     "tensors_digest",
     "trainable_parameters",
     "trained_adaptation",
-    "with_slice_attention",
+    "with_slices",
 ]

@@ -16,7 +16,14 @@ from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.kinds import build_adaptation
 from monai_vlsm.errors import UserError
 
-__all__ = ["ContextError", "SliceAttention", "SliceContextAdaptation", "with_slice_attention"]
+__all__ = [
+    "ContextError",
+    "SliceAttention",
+    "SliceContextAdaptation",
+    "single_settings",
+    "slice_count",
+    "with_slices",
+]
 
 FURTHEST = 2  # neighbours on either side that positions are learned for
 HEADS = 4
@@ -157,19 +164,34 @@ class _SliceContextAdapters(FeatureAdapters):
         return self.inner.condition(embedding, states)
 
 
-def with_slice_attention(adaptation: Adaptation | None, context: int, enabled: bool = True) -> Adaptation | None:
-    """An adaptation as it is, or within a `SliceContextAdaptation`; for bundles.
+def slice_count(context: int, attend: bool) -> int:
+    """How many slices a network takes at a time: one with its neighbours where they attend to one another, else 1.
 
     Args:
-        adaptation: of single slices; None, or one that has slice attention already, stays what it is.
         context: neighbours on either side.
-        enabled: whether slices attend to one another.
+        attend: whether slices attend to one another.
 
     Raises:
-        ContextError: enabled without neighbours.
+        ContextError: they should, and there are no neighbours.
     """
-    if not enabled or adaptation is None or isinstance(adaptation, SliceContextAdaptation):
-        return adaptation
-    if not context:
+    if attend and not context:
         raise ContextError("slice_attention needs neighbours: context 1 or 2, got 0")
-    return SliceContextAdaptation(adaptation, context)
+    return 2 * context + 1 if attend else 1
+
+
+def with_slices(adaptation: Adaptation, slices: int) -> Adaptation:
+    """An adaptation for so many slices: as it is, or within a `SliceContextAdaptation`.
+
+    Args:
+        adaptation: of single slices; one that has slice attention already stays what it is.
+        slices: see `slice_count`.
+    """
+    if slices == 1 or isinstance(adaptation, SliceContextAdaptation):
+        return adaptation
+    return SliceContextAdaptation(adaptation, slices // 2)
+
+
+def single_settings(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of what adapts each slice, from what ``model.pt`` says of its network; empty where it says nothing."""
+    settings = saved.get("adaptation", {})
+    return dict(settings.get("inner", settings))

@@ -151,13 +151,16 @@ def _decode(path: Path, flat: bool, mode: str) -> Loaded:
 
 
 def _slice(stack: SliceStack, address: Address) -> Loaded:
-    """A slice, ``(rows, columns)``, or between its neighbours, ``(3, rows, columns)``; ends are repeated."""
+    """A slice ``(rows, columns)``; with its ``context``, in the meta too, ``(2 context + 1, rows, columns)``.
+
+    The first and the last slice are repeated beyond the ends.
+    """
     at, last = address.index or 0, len(stack.slices) - 1
     array, meta = _plane(stack.at(at), stack.facts.shown())
     if not address.context:
         return array, meta
-    near = [min(max(at + step, 0), last) for step in (-address.context, 0, address.context)]
-    return _native(stack.slices[near]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
+    near = [min(max(at + step, 0), last) for step in range(-address.context, address.context + 1)]
+    return _native(stack.slices[near]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0, "context": address.context}
 
 
 def _plane(array: np.ndarray, extra: dict[str, Any] | None = None) -> Loaded:

@@ -77,7 +77,8 @@ def _together(rows: Sequence[Row]) -> list[Record]:
 
 def _of_image(row: Row, name: str) -> Record:
     """What all records of an image share."""
-    return {"image_id": name, "patient": row.patient or "", "case": row.case}
+    told = {"modality": row.modality} if row.modality else {}
+    return {"image_id": name, "patient": row.patient or "", "case": row.case, **told}
 
 
 def _image_names(rows: Sequence[Row]) -> Mapping[Path, str]:

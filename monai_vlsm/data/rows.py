@@ -40,6 +40,7 @@ class Row:
         patient: who is in the image, if the list or the name of the file tells.
         name: of the image; that of its file where it is empty.
         case: name of the volume that the image is a slice of; empty for 2D files.
+        modality: such as CT, where the list says it.
         absent: classes that are truly not in the image.
         classes: of a label map, which `monai_vlsm.data.lists.own.mapped_rows` makes a row for each class of; then the
             mask is the whole map.
@@ -54,6 +55,7 @@ class Row:
     patient: str | None = None
     name: str = ""
     case: str = ""
+    modality: str = ""
     absent: tuple[LabelClass, ...] = ()
     classes: tuple[LabelClass, ...] = ()
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from monai_vlsm import drawing
 from monai_vlsm.counts import counted
+from monai_vlsm.data.volumes import middle_slice
 from monai_vlsm.evaluations import OVERLAYS, EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.scores import prompts_of, texts_of
@@ -100,8 +101,11 @@ def _image(item: Mapping[str, Any], images: Images | None) -> Tensor:
 
 
 def _display_image(image: Tensor, normalisation: Normalisation) -> np.ndarray:
-    """Undo the normalisation of a network input (3, S, S): (S, S, 3) within 0..1, the image as it was read."""
-    pixels = torch.as_tensor(image).detach().cpu().float()
+    """Undo the normalisation of a network input (3, S, S): (S, S, 3) within 0..1, the image as it was read.
+
+    Of a slice with its neighbours the slice itself.
+    """
+    pixels = middle_slice(torch.as_tensor(image)).detach().cpu().float()
     mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
     return np.asarray(pixels * std + mean).transpose(1, 2, 0).clip(0, 1)
 

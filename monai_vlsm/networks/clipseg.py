@@ -13,7 +13,14 @@ from torch.utils.checkpoint import checkpoint
 from transformers.masking_utils import create_causal_mask
 from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_vlsm.adapters import Adaptation, AdapterTargets, EncoderTargets, Installation, base_fingerprint
+from monai_vlsm.adapters import (
+    Adaptation,
+    AdapterTargets,
+    EncoderTargets,
+    Installation,
+    base_fingerprint,
+    with_slices,
+)
 from monai_vlsm.backbones import load_config
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
@@ -40,6 +47,8 @@ class CLIPSegNet(PromptedNet):
         attention: transformers' implementation of attention, ``"sdpa"`` or ``"eager"``.
         checkpointing: True keeps of each encoder layer only its input and computes the rest again in the backward pass,
             in training mode. The numbers stay the same; a step needs less memory and takes longer.
+        slices: how many slices of a volume attend to one another, as in `monai_vlsm.adapters.SliceContextAdaptation`,
+            which is put around the adaptation unless it is one; 1 leaves the adaptation as it is.
 
     Raises:
         AdaptationError: when what the adaptation does cannot be saved and loaded.
@@ -58,11 +67,12 @@ class CLIPSegNet(PromptedNet):
         load_weights: bool = True,
         attention: str = "sdpa",
         checkpointing: bool = False,
+        slices: int = 1,
     ) -> None:
         config: Any = load_config(backbone)  # transformers types its parts as "config, dict or None"
         super().__init__(backbone, image_size, default_prompt, stride=config.vision_config.patch_size)
         self.config = config
-        self.adaptation = adaptation or Adaptation()
+        self.adaptation = with_slices(adaptation or Adaptation(), slices)
         self.slices = self.adaptation.slices
         if self.slices > 1:
             self.context = self.slices // 2

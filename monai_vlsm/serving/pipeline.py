@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.transforms import Compose, LoadImaged, NormalizeIntensityd
+from monai.transforms import Compose, LoadImaged
 
 from monai_vlsm.data import PictureReader
 from monai_vlsm.networks import PromptedNet
-from monai_vlsm.transforms import OrientVolumed, ResizeImaged, TokenizePromptd, ToRGBd
+from monai_vlsm.transforms import NormalizeImaged, OrientVolumed, ResizeImaged, TokenizePromptd, ToRGBd
 
 __all__ = ["DISPLAY_STEPS", "preprocessing"]
 
@@ -29,16 +29,14 @@ def preprocessing(network: PromptedNet, window: Any = None) -> Compose:
         network: says image size, normalisation, tokenizer, default prompt and, unless there is another, the window.
         window: which values of images other than 8-bit become black and white (`monai_vlsm.transforms.ToRGBd`).
     """
-    mean: Any = list(network.image_mean)
-    std: Any = list(network.image_std)
     reader: Any = PictureReader()  # MONAI takes readers too, its annotation names only their classes
     return Compose(
         [
             LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
-            ToRGBd("image", window=network.window if window is None else window),
+            ToRGBd("image", window=network.window if window is None else window, slices=network.slices),
             OrientVolumed("image"),
             ResizeImaged("image", size=network.image_size),
-            NormalizeIntensityd("image", subtrahend=mean, divisor=std, channel_wise=True),
+            NormalizeImaged("image", network.image_mean, network.image_std),
             TokenizePromptd("prompt", tokenizer=network.backbone, default_prompt=network.default_prompt),
         ]
     )

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from monai_vlsm.caches import EncodedPrompts
 from monai_vlsm.data import load_images
-from monai_vlsm.data.volumes import Address
+from monai_vlsm.data.volumes import Address, middle_slice
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import PromptedNet, load_network
@@ -104,7 +104,9 @@ class Segmenter:
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window)
         self._after = PromptPostprocessing(self._before, self.existence_threshold)
-        self._inferer = PromptInferer(cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network))
+        self._inferer = PromptInferer(
+            cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network), keep_slices=True
+        )
         self.plane = chosen_plane(network.plane if plane is None else plane)
         self.context = (network.context if context is None else context) or 0
 
@@ -148,7 +150,7 @@ class Segmenter:
             probabilities=probabilities.numpy(),
             existence=data["existence"],
             spacing=file_spacing(image),
-            view=best_view(image, turned),
+            view=best_view(middle_slice(image), turned),
             threshold=self.threshold,
             meta=meta,
         )
@@ -165,7 +167,7 @@ class Segmenter:
         fullest = found.fullest()
         address = replace(Address.of(slices[fullest]["image"]), context=0)
         shown: Any = self._before({**record, "image": str(address)}, end=DISPLAY_STEPS)
-        return volume_segmentation(record, found, shown["image"], self.threshold)
+        return volume_segmentation(record, found, middle_slice(shown["image"]), self.threshold)
 
     def _logits(self, batch: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:
         """``(K, S, S[, D])`` of each, with the meta of its image."""

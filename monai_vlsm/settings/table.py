@@ -31,6 +31,7 @@ SETTINGS: dict[str, Kind] = {
     "channel": text(optional=True),
     "min_pixels": number(0, whole=True),
     "context": number(0, 2, whole=True),
+    "slice_attention": switch(),
     "split_file": text(optional=True),
     # prompts
     "prompt": text(many=True, verbatim=True),

@@ -27,6 +27,7 @@ from monai_vlsm.transforms.label import (
     RequestTokensDict,
 )
 from monai_vlsm.transforms.mask import BinarizeMask, BinarizeMaskD, BinarizeMaskd, BinarizeMaskDict
+from monai_vlsm.transforms.normalize import NormalizeImageD, NormalizeImaged, NormalizeImageDict
 from monai_vlsm.transforms.orient import OrientVolume, OrientVolumeD, OrientVolumed, OrientVolumeDict
 from monai_vlsm.transforms.padding import DropPaddedPromptsD, DropPaddedPromptsd, DropPaddedPromptsDict
 from monai_vlsm.transforms.postprocessing import PromptPostprocessing
@@ -60,6 +61,9 @@ __all__ = [
     "LabelResultD",
     "LabelResultDict",
     "LabelResultd",
+    "NormalizeImageD",
+    "NormalizeImageDict",
+    "NormalizeImaged",
     "OrientVolume",
     "OrientVolumeD",
     "OrientVolumeDict",

@@ -18,6 +18,7 @@ __all__ = ["EIGHT_BIT", "file_name", "has_unknown_unit", "is_nifti", "record_nam
 WINDOW = "window"  # in the meta of an image as read: the values that its file wants to be black and white
 RANGE = "range"  # and those that they can be, where lowest and highest are not the right ones
 USUAL_RANGE = "percentiles"  # in the meta of a slice: percentiles of its whole volume
+CONTEXT = "context"  # in the meta of a slice: its channels are slices, so many on either side of it
 SHOWN = "shown"  # in the meta of an image: the values that became black and white
 SHOWN_BY = "shown_by"  # and what chose them: "window abdomen", "window of the user", "window of the file", ...
 EIGHT_BIT = "eight_bit"  # in the meta of an image: its values are multiples of 1/255

@@ -19,6 +19,7 @@ from torch.utils.data import get_worker_info
 
 from monai_vlsm.data.volumes import Window, WindowError, parse_window, usual_range, value_range
 from monai_vlsm.transforms.naming import (
+    CONTEXT,
     EIGHT_BIT,
     RANGE,
     SHOWN,
@@ -83,23 +84,28 @@ class ToRGB(Transform):
         window: for types other than uint8 and bool: a name such as ``"abdomen"`` (`monai_vlsm.data.volumes.WINDOWS`),
             the lowest and highest value such as ``(-160, 240)``, ``"mr"`` for percentiles of the volume, or three of
             these, which make red, green and blue of a grey image; None takes that of the file, or its own range.
+        slices: how many slices a network takes that lets them attend to one another; with 1, of a slice that comes
+            with its neighbours (the ``context`` of a `monai_vlsm.data.volumes.Address`) the outermost two are red and
+            blue, and itself is green.
 
     Raises:
         WindowError: a window that is none of these.
     """
 
-    def __init__(self, window: Any = None) -> None:
+    def __init__(self, window: Any = None, slices: int = 1) -> None:
         self.windows = parse_window(window)
+        self.slices = slices
         self._told = torch.zeros((), dtype=torch.bool).share_memory_()  # by all workers of a run
 
     def __call__(self, img: NdarrayOrTensor) -> Tensor:
         """Convert one image.
 
         Args:
-            img: ``(C, H, W)`` or ``(C, H, W, D)`` with 1 to 4 channels.
+            img: ``(C, H, W)`` or ``(C, H, W, D)`` with 1 to 4 channels; or a slice and its neighbours ``(K, H, W)``.
 
         Returns:
-            ``(3, H, W)`` or ``(3, H, W, D)``, float32, with the meta of the input, in which ``shown`` are the values
+            ``(3, H, W)`` or ``(3, H, W, D)``, or ``(3 slices, H, W)``, in which an image without neighbours is its own
+            neighbour; float32, with the meta of the input, in which ``shown`` are the values
             that became black and white, ``(2,)`` or with three windows ``(3, 2)``; ``shown_by`` is what chose them, and
             ``eight_bit`` says whether the values are multiples of 1/255.
 
@@ -110,29 +116,43 @@ class ToRGB(Transform):
         image: Tensor = convert_to_tensor(img, track_meta=get_track_meta())
         name, plain = file_name(image), convert_to_tensor(image, track_meta=False)
         check_image(plain, name)
-        colours = drop_alpha(plain, name)
+        reach = image.meta.get(CONTEXT, 0) if isinstance(image, MetaTensor) else 0
+        colours = plain if reach else drop_alpha(plain, name)
         if not (colours.isfinite().any() or _is_slice(image)):  # other slices of its volume have numbers
             raise ValueError(f"{name}: the image has no finite value, expected numbers")
         ends, chosen_by = self._ends(image, colours)
-        if chosen_by == BY_TYPE:
-            scaled = colours.float() / ends[0][1]
-        else:
-            scaled = torch.cat([in_range(colours, low, high) for low, high in ends])
-        scaled = scaled.expand(3, *scaled.shape[1:]).contiguous()
+        scaled = self._in_channels(_scaled(colours, ends, chosen_by), reach, name)
         out = convert_to_dst_type(scaled, image, dtype=torch.float32)[0]
         if isinstance(out, MetaTensor):
-            for key in (WINDOW, RANGE, USUAL_RANGE):
+            for key in (WINDOW, RANGE, USUAL_RANGE, CONTEXT):
                 out.meta.pop(key, None)  # the values that they are about are gone
             shown = np.array(ends[0] if len(ends) == 1 else ends)
             out.meta |= {SHOWN: shown, SHOWN_BY: chosen_by, EIGHT_BIT: chosen_by == BY_TYPE}
         return out
+
+    def _in_channels(self, scaled: Tensor, reach: int, name: str) -> Tensor:
+        """Values ``(W, C, ...)`` in W windows as the channels that a network takes.
+
+        Args:
+            scaled: C colours, or ``2 reach + 1`` slices.
+            reach: how many neighbours there are on either side.
+            name: of the image.
+        """
+        if not reach:
+            image = scaled.flatten(0, 1).expand(3, *scaled.shape[2:])
+            return image.repeat(self.slices, 1, 1) if image.ndim == 3 else image.contiguous()
+        if self.slices == 1:
+            return scaled[0, ::reach].contiguous()
+        if self.slices != len(scaled[0]):
+            raise ValueError(f"{name}: expected {self.slices} slices, as the network takes, got {len(scaled[0])}")
+        return scaled.expand(3, *scaled.shape[1:]).transpose(0, 1).flatten(0, 1)
 
     def _ends(self, image: Tensor, colours: Tensor) -> tuple[list[tuple[float, float]], str]:
         """The values that become black and white, for each window there is, and what chose them."""
         meta = image.meta if isinstance(image, MetaTensor) else {}
         top = {torch.uint8: 255.0, torch.bool: 1.0}.get(colours.dtype)
         if self.windows and (top is None or WINDOW in meta):
-            if len(self.windows) > 1 and colours.shape[0] > 1:
+            if len(self.windows) > 1 and colours.shape[0] > 1 and self.slices == 1:
                 raise WindowError(
                     f"{file_name(image)}: three windows make three channels of one, and it has {colours.shape[0]}; "
                     "give one window"
@@ -165,6 +185,13 @@ def _is_slice(image: Tensor) -> bool:
     return isinstance(image, MetaTensor) and RANGE in image.meta
 
 
+def _scaled(colours: Tensor, ends: list[tuple[float, float]], chosen_by: str) -> Tensor:
+    """``(W, C, ...)`` for W pairs of ends, float32 within 0..1."""
+    if chosen_by == BY_TYPE:
+        return colours.float()[None] / ends[0][1]
+    return torch.stack([in_range(colours, low, high) for low, high in ends])
+
+
 def _pair(values: Any) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
@@ -184,6 +211,7 @@ class ToRGBd(MapTransform):
     Args:
         keys: keys of the images.
         window: see :class:`ToRGB`.
+        slices: likewise.
         allow_missing_keys: skip keys that a record lacks.
     """
 
@@ -191,10 +219,11 @@ class ToRGBd(MapTransform):
         self,
         keys: KeysCollection,
         window: Any = None,
+        slices: int = 1,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.convert = ToRGB(window)
+        self.convert = ToRGB(window, slices)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Convert each key; errors as in :class:`ToRGB`."""

@@ -20,7 +20,9 @@ from monai_vlsm.adapters import (
     SliceAttention,
     SliceContextAdaptation,
     build_adaptation,
-    with_slice_attention,
+    single_settings,
+    slice_count,
+    with_slices,
 )
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, describe
 from monai_vlsm.networks import CLIPSegNet, load_network
@@ -174,8 +176,10 @@ def test_wrong_numbers_of_slices_are_refused(slices: int, shape: tuple[int, int]
 
 def test_of_bundles() -> None:
     both = SliceContextAdaptation(DENSE, 2)
-    assert with_slice_attention(DENSE, 2) == both == with_slice_attention(both, 1)
-    assert with_slice_attention(DENSE, 0, enabled=False) is DENSE
-    assert with_slice_attention(None, 2) is None
+    assert with_slices(DENSE, slice_count(2, True)) == both == with_slices(both, 3)
+    assert with_slices(DENSE, slice_count(2, False)) is DENSE
     with pytest.raises(ContextError, match="slice_attention needs neighbours"):
-        with_slice_attention(DENSE, 0)
+        slice_count(0, True)
+    for adaptation in (DENSE, both):
+        assert single_settings({"adaptation": adaptation.settings()}) == DENSE.settings()
+    assert single_settings({}) == {}

@@ -224,5 +224,6 @@ def _rows(
                 patient=case.patient,
                 name=name,
                 case=case.name,
+                modality=case.modality,
                 absent=absent if slicing.absent else (),
             )

@@ -7,7 +7,7 @@ from monai_vlsm.data.volumes.assembly import Assembly
 from monai_vlsm.data.volumes.counts import label_counts
 from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
-from monai_vlsm.data.volumes.neighbours import with_neighbours
+from monai_vlsm.data.volumes.neighbours import EncodedSlices, in_channels, middle_slice, with_neighbours
 from monai_vlsm.data.volumes.nifti import read_volume
 from monai_vlsm.data.volumes.planes import PLANES, from_stack, plane_of_slice, stack_affine, stack_shape, to_stack
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
@@ -20,7 +20,7 @@ from monai_vlsm.data.volumes.windows import (
     WindowError,
     parse_window,
     plain_window,
-    recorded_settings,
+    slice_settings,
     window_for,
 )
 
@@ -30,20 +30,23 @@ __all__ = [
     "WINDOWS",
     "Address",
     "Assembly",
+    "EncodedSlices",
     "SliceStack",
     "VolumeFacts",
     "Window",
     "WindowError",
     "from_stack",
+    "in_channels",
     "label_counts",
+    "middle_slice",
     "open_stack",
     "parse_window",
     "plain_window",
     "plane_of_slice",
     "read_any",
     "read_volume",
-    "recorded_settings",
     "signature",
+    "slice_settings",
     "stack_affine",
     "stack_shape",
     "to_stack",

@@ -22,7 +22,7 @@ __all__ = [
     "WindowError",
     "parse_window",
     "plain_window",
-    "recorded_settings",
+    "slice_settings",
     "window_for",
 ]
 
@@ -105,26 +105,20 @@ def plain_window(window: Any) -> Any:
     return (parts[0] if len(parts) == 1 else parts) if parts else None
 
 
-def window_for(records: Iterable[Mapping[str, Any]], window: Any = None, channels: int = 1) -> Any:
+def window_for(records: Iterable[Mapping[str, Any]], window: Any = None) -> Any:
     """The window of a run: the one that was asked for, else the usual one of the modality that all records have.
 
     Args:
         records: with the key ``modality`` where a list says it, such as ``"CT"``, ``"MRI"`` or ``"T1w"``.
         window: what was asked for, see `parse_window`.
-        channels: how many slices become channels of one image; with more than 1, three windows have no place.
 
     Returns:
         The window as `plain_window` gives it: ``soft_tissue`` for CT, ``mr`` for MR, which is logged; None where
         records are of several modalities or of none that is known.
 
     Raises:
-        WindowError: no window, or three of them with several channels.
+        WindowError: what was asked for is no window.
     """
-    if len(parse_window(window)) > 1 and channels > 1:
-        raise WindowError(
-            f"three windows make the three channels, and so do a slice and its neighbours (context), got {window}; "
-            "give one window, or context 0"
-        )
     if window is not None:
         return plain_window(window)
     found = {_modality(record.get("modality")) for record in records}
@@ -136,22 +130,36 @@ def window_for(records: Iterable[Mapping[str, Any]], window: Any = None, channel
     return usual
 
 
-def recorded_settings(
-    records: Iterable[Mapping[str, Any]], window: Any = None, context: int = 0, plane: str | None = None
+def slice_settings(
+    lists: Sequence[Sequence[Mapping[str, Any]]],
+    window: Any = None,
+    context: int = 0,
+    plane: str | None = None,
+    slices: int = 1,
 ) -> dict[str, Any]:
-    """What a network should record of how the slices of these records are shown to it.
+    """How a run shows its images and slices, as its network records it (`monai_vlsm.checkpoints.RECORDED`).
 
     Args:
-        records: their ``image`` names a slice (`Address`) or a file.
-        window: as from `window_for`.
+        lists: of records, whose ``image`` names a slice (`Address`) or a file.
+        window: what was asked for, see `window_for`.
         context: how far the neighbours are that come with a slice.
         plane: in which the slices lie, or ``"all"``.
+        slices: how many the network takes at a time; with 1, neighbours are channels.
 
     Returns:
-        ``window``; and for slices of volumes ``context`` and ``plane``.
+        ``window``; and where records are slices of volumes ``context`` and ``plane``.
+
+    Raises:
+        WindowError: no window, or three windows where neighbours are the channels.
     """
-    sliced = any(Address.of(record["image"]).plane for record in records)
-    return {"window": window, **({"context": context, "plane": plane} if sliced else {})}
+    if context and slices == 1 and len(parse_window(window)) > 1:
+        raise WindowError(
+            f"three windows make the three channels, and so do a slice and its neighbours (context), got {window}; "
+            "give one window, or context 0"
+        )
+    records = [record for one in lists for record in one]
+    told = {"context": context, "plane": plane} if any(Address.of(one["image"]).plane for one in records) else {}
+    return {"window": window_for(records, window), **told}
 
 
 def _modality(text: Any) -> str:

@@ -42,6 +42,7 @@ def test_a_record_for_each_slice_and_class(tmp_path: Path) -> None:
         "patient": "a",
         "case": "a",
         "structure": "liver",
+        "modality": "CT",
     }
     assert {record["structure"]: record["prompt"]["p1"] for record in records} == {
         "liver": "liver",

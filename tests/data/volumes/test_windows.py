@@ -14,7 +14,7 @@ from monai_vlsm.data.volumes import (
     WindowError,
     parse_window,
     plain_window,
-    recorded_settings,
+    slice_settings,
     usual_range,
     window_for,
 )
@@ -113,8 +113,8 @@ def test_the_usual_window_is_said(caplog: pytest.LogCaptureFixture) -> None:
 def test_three_windows_and_neighbours_have_no_place_together() -> None:
     three = ["lung", "bone", "brain"]
     with pytest.raises(WindowError, match=r"three windows make the three channels, and so do .* context 0"):
-        window_for([], three, channels=3)
-    assert window_for([], three) == three and window_for([], "lung", channels=3) == "lung"
+        slice_settings([], three, context=1)
+    assert slice_settings([], three, context=1, slices=3) == slice_settings([], three) == {"window": three}
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_three_windows_and_neighbours_have_no_place_together() -> None:
     ],
 )
 def test_only_slices_have_neighbours_and_a_plane(images: list[str], recorded: dict[str, Any]) -> None:
-    assert recorded_settings([{"image": image} for image in images], "lung", 1, "axial") == recorded
+    assert slice_settings([[{"image": image}] for image in images], "lung", 1, "axial") == recorded
