@@ -17,6 +17,7 @@ from monai.utils import SpaceKeys
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data.volumes import open_stack
+from monai_vlsm.data.volumes.facts import MILLIMETRES
 from monai_vlsm.drawing import Ends, patient_ends
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
@@ -188,13 +189,14 @@ def volume_segmentation(
     """
     stack = open_stack(found.file, found.plane)
     space = {"original_affine": found.affine, "space": SpaceKeys.RAS, "oriented": stack.oriented}
-    _, rows, columns = stack.spacing
+    _, rows, columns = np.linalg.norm(stack.affine[:3, :3], axis=0)
+    spacing = np.linalg.norm(found.affine[:3, :3], axis=0) * MILLIMETRES.get(stack.facts.unit, np.nan)
     fullest = found.fullest()
     view = View(
         np.ascontiguousarray(shown.as_tensor().cpu().numpy().transpose(1, 2, 0)).clip(0, 1),
         found.of_slice(fullest),
         fullest + 1,
-        rows / columns,
+        float(rows / columns),
         patient_ends(space, stack.affine[:, [1, 2, 0, 3]]),
     )
     return Segmentation(
@@ -203,7 +205,7 @@ def volume_segmentation(
         masks=found,
         probabilities=None,
         existence=found.existence,
-        spacing=tuple(float(one) for one in np.linalg.norm(found.affine[:3, :3], axis=0)),
+        spacing=tuple(float(one) for one in spacing) if np.isfinite(spacing).all() else None,
         view=view,
         threshold=threshold,
         meta={"filename_or_obj": found.file, **space, **{key: shown.meta[key] for key in ("shown", "shown_by")}},

@@ -137,6 +137,17 @@ def test_range_is_that_of_the_volume(segment: Segmenter, head: nib.Nifti1Image, 
     assert result.view.image.max() < 0.3
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("micron", 1e-9), ("meter", 1e9), ("sec", None)])
+def test_units_of_the_file_count(
+    segment: Segmenter, head: nib.Nifti1Image, unit: str, factor: float | None, tmp_path: Path
+) -> None:
+    image = nib.Nifti1Image(np.asarray(head.dataobj), head.affine)
+    image.header["xyzt_units"] = {"micron": 3, "meter": 1, "sec": 5}[unit]
+    nib.save(image, tmp_path / "head.nii")
+    result = segment(tmp_path / "head.nii", "brain")
+    assert result.areas == [None if factor is None else pytest.approx(8 * factor * result.pixels[0])]
+
+
 def test_one_slice_is_an_image(segment: Segmenter, head: nib.Nifti1Image, tmp_path: Path) -> None:
     nib.save(head.slicer[:, :, 4:5], tmp_path / "one.nii")
     result = segment(tmp_path / "one.nii", "brain")
