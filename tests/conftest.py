@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,29 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_files() -> Iterator[None]:
+    """Files need not outlast a power failure, and a network copies the backbone if its files were read before."""
+    import torch
+
+    from monai_vlsm.networks import clipseg, load_base
+
+    read: dict[Any, Any] = {}
+
+    def load(backbone: str | Path, load_weights: bool = True) -> Any:
+        if not load_weights or torch.get_default_device().type != "cpu":
+            return load_base(backbone, load_weights)
+        folder = Path(backbone)
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        key = (str(backbone), *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        if key not in read:
+            with torch.random.fork_rng(devices=[]):  # so that a seed gives the same network each time
+                read[key] = load_base(backbone)
+        return copy.deepcopy(read[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clipseg, "load_base", load)
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
