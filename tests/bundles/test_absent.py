@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def settings(data: Path, backbone: Path) -> dict[str, Any]:
 
 
 def workflow(configs: list[str], folder: Path, **override: Any) -> ConfigWorkflow:
-    paths = {"output_dir": str(folder), **({"ckpt_dir": str(folder / "models")} if configs[0] == TRAIN else {})}
+    paths = {"output_dir": str(folder)}
+    paths |= {"ckpt_dir": str(folder / "models"), "overlays": "none"} if configs[0] == TRAIN else {}
     more = {**paths, "amp": False, "device": torch.device("cpu"), **override}
     made = ConfigWorkflow(configs, workflow_type="infer", bundle_root=str(BUNDLE), logging_file=False, **more)
     made.initialize()
@@ -79,6 +81,12 @@ def trained(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 def evaluate(trained: Path, data: Path, folder: Path, **override: Any) -> Path:
     more = {"dataset_dir": str(data), "num_workers": 0, "model_file": str(trained / "models" / "model.pt"), **override}
     return run([TRAIN, EVALUATE], folder, **more)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation with nothing set; not to be changed."""
+    return evaluate(trained, data, tmp_path_factory.mktemp("evaluated"))
 
 
 def test_records_that_lack_something_ask_for_it(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -236,22 +244,23 @@ def test_probes(trained: Path, data: Path, tmp_path: Path) -> None:
     assert (rows[4]["asked_pixels"], rows[4]["tag"], rows[4]["own_prompt"]) == ("0", "class", LEFT)
 
 
-def test_probes_do_not_touch_the_scores_and_can_be_left_out(trained: Path, data: Path, tmp_path: Path) -> None:
-    folder = evaluate(trained, data, tmp_path)
+def test_probes_do_not_touch_the_scores_and_can_be_left_out(
+    trained: Path, data: Path, evaluated: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(evaluated, tmp_path / "out"))
     scores = (folder / "metrics.csv").read_text()
     assert (folder / "probes.csv").is_file()
-    evaluate(trained, data, tmp_path, probes=False)
+    evaluate(trained, data, folder, probes=False)
     assert not (folder / "probes.csv").exists()
     assert (folder / "metrics.csv").read_text() == scores
 
 
-def test_several_styles(trained: Path, data: Path, tmp_path: Path) -> None:
-    folder = evaluate(trained, data, tmp_path, styles=["p1", "p2"])
+def test_several_styles(trained: Path, data: Path, evaluated: Path, tmp_path: Path) -> None:
+    folder = evaluate(trained, data, tmp_path, styles=["p1", "p2"], overlays=8)
     rows = rows_of(folder / "metrics.csv")
     assert [row["style"] for row in rows] == ["p1"] * 5 + ["p2"] * 5
     assert [row["name"] for row in rows[:5]] == [row["name"] for row in rows[5:]]
     assert rows[5]["prompt"] == f"small {LEFT}"
     assert set(json.loads((folder / "metrics.json").read_text())["by_style"]) == {"p1", "p2"}
-    single = rows_of(evaluate(trained, data, tmp_path / "single") / "metrics.csv")
-    assert rows[:5] == single
+    assert rows[:5] == rows_of(evaluated / "metrics.csv")
     assert len(list((folder / "overlays").glob("*.png"))) == 8

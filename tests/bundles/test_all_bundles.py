@@ -51,7 +51,15 @@ def train(system: str, data: Path, backbone: Path, folder: Path, **override: Any
     bundle, small = SYSTEMS[system]
     if bundle in CLIPSEG:
         small = {**small, "backbone": str(backbone)}
-    settings = {"epochs": 1, "batch_size": 4, "num_workers": 0, "dataset_dir": str(data), **small, **override}
+    settings = {
+        "epochs": 1,
+        "batch_size": 4,
+        "num_workers": 0,
+        "overlays": 1,
+        "dataset_dir": str(data),
+        **small,
+        **override,
+    }
     return run(configs(bundle, "train"), folder, "train", ckpt_dir=str(folder / "models"), **settings)
 
 

@@ -61,6 +61,29 @@ def other(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
+def test_a_fork_is_refused_what_another_process_has(tmp_path: Path) -> None:
+    ready, told = os.pipe()
+    other = os.fork()  # where torch is imported already
+    if not other:
+        try:
+            claim_folders(tmp_path / "out")
+            os.write(told, b".")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(told)
+    try:
+        assert os.read(ready, 1) == b"."
+        with pytest.raises(FolderInUseError, match=rf"process {other} on .*{tmp_path / 'out'}"):
+            claim_folders(tmp_path / "free", tmp_path / "out")
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+        os.close(ready)
+    claim_folders(tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_another_process_is_refused_until_it_is_killed(
     tmp_path: Path, other: Callable[..., subprocess.Popen[str]]
 ) -> None:
