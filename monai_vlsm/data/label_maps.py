@@ -18,8 +18,8 @@ from monai_vlsm.data.images import upright_image
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import Address, open_stack, read_any
-from monai_vlsm.data.volumes.counts import as_labels, count_labels
 from monai_vlsm.data.volumes.explained import explained
+from monai_vlsm.data.volumes.numbers import as_labels, count_labels
 
 __all__ = ["LabelImage", "class_mask", "read_label_map"]
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes.numbers import count_labels
 from monai_vlsm.data.volumes.stacks import KNOWN, open_stack
 from monai_vlsm.data.volumes.store import COUNTS, kept, key_of, store_folder
 
 __all__ = ["label_counts"]
-
-MANY = 2**16  # numbers up to which counting is quicker than sorting
 
 
 def label_counts(file: str | PathLike[str], plane: str, channel: int | None = None) -> dict[int, np.ndarray]:
@@ -54,33 +53,3 @@ def _counted(path: Path, plane: str, channel: int | None) -> dict[int, list[int]
         for label, pixels in counts.items():
             found.setdefault(label, [0] * len(slices))[index] = pixels
     return {label: found[label] for label in sorted(found)}
-
-
-def count_labels(values: np.ndarray) -> dict[int, int]:
-    """How often each label number but 0 is in an array of any shape.
-
-    Raises:
-        ValueError: values that are no whole numbers from 0 on; the message says which.
-    """
-    labels = as_labels(values)
-    if labels.size and labels.max() < MANY:
-        counts = np.bincount(labels.ravel())
-        return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
-    there, times = np.unique(labels, return_counts=True)
-    return {int(label): int(count) for label, count in zip(there, times, strict=True) if label}
-
-
-def as_labels(values: np.ndarray) -> np.ndarray:
-    """Label numbers as integers; floats that are whole are taken as what they are.
-
-    Raises:
-        ValueError: values that are no whole numbers from 0 on; the message says which.
-    """
-    if values.dtype.kind == "f":
-        odd = values[~(values == np.round(values)) | ~np.isfinite(values)]
-        if odd.size:
-            raise ValueError(f"{float(odd.flat[0]):g}")
-        values = values.astype(np.int64)
-    if values.size and values.min() < 0:
-        raise ValueError(f"{int(values.min())}")
-    return values.astype(np.uint8) if values.dtype == bool else values

@@ -12,6 +12,7 @@ import numpy as np
 from monai.utils import MetaKeys
 
 from monai_vlsm.data.problems import Problem
+from monai_vlsm.data.volumes.numbers import nearly_whole
 from monai_vlsm.data.volumes.values import usual_range, value_range
 
 __all__ = ["MILLIMETRES", "VolumeFacts", "facts_of", "from_plain", "to_plain"]
@@ -85,7 +86,7 @@ def facts_of(array: np.ndarray, meta: Mapping[str, Any]) -> VolumeFacts:
         low,
         high,
         usual_range(slabs, low),
-        bool(array.min() >= 0) and (array.dtype.kind != "f" or all((slab == np.round(slab)).all() for slab in slabs)),
+        bool(array.min() >= 0) and (array.dtype.kind != "f" or all(nearly_whole(slab).all() for slab in slabs)),
         {key: _pair(meta[key]) for key in ("window", "range") if key in meta},
         "qform" in meta,
         int(meta.get("xyzt_units", 0)) & 7,

@@ -14,7 +14,16 @@ from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.volumes.facts import MILLIMETRES, VolumeFacts, from_plain, to_plain
 from monai_vlsm.data.volumes.planes import stack_affine, to_stack
 from monai_vlsm.data.volumes.slices import Slices
-from monai_vlsm.data.volumes.store import FACTS, NotKeptError, kept, key_of, read_source, store_folder, stored_slices
+from monai_vlsm.data.volumes.store import (
+    FACTS,
+    NotKeptError,
+    kept,
+    key_of,
+    read_source,
+    source_facts,
+    store_folder,
+    stored_slices,
+)
 
 __all__ = ["SliceStack", "open_stack", "volume_facts"]
 
@@ -124,4 +133,4 @@ def volume_facts(file: str | Path, channel: int | None = None) -> VolumeFacts:
 
 @lru_cache(maxsize=KNOWN)
 def _facts(folder: Path, key: str, path: Path, channel: int | None) -> VolumeFacts:
-    return from_plain(kept(path, FACTS, lambda: to_plain(read_source(path, channel)[1]), channel))
+    return from_plain(kept(path, FACTS, lambda: to_plain(source_facts(path, channel)), channel))

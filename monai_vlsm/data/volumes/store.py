@@ -39,6 +39,7 @@ __all__ = [
     "key_of",
     "read_source",
     "signature",
+    "source_facts",
     "store_folder",
     "stored_slices",
     "volume_files",
@@ -83,8 +84,10 @@ def signature(path: str | os.PathLike[str]) -> list[tuple[str, int, int]]:
         OSError: no such file.
     """
     place, _ = series_place(path)
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    if not place.is_dir():
+        return [(place.name, (stat := place.stat()).st_size, stat.st_mtime_ns)]
+    with os.scandir(place) as files:
+        return sorted((file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
 
 
 def key_of(path: Path, *more: Any) -> str:
@@ -108,6 +111,12 @@ def read_source(path: Path, channel: int | None) -> tuple[np.ndarray, VolumeFact
     with explained(path, "volume"):
         array, meta = read_channel(path, channel)
         return array, facts_of(array, meta)
+
+
+def source_facts(path: Path, channel: int | None) -> VolumeFacts:
+    """What a volume is, which is not in memory for longer than that takes; errors as in `read_source`."""
+    with _lock:
+        return read_source(path, channel)[1]
 
 
 def kept(path: Path, suffix: str, make: Callable[[], Any], *depends: Any) -> Any:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_vlsm.data import DatasetProblems
+from monai_vlsm.data import DatasetProblems, PictureReader
 from monai_vlsm.data.volumes import label_counts, to_stack, volume_facts
 from tests.data.files import save_nifti
 
@@ -42,7 +43,21 @@ def test_numbers_beyond_all_counting(tmp_path: Path) -> None:
     assert {label: int(pixels.sum()) for label, pixels in counts.items()} == {1: 1, 300: 12, 3_000_000: 4}
 
 
-@pytest.mark.parametrize(("value", "found"), [(0.5, "0.5"), (-1, "-1"), (float("nan"), "nan")])
+def test_labels_that_were_scaled_into_16_bits(tmp_path: Path) -> None:
+    """nibabel scales floats into the integers of a header, so that 1 comes back as nearly 1."""
+    image = nib.Nifti1Image(label_map("float32") * (label_map("float32") < 5), AFFINE)
+    image.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert 0 < np.abs(nib.load(tmp_path / "a.nii.gz").get_fdata() - image.get_fdata()).max() < 1e-4
+    counts = label_counts(tmp_path / "a.nii.gz", "axial")
+    assert {label: int(pixels.sum()) for label, pixels in counts.items()} == {1: 1, 2: 4}
+    reader = PictureReader("mask")
+    for label, pixels in counts.items():
+        masks = [reader.get_data(reader.read(f"{tmp_path}/a.nii.gz::axial={i}::label={label}"))[0] for i in range(7)]
+        assert [int(mask.sum()) for mask in masks] == pixels.tolist()
+
+
+@pytest.mark.parametrize(("value", "found"), [(0.5, "0.5"), (-1, "-1"), (float("nan"), "nan"), (float("inf"), "inf")])
 def test_values_that_are_no_labels(value: float, found: str, tmp_path: Path) -> None:
     array = label_map("float32")
     array[0, 0, 0] = value
