@@ -166,10 +166,12 @@ def _check(args: argparse.Namespace) -> int:
 
 def _has_cases(args: argparse.Namespace) -> bool:
     """Whether a folder has a list of cases; ``--dataset`` may also be what a single dataset should be."""
-    from monai_vlsm.data.lists.reading import find_list
+    from monai_vlsm.data.sources import DatasetFolderError, find_cases
 
-    inner = args.folder / str(args.dataset) if args.dataset else args.folder
-    return find_list(inner.expanduser()) is not None
+    try:
+        return find_cases(args.folder, args.dataset) is not None
+    except DatasetFolderError:  # told by the audit of lists of images
+        return False
 
 
 def _require_file(file: Path | None) -> None:

@@ -21,13 +21,13 @@ from monai_vlsm.data.listing import ImagesNotFoundError, list_images
 from monai_vlsm.data.lists.cases import Case, CaseList
 from monai_vlsm.data.lists.decathlon import Channels
 from monai_vlsm.data.lists.own import mapped_rows, rows_as_cases
-from monai_vlsm.data.lists.reading import find_list, read_list
+from monai_vlsm.data.lists.reading import read_list
 from monai_vlsm.data.lists.slices import Findings, Slicing, case_rows
 from monai_vlsm.data.lists.splits import NoSplitError, Split, kept_split, split_cases, write_split
 from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.data.records import Record, records_of, unique_names
 from monai_vlsm.data.rows import Row, read_rows
-from monai_vlsm.data.sources import Source, dataset_place, find_source, list_names
+from monai_vlsm.data.sources import Source, find_cases, find_source, list_names
 from monai_vlsm.errors import UserError
 
 __all__ = ["DataLists", "ImagesNotFoundError", "NoPromptError", "load_datalist", "load_images"]
@@ -80,7 +80,7 @@ class DataLists:
     @cached_property
     def cases(self) -> CaseList | None:
         """The cases of a list of volumes or label maps; None for lists with a file for each split."""
-        found = find_list(dataset_place(self.dataset_dir, self.dataset))
+        found = find_cases(self.dataset_dir, self.dataset)
         cases = read_list(found, self.channel) if found else None
         for note in cases.notes if cases else ():
             logger.info(note)

@@ -101,7 +101,8 @@ def read_labels(file: Path) -> tuple[Any, Path]:
     if beside.is_file():
         content = read_json(beside)
         inner = content.get(LABELS) if isinstance(content, dict) else None
-        return (inner if isinstance(inner, dict) else content), beside
+        if isinstance(content, dict):  # else of another program
+            return (inner if isinstance(inner, dict) else content), beside
     content = read_json(file) if file.suffix.lower() != ".csv" else None
     return (content.get(LABELS) if isinstance(content, dict) else None), file
 

@@ -16,7 +16,7 @@ from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import recognise, recognise_archive
 from monai_vlsm.data.entries import LABELS_FILE
-from monai_vlsm.data.lists.reading import find_list
+from monai_vlsm.data.lists.reading import FoundList, find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
 
@@ -26,6 +26,7 @@ __all__ = [
     "Source",
     "dataset_place",
     "files_below",
+    "find_cases",
     "find_source",
     "list_names",
 ]
@@ -86,6 +87,22 @@ def dataset_place(dataset_dir: PathLike, dataset: str | int | None = None) -> Pa
     """The folder of one dataset, or the file of a list of cases; errors as in :func:`find_source`."""
     place = _folder(dataset_dir)
     return place if place.is_file() else _dataset_root(place, dataset)
+
+
+def find_cases(dataset_dir: PathLike, dataset: str | int | None = None) -> FoundList | None:
+    """The list of cases of a dataset; None where it has lists of images, which go before. Errors as `find_source`."""
+    place = dataset_place(dataset_dir, dataset)
+    return find_list(place) if place.is_file() or not _has_image_lists(place) else None
+
+
+def _has_image_lists(folder: Path) -> bool:
+    """Whether a folder has lists of images, and not only one of cases by their name."""
+    lists = _lists(folder)
+    return bool(lists) and any(file.parent != folder or find_list(file) is None for file in lists if _is_split(file))
+
+
+def _is_split(file: Path) -> bool:
+    return _split(file) in SPLITS
 
 
 def _folder(dataset_dir: PathLike | int) -> Path:
@@ -167,7 +184,7 @@ def _lists(root: Path) -> list[Path]:
         raise DatasetFolderError(f"{root}: expected one folder {ANNOTATIONS}, found {error}") from error
     official = _files(annotations, ".json") if annotations.is_dir() else []
     plain = [] if official else [file for file in _files(root, ".json", ".csv") if file.name != LABELS_FILE]
-    return official or (plain if any(_split(file) in SPLITS for file in plain) else [])
+    return official or (plain if any(map(_is_split, plain)) else [])
 
 
 def _files(folder: Path, *suffixes: str) -> list[Path]:

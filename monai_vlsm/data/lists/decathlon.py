@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.lists.cases import Case, CaseList, Part
 from monai_vlsm.data.lists.channels import chosen_channel, volumes_in
 from monai_vlsm.data.lists.classes import LabelClass
@@ -50,6 +52,7 @@ class _Entry:
     """What one entry of a list says; paths are whole."""
 
     where: str
+    listed: str  # the first file, as the list has it
     images: list[str]
     label: str = ""
     patient: str = ""
@@ -90,9 +93,10 @@ class _Reader:
                 raise PathError("image to be a path or a path for each channel", "an empty list")
             if labelled and "label" not in one:
                 raise PathError("the keys image, label", f"no label among {', '.join(map(str, one))}")
-            images = [listed_file(self.root, file, "image") for file in files]
+            listed = [listed_file(self.root, file, "image") for file in files]
+            images = [image for file in listed for image in _channel_files(file)]
             label = listed_file(self.root, one["label"], "label") if "label" in one else ""
-            return _Entry(where, images, label, _patient(one), self.fold(one))
+            return _Entry(where, listed[0], images, label, _patient(one), self.fold(one))
         except PathError as error:
             self.fault(f"{where} ({files[0]})" if files else where, *error.args)
             return None
@@ -151,6 +155,14 @@ def read_decathlon(
     )
 
 
+def _channel_files(file: str) -> list[str]:
+    """A file, or where nnU-Net 1 has it instead, ``CASE_0000.nii.gz`` and on for ``CASE.nii.gz``."""
+    path, stem = Path(file), image_stem(file)
+    ending = path.name[len(stem) :]
+    found = [] if path.exists() else sorted(path.parent.glob(f"{escape(stem)}_[0-9][0-9][0-9][0-9]{escape(ending)}"))
+    return list(map(str, found)) or [file]
+
+
 def _patient(one: Mapping[str, Any]) -> str:
     value = one.get("patient")
     return "" if value is None else str(value).strip()
@@ -168,7 +180,7 @@ def _repeated(entries: Sequence[_Entry], file: Path) -> Iterator[Problem]:
 def _cases(
     entries: Sequence[_Entry], root: Path, classes: tuple[LabelClass, ...], channels: Channels
 ) -> Iterator[Case]:
-    for entry, name in zip(entries, case_names([entry.images[0] for entry in entries], root), strict=True):
+    for entry, name in zip(entries, case_names([entry.listed for entry in entries], root), strict=True):
         image, channel = channels.of_files(entry.images, f"{entry.images[0]}")
         place = channel if len(entry.images) == 1 else entry.images.index(image)
         parts = tuple(Part(entry.label, one) for one in classes) if entry.label else ()

@@ -15,7 +15,7 @@ import pytest
 from monai_vlsm.data import DataLists, DatasetProblems, PictureReader, load_datalist
 from monai_vlsm.data.volumes import Address, open_stack
 from monai_vlsm.errors import UserError
-from tests.data.files import save_nifti
+from tests.data.files import save, save_nifti, square
 from tests.data.lists.folders import LABELS, SIZE, decathlon, entry, label_map, names_of, volume
 
 TRAIN, VAL = ["a", "b", "c", "d"], ["e"]
@@ -263,3 +263,26 @@ def test_a_name_without_voxels_is_said(tmp_path: Path, caplog: pytest.LogCapture
 def test_no_table_of_labels(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'none; write what each is, "labels": \{"1": "NAME", "2": "NAME"\}, into'):
         load(decathlon(tmp_path, labels=None))
+
+
+def test_files_as_nnunet_1_calls_them(tmp_path: Path) -> None:
+    folder = decathlon(tmp_path, "ab")
+    for name in "ab":
+        (folder / f"imagesTr/{name}.nii.gz").rename(folder / f"imagesTr/{name}_0000.nii.gz")
+    records = load(folder) + load(folder, "val")
+    assert {Address.of(one["image"]).file for one in records} == {
+        str(folder / f"imagesTr/{name}_0000.nii.gz") for name in "ab"
+    }
+    assert set(names_of(records)) == {"a", "b"}
+
+
+def test_ones_own_lists_go_before(tmp_path: Path) -> None:
+    """Slices that somebody cut out, with lists, in the folder that they are from."""
+    folder = decathlon(tmp_path)
+    save(square(), folder / "images/1.png")
+    rows = [{"image": "images/1.png", "mask": "images/1.png", "prompt": "liver"}]
+    (folder / "train.json").write_text(json.dumps(rows))
+    assert [record["image"] for record in load(folder)] == [str(folder / "images/1.png")]
+    (folder / "train.json").write_text((folder / "dataset.json").read_text())
+    (folder / "dataset.json").unlink()
+    assert len(names_of(load(folder))) == 4  # what a list is, its content says
