@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from torch import Tensor
 
-from monai_vlsm.data.volumes import Assembly, from_stack, open_stack
+from monai_vlsm.data.volumes import Address, Assembly, from_stack, open_stack
 from monai_vlsm.data.volumes.cases import CasePlan, exclusive_groups, slice_runs
 from monai_vlsm.metrics import volume_scores
 from monai_vlsm.names import file_stem
@@ -46,18 +45,21 @@ class CaseMasks:
         shape = (len(self.stack.slices), *np.shape(self.stack.slices[0]))
         self.groups = [*maps, *([self.alone] if self.alone else [])]
         self.parts = [Assembly((shape[0], shape[1], shape[2]), len(group), threshold) for group in self.groups]
+        self._last: tuple[Any, np.ndarray] | None = None
         self._where = {number: (part, at) for part, group in enumerate(self.groups) for at, number in enumerate(group)}
 
-    def add(self, number: int, index: int, probabilities: Tensor) -> None:
+    def add(self, numbers: Sequence[int], index: int, probabilities: np.ndarray) -> None:
         """Put in what was found in a slice.
 
         Args:
-            number: of the class.
+            numbers: of the K classes.
             index: of the slice.
-            probabilities: ``(rows, columns)``.
+            probabilities: ``(K, rows, columns)``.
         """
-        part, at = self._where[number]
-        self.parts[part].add(index, probabilities.detach().cpu().numpy()[None], prompts=[at])
+        for part, assembly in enumerate(self.parts):
+            own = [place for place, number in enumerate(numbers) if self._where[number][0] == part]
+            if own:
+                assembly.add(index, probabilities[own], prompts=[self._where[numbers[place]][1] for place in own])
 
     def missing(self) -> str:
         """Which slices have not been added, in words; empty if none."""
@@ -76,7 +78,7 @@ class CaseMasks:
         """
         shared = {"tolerance_mm": tolerance, **self._shared()}
         for number, what in enumerate(self.plan.classes):
-            pred, truth = self.mask(number), what.truth(self.plan.plane)
+            pred, truth = self.mask(number), what.truth(self._label_map(what.label))
             scores = volume_scores(pred, truth, self.stack.spacing, tolerance)
             names = {
                 "structure": what.structure,
@@ -86,6 +88,13 @@ class CaseMasks:
             found = zip(("dice", "iou", "hd95_mm", "surface_dice"), scores, strict=True)
             rounded = {name: round(score, _DIGITS) for name, score in found}
             yield shared | names | rounded | self._amounts("truth", truth) | self._amounts("pred", pred)
+
+    def _label_map(self, label: Address) -> np.ndarray:
+        """The volume of a file; the last one is kept, since most classes share theirs."""
+        key = (label.file, label.channel)
+        if self._last is None or self._last[0] != key:
+            self._last = key, np.asarray(open_stack(label.file, self.plan.plane, label.channel).slices)
+        return self._last[1]
 
     def _shared(self) -> dict[str, Any]:
         """What all rows of the volume have."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ignite.distributed as idist
+import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import Workflow
@@ -99,23 +100,26 @@ class CaseScoreWriter:
     def _collect(self, engine: Workflow) -> None:
         state: Any = engine.state
         for item, output in zip(state.batch, state.output, strict=True):
-            for place, probabilities in zip(
-                self._places_of(item), output[self.key], strict=False
-            ):  # batches may be padded
-                self._add(place, torch.as_tensor(probabilities))
+            places = self._places_of(item)  # fewer than masks where a batch is padded
+            found = torch.as_tensor(output[self.key])[: len(places)].detach().cpu().numpy()
+            for plan in dict.fromkeys(place.plan for place in places):
+                own = [number for number, place in enumerate(places) if place.plan == plan]
+                self._add([places[number] for number in own], found[own])
 
     def _places_of(self, item: Mapping[str, Any]) -> Sequence[Place]:
         style = item.get("prompt_style", "")
         first = style if isinstance(style, str) else style[0]
         return self._places.get((str(item.get("dataset", "")), str(item.get("name", "")), first), ())
 
-    def _add(self, place: Place, probabilities: torch.Tensor) -> None:
-        if place.plan not in self._open:
-            self._open[place.plan] = CaseMasks(self.plans[place.plan], self.threshold)
-        self._open[place.plan].add(place.number, place.index, probabilities)
-        self._left[place.plan] -= 1
-        if not self._left[place.plan]:
-            self._finish(place.plan, self._open.pop(place.plan))
+    def _add(self, places: Sequence[Place], probabilities: np.ndarray) -> None:
+        """Put in masks of one slice of one volume."""
+        plan = places[0].plan
+        if plan not in self._open:
+            self._open[plan] = CaseMasks(self.plans[plan], self.threshold)
+        self._open[plan].add([place.number for place in places], places[0].index, probabilities)
+        self._left[plan] -= len(places)
+        if not self._left[plan]:
+            self._finish(plan, self._open.pop(plan))
 
     def _finish(self, plan: int, masks: CaseMasks) -> None:
         self._rows += [(plan, row) for row in masks.rows(self.tolerance)]

@@ -152,7 +152,7 @@ def test_one_volume_at_a_time(tmp_path: Path, file: str) -> None:
     writer = CaseScoreWriter(tmp_path, records)
     for record in records:
         for place in writer._places_of(record):
-            writer._add(place, torch.zeros(SIZE, SIZE))
+            writer._add([place], np.zeros((1, SIZE, SIZE)))
             sizes.append(len(writer._open))
     assert max(sizes) == 1
     assert [row["case"] for row in read(tmp_path / "out")] == ["a", "a", "b", "b", "c", "c"]
@@ -196,7 +196,7 @@ def test_slices_that_were_not_evaluated(tmp_path: Path, file: str) -> None:
     writer = CaseScoreWriter(tmp_path, slice_records(file, CLASSES))
     for record in slice_records(file, CLASSES)[:-3]:
         for place in writer._places_of(record):
-            writer._add(place, torch.zeros(SIZE, SIZE))
+            writer._add([place], np.zeros((1, SIZE, SIZE)))
     with pytest.raises(MissingSlicesError, match=r"not evaluated: liver_1 \(14 to 15\)"):
         writer._write(Engine(lambda engine, batch: None))  # type: ignore[arg-type]
     assert not (tmp_path / "cases.csv").exists()

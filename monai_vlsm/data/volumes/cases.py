@@ -43,10 +43,14 @@ class CaseClass:
     prompt: str
     label: Address
 
-    def truth(self, plane: str) -> np.ndarray:
-        """The true mask: bool ``(slices, rows, columns)``."""
-        volume = np.asarray(open_stack(self.label.file, plane, self.label.channel).slices)
-        return np.isin(volume, self.label.labels) if self.label.labels else foreground(volume)
+    def truth(self, volume: np.ndarray) -> np.ndarray:
+        """Where it is in the volume of its file: bool of the same shape."""
+        if not self.label.labels:
+            return foreground(volume)
+        mask = volume == self.label.labels[0]
+        for label in self.label.labels[1:]:  # several times as fast as isin, for the few labels that there are
+            mask |= volume == label
+        return mask
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monai_vlsm.data.volumes import open_stack
 from monai_vlsm.data.volumes.cases import MissingSlicesError, Place, exclusive_groups, plan_cases, slice_runs
 from tests.data.volumes.label_maps import SIZE, box, save, slice_records
 
@@ -96,7 +97,8 @@ def test_which_classes_compete(file: str, tmp_path: Path) -> None:
 def test_truth(file: str, tmp_path: Path) -> None:
     mask = save(tmp_path / "mask.nii.gz", (box(2, 2, 2, 8, 8, 8) * 255).astype(np.uint8))
     (plan,), _ = plan_cases([*slice_records(file, CLASSES), *slice_records(mask, {"": ()})])
-    liver, spleen, own = (one.truth("axial") for one in plan.classes)
+    volumes = (np.asarray(open_stack(one.label.file, "axial").slices) for one in plan.classes)
+    liver, spleen, own = (one.truth(volume) for one, volume in zip(plan.classes, volumes, strict=True))
     assert (liver.dtype, liver.sum(), spleen.sum()) == (bool, 6**3, 3**3)
     assert np.array_equal(own, liver)
 
