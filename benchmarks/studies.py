@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_vlsm.outputs import file_digest
-from monai_vlsm.studies import Study, StudyFolder, Worker, read_study, work
+from monai_vlsm.studies import Study, StudyFolder, Worker, read_study, steps
 from monai_vlsm.studies.commands import evaluation_folder
 from monai_vlsm.studies.process import run_logged
 
@@ -95,7 +95,7 @@ def measure_worker(place: Path, epochs: int) -> None:
         spent.append(run_logged(words, *rest))  # type: ignore[arg-type]
         return spent[-1]
 
-    work.run_logged = timed  # type: ignore[assignment]
+    steps.run_logged = timed  # type: ignore[assignment]
     study = read_study("sample").with_setting("epochs", epochs)
     study = replace(study, systems={"dense VL": study.systems["dense VL"]}, tables={})
     folder = StudyFolder.of(study, place / "out")

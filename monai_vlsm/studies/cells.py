@@ -16,9 +16,9 @@ from monai_vlsm.statistics.bootstrap import Estimate
 from monai_vlsm.statistics.columns import Columns
 from monai_vlsm.statistics.crossed import crossed_estimates, unit_totals
 from monai_vlsm.statistics.reading import METRICS, read_run
-from monai_vlsm.studies.file import RANDOM
 from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.plan import Run
+from monai_vlsm.studies.study import RANDOM
 
 __all__ = ["PAPER", "Cell", "Place", "Prompts", "Scored", "cells_of", "prompts_title"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.names import file_stem
-from monai_vlsm.studies.file import Study
 from monai_vlsm.studies.plan import Run, dataset_folder
+from monai_vlsm.studies.study import Study
 
 __all__ = ["PROGRAM", "RESUME", "TRAINING", "evaluate_words", "evaluation_folder", "train_words"]
 

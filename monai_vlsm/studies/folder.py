@@ -12,9 +12,9 @@ from typing import Any
 
 from monai_vlsm.counts import counted
 from monai_vlsm.io import json_text, write_bytes, write_json
-from monai_vlsm.studies.file import Study
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.plan import Run, plan_runs, require_parts
+from monai_vlsm.studies.study import Study
 
 __all__ = ["StudyFolder", "read_json"]
 

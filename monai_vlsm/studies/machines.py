@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.process import start
-from monai_vlsm.studies.work import MachineError
+from monai_vlsm.studies.steps import MachineError
 
 __all__ = ["choose_gpus", "gpu_environment", "gpus_here", "require_gpu", "run_workers"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from monai_vlsm.names import file_stem
 from monai_vlsm.samples import sample_dir
-from monai_vlsm.studies.file import RANDOM, Dataset, Study
 from monai_vlsm.studies.keys import StudyError, nearest
+from monai_vlsm.studies.study import RANDOM, Dataset, Study
 
 __all__ = ["Run", "dataset_folder", "plan_runs", "require_parts"]
 

@@ -12,8 +12,8 @@ from monai_vlsm.statistics import words
 from monai_vlsm.statistics.columns import natural
 from monai_vlsm.studies.cells import PAPER, Cell, Place, Prompts, Scored, prompts_title
 from monai_vlsm.studies.comparisons import SystemPair
-from monai_vlsm.studies.file import RANDOM, Study
 from monai_vlsm.studies.published import Published, published
+from monai_vlsm.studies.study import RANDOM, Study
 from monai_vlsm.tables import Cell as Number
 from monai_vlsm.tables import Table
 

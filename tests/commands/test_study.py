@@ -12,7 +12,7 @@ import pytest
 
 from monai_vlsm.commands import study
 from monai_vlsm.errors import UserError
-from monai_vlsm.studies import work
+from monai_vlsm.studies import steps
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., int]
@@ -54,10 +54,10 @@ def test_failed_runs_give_status_1(
 ) -> None:
     file = tmp_path / "one.yaml"
     file.write_text("systems: [unet]\ndatasets: {brain: {folder: 'sample:brain', test_split: val}}\nseeds: [1]\n")
-    monkeypatch.setattr(work.Worker, "_result", lambda self, run, claim: _fail())
+    monkeypatch.setattr(steps.Steps, "result", lambda self: _fail())
     assert run("work", file, "--gpus", "none") == 1
     assert "failed: it cannot be" in capsys.readouterr().out
 
 
 def _fail() -> None:
-    raise work.RunFailedError("it cannot be")
+    raise steps.RunFailedError("it cannot be")

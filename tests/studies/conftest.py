@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from monai_vlsm.studies import Study, StudyFolder, read_study, work
+from monai_vlsm.studies import Study, StudyFolder, read_study, steps
 from tests.studies import fake_bundle
 from tests.studies.workers import FAKE
 
-BUNDLES = ("good", "better", "slow", "broken", "nan", "full")
+BUNDLES = ("good", "better", "slow", "broken", "nan", "full", "in_use")
 
 
 @pytest.fixture
@@ -67,4 +67,4 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         fake_bundle.main(list(words)[len(FAKE) :])
         return 0.1
 
-    monkeypatch.setattr(work, "run_logged", run)
+    monkeypatch.setattr(steps, "run_logged", run)

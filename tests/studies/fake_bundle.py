@@ -27,6 +27,8 @@ def main(words: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     if bundle == "broken":
         sys.exit("first line\nerror: the list is empty; look at it\n  more of it")
+    if bundle == "in_use":
+        sys.exit("error: another run (process 7 on n1) writes to the folder; wait for its end")
     if bundle == "full":
         sys.exit("error: cannot write last.pt: No space left on device; make room")
     evaluate(output, bundle, values) if evaluates else train(output, bundle, int(values.get("epochs", 2)))

@@ -46,12 +46,12 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def lines(cluster: Path, count: int, word: str) -> list[str]:
-    """Lines of the log with a word, as soon as there are so many."""
+def lines(cluster: Path, count: int, word: str, file: str = "log") -> list[str]:
+    """Lines of a file with a word, as soon as there are so many."""
     end = time.monotonic() + 20
-    (cluster / "log").touch()
+    (cluster / file).touch()
     while time.monotonic() < end:
-        found = [line for line in (cluster / "log").read_text().splitlines() if word in line]
+        found = [line for line in (cluster / file).read_text().splitlines() if word in line]
         if len(found) >= count:
             return sorted(found)
         time.sleep(0.02)
@@ -73,7 +73,7 @@ def test_each_element_is_a_worker(cluster: Path) -> None:
 def test_before_the_time_is_over_the_run_is_given_back_and_the_element_queued_again(cluster: Path) -> None:
     submit(write_script(cluster / "out", slurm_script("s", cluster / "out", ["study"], 1, "1:00:00")))
     lines(cluster, 1, "begins")
-    os.kill(int((cluster / "jobs").read_text()), signal.SIGTERM)
+    os.kill(int(lines(cluster, 1, "", "jobs")[0]), signal.SIGTERM)
     assert lines(cluster, 1, "scontrol") == ["scontrol requeue 7_0"]
     assert (cluster / "log").read_text().index("gives back") < (cluster / "log").read_text().index("scontrol")
 

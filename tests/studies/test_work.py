@@ -76,6 +76,12 @@ def test_a_full_disk_ends_the_worker_and_the_run_waits(folder: Make) -> None:
     assert (status.count("failed"), status.count("waiting")) == (0, 2)
 
 
+def test_a_program_that_is_left_over_is_waited_for(folder: Make) -> None:
+    made = folder(systems=["in_use"], seeds=[41])
+    assert worker(made, wait=False).work() == 0
+    assert study_status(made).count("waiting") == 1
+
+
 def test_a_machine_that_is_not_ready_takes_nothing(place: Path, folder: Make) -> None:
     def ready() -> None:
         raise MachineError("GPU 0 is not there")

@@ -1,0 +1,101 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a study is: systems, datasets, seeds, and all else that its file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+__all__ = ["LEASE", "RANDOM", "Dataset", "Study", "System"]
+
+RANDOM = "random"
+"""The style that stands for one drawn for each image, as the paper tests."""
+
+LEASE = 120.0
+"""Seconds after which a run belongs to nobody, if its worker has given no sign of life."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A bundle with settings.
+
+    Args:
+        name: in tables.
+        bundle: folder below that of the bundles.
+        settings: of its training and evaluation.
+        paper: what the table of published numbers calls it.
+    """
+
+    name: str
+    bundle: str
+    settings: Mapping[str, Any]
+    paper: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where a dataset lies.
+
+    Args:
+        name: in tables, and of the table of published numbers.
+        folder: of it; relative to the folder of the datasets. ``sample:NAME`` is an embedded one.
+        test_split: list that systems are evaluated on.
+        train: False for one that is only tested on.
+        settings: of trainings and evaluations on it.
+    """
+
+    name: str
+    folder: str
+    test_split: str = "test"
+    train: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a study file says.
+
+    Args:
+        name: two studies with one name are one study that was changed.
+        systems: by name.
+        datasets: by name.
+        seeds: of data order, initial weights and prompts.
+        fractions: shares of the training data.
+        styles: prompts of the evaluation; ``random`` draws one for each image.
+        transfer: dataset of the training to further datasets of the evaluation.
+        settings: of all runs: the budget that all systems share.
+        tables: titles and systems of the tables.
+        figures: titles and systems of the charts; the same without a word on them.
+        lease: seconds, see `LEASE`.
+        data: folder of the datasets.
+        bundles: folder of the bundles.
+    """
+
+    name: str
+    systems: Mapping[str, System]
+    datasets: Mapping[str, Dataset]
+    seeds: Sequence[int]
+    fractions: Sequence[float]
+    styles: Sequence[str]
+    transfer: Mapping[str, Sequence[str]]
+    settings: Mapping[str, Any]
+    tables: Mapping[str, Sequence[str]]
+    figures: Mapping[str, Sequence[str]]
+    lease: float
+    data: str
+    bundles: str
+
+    def with_setting(self, name: str, value: Any) -> Study:
+        """The same study with one setting for all of its runs, whatever systems and datasets say of it."""
+
+        def without(settings: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: one for key, one in settings.items() if key != name}
+
+        return replace(
+            self,
+            settings={**self.settings, name: value},
+            systems={key: replace(one, settings=without(one.settings)) for key, one in self.systems.items()},
+            datasets={key: replace(one, settings=without(one.settings)) for key, one in self.datasets.items()},
+        )
