@@ -18,7 +18,7 @@ from monai_vlsm.data.formats import file_kind
 from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
-from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, slice_records
+from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, sliced
 
 __all__ = ["PredictionLoader"]
 
@@ -102,11 +102,11 @@ class PredictionLoader:
                     self._work.done += len(batch["name"])
 
     def _volume(self, record: Mapping[str, Any]) -> Iterator[Any]:
-        slices = slice_records(record, self.plane, self.context)
         sound = True
-        for batch, complete in self._batches(slices, self.slice_batch):
-            sound &= complete
-            yield batch
+        with sliced(record, self.plane, self.context) as slices:
+            for batch, complete in self._batches(slices, self.slice_batch):
+                sound &= complete
+                yield batch
         self._work.done += sound
 
     def _batches(self, records: list[dict[str, Any]], batch_size: int) -> Iterator[tuple[Any, bool]]:

@@ -21,7 +21,7 @@ from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
-from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, slice_records
+from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, sliced
 from monai_vlsm.serving.spacing import file_spacing
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
@@ -130,8 +130,8 @@ class Segmenter:
 
     def segment(self, record: Mapping[str, Any]) -> Segmentation:
         """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
-        slices = slice_records(record, self.plane, self.context)
-        return self._image(record) if len(slices) == 1 else self._volume(record, slices)
+        with sliced(record, self.plane, self.context) as slices:
+            return self._image(record) if len(slices) == 1 else self._volume(record, slices)
 
     def _image(self, record: Mapping[str, Any]) -> Segmentation:
         """One that goes through the network at once."""

@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(network, tmp_path_factory.mktemp("model") / "model.pt")
 
 
-def infer(model: Path, images: Path, output: Path, prompt: str = "brain") -> None:
+def infer(model: Path, images: Path, output: Path, prompt: str | list[str] = "brain") -> None:
     workflow = ConfigWorkflow(
         str(INFERENCE),
         workflow_type="infer",

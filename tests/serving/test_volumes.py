@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.data.volumes import open_stack, volume_files
+from monai_vlsm.data.volumes.store import STACK, store_folder
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.outputs import PREDICTIONS, Outputs
@@ -25,6 +27,8 @@ from monai_vlsm.serving.records import OutputFolderError, Worklist, require_outp
 from monai_vlsm.transforms import PromptPostprocessing
 from tests.data.volumes.series import canonical, slice_datasets, write_series
 from tests.folders import visible
+from tests.serving.images import write_model
+from tests.serving.test_batches import infer
 
 PROMPTS = ["brain", "white matter"]
 
@@ -117,6 +121,41 @@ def test_other_planes_lie_on_the_grid_of_the_file(segment: Segmenter, nifti: Pat
     assert other.view.masks.shape[1:] == other.view.image.shape[:2]
     assert other.view.masks.sum() == mask.sum(axis=(0, 2) if plane == "coronal" else (1, 2)).max() > 0
     assert other.view.ends is not None and other.view.ends.top == "S"
+
+
+def test_nothing_of_the_volume_stays_on_the_disk_but_what_was_there(segment: Segmenter, nifti: Path) -> None:
+    def stored() -> list[Path]:
+        return [path for path in volume_files(store_folder()) if path.suffix == STACK]
+
+    before = stored()
+    segment(nifti, "brain")
+    assert stored() == before
+    open_stack(nifti, "axial").slices[0]  # as training does
+    kept = stored()
+    assert len(kept) == len(before) + 1
+    segment(nifti, "brain")
+    assert stored() == kept
+
+
+def test_a_bundle_writes_the_same_for_a_series(segment: Segmenter, head: nib.Nifti1Image, tmp_path: Path) -> None:
+    """In the plane that the model file names, by the prompts in the order that they were given."""
+    segment.network.plane = "coronal"
+    model = write_model(segment.network, tmp_path / "model.pt")
+    segment.network.plane = None
+    series = write_series(tmp_path / "series", slice_datasets(np.asarray(head.dataobj), head.affine))
+    infer(model, series, tmp_path / "bundle", PROMPTS[::-1])
+    predict_records(Segmenter(model, device="cpu"), find_records(series, PROMPTS[::-1]), tmp_path / "own")
+    names = visible(tmp_path / "bundle") - {"existence.csv"}
+    assert names == visible(tmp_path / "own") - {"areas.csv", "overlays"}
+    assert {"series_labels.nii.gz", "series_brain.nii.gz"} < names
+    for name in names - {"series_seg.dcm"}:  # which has UIDs of its own
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "bundle" / name).read_bytes(), name
+    tables = [
+        [(row["name"], row["prompt"], row["existence"], row["pixels"]) for row in csv.DictReader(path.open())]
+        for path in (tmp_path / "bundle" / "existence.csv", tmp_path / "own" / "areas.csv")
+    ]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 2
 
 
 def test_slices_of_nothing_but_nan_are_empty(segment: Segmenter, head: nib.Nifti1Image, tmp_path: Path) -> None:

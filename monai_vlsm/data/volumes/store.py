@@ -15,8 +15,8 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from monai_vlsm.io import WriteError, require_writable
 
 __all__ = [
     "NotKeptError",
+    "borrowed_slices",
     "kept",
     "key_of",
     "read_source",
@@ -150,6 +151,27 @@ def stored_slices(path: Path, plane: str, channel: int | None) -> tuple[StoredSl
     make = partial(_unpacked, files, key, path, plane, channel)
     blocks = files.blocks(key) or make()
     return StoredSlices(blocks, make), from_plain(blocks.about["facts"])
+
+
+@contextmanager
+def borrowed_slices(path: str | os.PathLike[str], plane: str, channel: int | None = None) -> Iterator[None]:
+    """What is unpacked of a volume meanwhile does not stay on the disk; what lay there before does.
+
+    For volumes that are read once: their slices take as much room as they do in memory, and hold patients' data.
+
+    Args:
+        path: of the volume.
+        plane: of the slices.
+        channel: which volume of a 4D file.
+    """
+    files, source = CheckedFiles(store_folder(), STACK), Path(path)
+    key = key_of(source, channel, plane)
+    there = files.path(key).exists()
+    try:
+        yield
+    finally:
+        if not there:
+            files.path(key).unlink(missing_ok=True)
 
 
 def _unpacked(files: CheckedFiles, key: str, path: Path, plane: str, channel: int | None) -> Blocks:
