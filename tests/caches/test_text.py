@@ -157,7 +157,7 @@ def test_refusals(backbone: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"image": torch.rand(2, 3, 32, 32), "frozen_text": [torch.rand(2, 8)]}, "needs prompt_index"),
+        ({"image": torch.rand(2, 3, 32, 32), "frozen_text": [torch.rand(2, 8)]}, "prompt_index"),
         ({"image": torch.rand(2, 3, 32, 32), "prompt_index": torch.zeros(2, dtype=torch.long)}, r"\(B, K\) for B = 2"),
         ({"image": torch.rand(2, 3, 32, 32), "prompt_index": torch.zeros(3, 1, dtype=torch.long)}, r"got \(3, 1\)"),
     ],
