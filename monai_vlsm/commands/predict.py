@@ -26,7 +26,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="masks, images and areas for an image or a folder",
         description="Segment what prompts name. Writes masks, overlays/NAME.png and areas.csv.",
     )
-    parser.add_argument("images", type=Path, metavar="IMAGE_OR_FOLDER", help="images, DICOM or NIfTI")
+    parser.add_argument(
+        "images", type=Path, metavar="IMAGE_OR_FOLDER", help="images, DICOM, NIfTI, NRRD or MHA; a DICOM series"
+    )
     parser.add_argument("--prompt", nargs="+", required=True, metavar="TEXT", help="what to segment; one or several")
     parser.add_argument("--adapters", type=Path, required=True, metavar="FILE", help="a model.pt that was trained")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="DIR", help="default: predictions")
