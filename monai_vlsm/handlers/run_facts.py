@@ -122,10 +122,23 @@ def records_digest(records: Sequence[Any]) -> str:
     """
     digest = hashlib.sha256()
     seen: dict[str, bytes] = {}
+    shared: dict[int, tuple[Any, bytes]] = {}  # tables that many records have in common, kept so that no id comes again
     for record in records:
-        for part in _parts(record, seen):
-            digest.update(part + b"\0")
+        for key in sorted(record, key=str) if isinstance(record, Mapping) else ():
+            digest.update(str(key).encode() + b"\0" + _joined(record[key], seen, shared))
+        if not isinstance(record, Mapping):
+            digest.update(_joined(record, seen, shared))
     return digest.hexdigest()[:12]
+
+
+def _joined(value: Any, seen: dict[str, bytes], shared: dict[int, tuple[Any, bytes]]) -> bytes:
+    """The parts of a value of a record behind one another; those of a table or list once, however many share it."""
+    if id(value) in shared:
+        return shared[id(value)][1]
+    whole = b"".join(part + b"\0" for part in _parts(value, seen))
+    if isinstance(value, (Mapping, list, tuple)):
+        shared[id(value)] = value, whole
+    return whole
 
 
 def _parts(value: Any, seen: dict[str, bytes]) -> Iterator[bytes]:

@@ -212,11 +212,12 @@ def _rows(
     taken = [slicing.all_slices or count >= max(1, slicing.min_pixels) for count in pixels]
     told.small += sum(bool(count) and not take for count, take in zip(pixels, taken, strict=True))
     absent = tuple(part.what for part, count in zip(case.parts, pixels, strict=True) if not count)
+    place = Path(image)
     for part, mask, take in zip(case.parts, masks, taken, strict=True):
         if take:
             what = part.what
             yield Row(
-                Path(image),
+                place,
                 Path(mask),
                 what.prompt,
                 what.tags,
