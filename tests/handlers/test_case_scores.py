@@ -34,8 +34,14 @@ def file(tmp_path: Path) -> str:
     return save(tmp_path / "data" / "labels.nii.gz", (LIVER + 2 * SPLEEN).astype(np.uint8))
 
 
-def evaluate(folder: Path, records: Sequence[dict[str, Any]], found: Found, **settings: Any) -> CaseScoreWriter:
-    """Run the handler over records whose network finds what is given."""
+def evaluate(
+    folder: Path,
+    records: Sequence[dict[str, Any]],
+    found: Found,
+    seen: Sequence[dict[str, Any]] | None = None,
+    **settings: Any,
+) -> CaseScoreWriter:
+    """Run the handler over records, or those that this process sees, whose network finds what is given."""
     writer = CaseScoreWriter(folder, records, **settings)
     stacks: dict[Any, np.ndarray] = {}
 
@@ -52,7 +58,7 @@ def evaluate(folder: Path, records: Sequence[dict[str, Any]], found: Found, **se
     engine: Any = Engine(step)
     engine.state.key_metric_name = None
     writer.attach(engine)
-    engine.run([[record] for record in records])
+    engine.run([[record] for record in seen or records])
     return writer
 
 
@@ -209,6 +215,25 @@ def test_padding_of_a_batch_is_left_out(tmp_path: Path, file: str) -> None:
         engine.state.batch, engine.state.output = [record], [{"probabilities": torch.zeros(5, SIZE, SIZE)}]
         writer._collect(engine)
     assert [row["pred_voxels"] for row in writer._gathered()] == [0, 0]
+
+
+def _evaluate_part(rank: int, folder: Path, file: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    parts = [slice_records(file, CLASSES, case=case) for case in "abc"]
+    records = [record for part in parts for record in part]
+    own = [record for part in parts[rank::2] for record in part]
+    writer = evaluate(folder / f"rank{rank}", records, perfect, own, save=True)
+    summary = writer.summary()
+    assert summary is not None and summary["by_tag"]["class"]["cases"] == 3
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_make_one_table(tmp_path: Path, file: str) -> None:
+    torch.multiprocessing.start_processes(_evaluate_part, args=(tmp_path, file), nprocs=2, start_method="fork")
+    assert [row["case"] for row in read(tmp_path / "rank0")] == ["a", "a", "b", "b", "c", "c"]
+    files = {path.name for path in (tmp_path / "rank0" / "cases").glob("*.nii.gz")}
+    assert files == {"a.nii.gz", "b.nii.gz", "c.nii.gz"}
+    assert not (tmp_path / "rank1").exists()
 
 
 def test_means_over_structures() -> None:
