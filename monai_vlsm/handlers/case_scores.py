@@ -58,6 +58,7 @@ class CaseScoreWriter:
 
     Raises:
         MissingSlicesError: not all slices of a volume are there for each of its structures.
+        NotOursError: when it is attached: one of the files is somebody else's.
     """
 
     def __init__(
@@ -80,7 +81,8 @@ class CaseScoreWriter:
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator``."""
         if self.plans:
-            self.files.require_free("cases.csv")
+            there = sorted((self.files.folder / FOLDER).glob("*.nii.gz")) if self.save else []
+            self.files.require_free("cases.csv", *(f"{FOLDER}/{path.name}" for path in there))
             engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)

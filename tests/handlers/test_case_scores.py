@@ -19,6 +19,7 @@ from monai_vlsm.data.volumes import Address, open_stack, to_stack
 from monai_vlsm.data.volumes.cases import MissingSlicesError
 from monai_vlsm.handlers import CaseScoreWriter
 from monai_vlsm.handlers.case_scores import case_summary
+from monai_vlsm.outputs import NotOursError
 from tests.data.volumes.label_maps import AFFINE, SIZE, box, save, slice_records
 
 LIVER, SPLEEN = box(2, 2, 2, 8, 8, 10), box(9, 9, 9, 13, 13, 13)
@@ -206,6 +207,13 @@ def test_slices_that_were_not_evaluated(tmp_path: Path, file: str) -> None:
     with pytest.raises(MissingSlicesError, match=r"not evaluated: liver_1 \(14 to 15\)"):
         writer._write(Engine(lambda engine, batch: None))  # type: ignore[arg-type]
     assert not (tmp_path / "cases.csv").exists()
+
+
+def test_files_of_others_stay(tmp_path: Path, file: str) -> None:
+    save(tmp_path / "cases" / "mine.nii.gz", LIVER.astype(np.uint8))
+    evaluate(tmp_path, slice_records(file, CLASSES), perfect)
+    with pytest.raises(NotOursError, match=r"has cases/mine\.nii\.gz"):
+        evaluate(tmp_path, slice_records(file, CLASSES), perfect, save=True)
 
 
 def test_padding_of_a_batch_is_left_out(tmp_path: Path, file: str) -> None:
