@@ -104,8 +104,7 @@ class EncodedPrompts:
 
     def __init__(self, network: PromptedNet) -> None:
         self.network = network
-        self._key: Any = None
-        self._text: Any = None
+        self._last: tuple[Any, Any] = None, None  # replaced as one, so that several threads may call this
 
     @torch.no_grad()
     def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
@@ -115,10 +114,11 @@ class EncodedPrompts:
         kind = ids.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         key = ids.device, precision, ids.tolist(), None if mask is None else mask.tolist()
-        if key != self._key:
+        last = self._last
+        if key != last[0]:
             rows = without_padding(ids, mask) if self.network.cuts_padding else (ids, mask)
-            self._key, self._text = key, self.network.encode_text(*rows)
-        return {"encoded_text": self._text, "prompt_index": index}
+            self._last = last = key, self.network.encode_text(*rows)
+        return {"encoded_text": last[1], "prompt_index": index}
 
 
 def inference_prompts(how: str, network: PromptedNet) -> Callable[[dict[str, Tensor], int], dict[str, Any]] | None:

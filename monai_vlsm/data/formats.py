@@ -52,7 +52,7 @@ _HEAD = 352  # bytes, of a NIfTI-1 header
 _MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")  # quicker than to ask Pillow
 _NIFTI = re.compile(rb"(?s)(.{344}n\+1\0|.{4}n\+2\0\r\n\x1a\n)")
 # NRRD has a mark; MetaImage begins with one of its fields
-_ITK = re.compile(rb"NRRD000|\s*(ObjectType|ObjectSubType|NDims|Comment) *= *\S")
+_ITK = re.compile(rb"NRRD000|\s*(ObjectType|NDims) *= *\S")
 # DICOM without the mark: first a tag of group 8, little endian, then either a VR of two letters or a short length
 _BARE_DICOM = re.compile(rb"(?s)\x08\0[\0\x01\x05\x06\x08\x12-\x18\x20]\0([A-Z]{2}..|.\0\0\0)")
 

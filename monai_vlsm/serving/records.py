@@ -15,7 +15,7 @@ from monai.config import PathLike
 from monai_vlsm.counts import counted
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.data.volumes import Address
-from monai_vlsm.data.volumes.series import series_place
+from monai_vlsm.data.volumes.series import is_series, series_place
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs
@@ -179,8 +179,8 @@ def require_elsewhere(folders: Iterable[str | Path], images: Iterable[str | Path
 
 def _homes(image: str | Path) -> set[Path]:
     """The folders that an image lies in: of a DICOM series its own."""
-    place, series = series_place(image)
-    if series is not None or place.is_dir():
+    place, _ = series_place(image)
+    if is_series(image):
         return {place}
     return {place.absolute().parent, place.resolve().parent}
 

@@ -14,10 +14,10 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from monai_vlsm.data.volumes.series import distance, ordered_files, series_place
+from monai_vlsm.data.volumes.series import distance, ordered_files
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["is_series", "segmentation_dataset"]
+__all__ = ["segmentation_dataset"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,6 @@ _LABEL = 64  # letters that DICOM allows in a segment label
 _SERIES_NUMBER = 9000  # of the new series; those of scanners are small
 _NAME = "monai_vlsm"
 _ONLY = "no DICOM SEG is written, masks are NIfTI only"
-
-
-def is_series(path: str) -> bool:
-    """Whether a path is that of a DICOM series."""
-    place, series = series_place(path)
-    return series is not None or place.is_dir()
 
 
 def segmentation_dataset(masks: VolumeMasks, prompts: Sequence[str]) -> Dataset | None:

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 from monai.data import MetaTensor
 
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address
+from monai_vlsm.data.volumes.series import is_series
 
 __all__ = ["EIGHT_BIT", "file_name", "has_unknown_unit", "is_nifti", "record_name"]
 
@@ -43,7 +43,7 @@ def has_unknown_unit(image: Any) -> bool:
     address = Address.of(file_name(image, default=""))
     if address.plane is None and not is_nifti(image):
         return False
-    is_dicom = address.file and (Path(address.file).is_dir() or file_kind(address.file) == "dicom")
+    is_dicom = address.file and (is_series(address.file) or file_kind(address.file) == "dicom")
     return not is_dicom  # which says it
 
 

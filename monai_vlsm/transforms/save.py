@@ -21,10 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from monai_vlsm.data.volumes import Address
+from monai_vlsm.data.volumes.series import is_series
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.names import distinct, file_key, file_stem
 from monai_vlsm.outputs import PREDICTIONS, Outputs
-from monai_vlsm.transforms.dicom_seg import is_series, segmentation_dataset
+from monai_vlsm.transforms.dicom_seg import segmentation_dataset
 from monai_vlsm.transforms.naming import file_name, is_nifti, record_name
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
-from monai_vlsm.caches import CacheSettingError, DistinctPrompts, PromptCache, prompt_encoding
+from monai_vlsm.caches import CacheSettingError, DistinctPrompts, PromptCache, inference_prompts, prompt_encoding
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import CLIPSegNet, CRISNet, NotFrozenError, SANNet, TargetUNet
 from tests import tiny
@@ -88,6 +88,19 @@ def test_passes(how: str, expected: list[int], tokens: dict[str, Tensor], backbo
     for _ in range(2):
         inferer(images, network, **tokens)
     assert rows == expected
+
+
+@pytest.mark.parametrize("kind", ["dense vl", "shallow vl"])
+def test_inference_encodes_other_prompts_only(kind: str, tokens: dict[str, Tensor], backbone: Path) -> None:
+    """Also with adapters in the text encoder; batches of any size go on from what is there."""
+    network, other = build(kind, backbone).eval(), build(kind, backbone).eval()
+    rows, inferer = passes(network), PromptInferer(cpu_autocast=False, prompts=inference_prompts("run", network))
+    with torch.no_grad():
+        for shape in [(1, 3), (1, 3), (6,), (1, 3)]:
+            own, images = shaped(tokens, shape)
+            expected = PromptInferer(cpu_autocast=False)(images, other, **own)
+            torch.testing.assert_close(inferer(images, network, **own), expected, atol=1e-5, rtol=1e-5)
+    assert rows == [2, 3, 2]
 
 
 def test_slices_of_a_volume(tokens: dict[str, Tensor], backbone: Path) -> None:

@@ -15,7 +15,7 @@ from monai_vlsm.data.dicom_values import Limits, shown_range
 from monai_vlsm.data.formats import is_itk_volume
 from monai_vlsm.data.volumes import nifti
 from monai_vlsm.data.volumes.itk_files import TO_RAS, read_itk, volume_meta
-from monai_vlsm.data.volumes.series import SliceFile, ordered_files, series_place
+from monai_vlsm.data.volumes.series import SliceFile, is_series, ordered_files, series_place
 
 __all__ = ["is_there", "read_any", "read_channel"]
 
@@ -43,8 +43,8 @@ def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
         ValueError: several volumes, a damaged file, or a series that is no volume, see
             `monai_vlsm.data.volumes.series.ordered_files`.
     """
-    place, series = series_place(path)
-    if series is not None or place.is_dir():
+    place, _ = series_place(path)
+    if is_series(path):
         return _read_series(ordered_files(fspath(path)))
     return read_itk(place) if is_itk_volume(place) else nifti.read_volume(place)
 

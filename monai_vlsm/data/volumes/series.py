@@ -17,7 +17,16 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import no_pixels, numbers
 from monai_vlsm.data.formats import SERIES, file_kind
 
-__all__ = ["SliceFile", "distance", "listed", "ordered_files", "series_files", "series_name", "series_place"]
+__all__ = [
+    "SliceFile",
+    "distance",
+    "is_series",
+    "listed",
+    "ordered_files",
+    "series_files",
+    "series_name",
+    "series_place",
+]
 
 _TAGS = ["SeriesInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "Rows", "Columns", "NumberOfFrames"]
 _PLACE = ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
@@ -53,6 +62,12 @@ def series_place(path: str | PathLike[str]) -> tuple[Path, str | None]:
     """The folder of ``FOLDER::series=UID``, and the UID; of another path itself, and None."""
     folder, _, series = fspath(path).partition(SERIES)
     return Path(folder), series or None
+
+
+def is_series(path: str | PathLike[str]) -> bool:
+    """Whether a path is that of a DICOM series."""
+    place, series = series_place(path)
+    return series is not None or place.is_dir()
 
 
 def series_name(folder: Path, series: str) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
 from monai_vlsm.data.listing import ImagesNotFoundError, SeveralSeriesError, list_images
 from monai_vlsm.data.volumes import read_any
 from monai_vlsm.data.volumes.series import ordered_files
+from monai_vlsm.transforms.naming import has_unknown_unit
 from tests.data.files import ramp, save, save_dicom
 from tests.data.volumes.series import AXIAL, canonical, slice_datasets, volume, write_series
 from tests.data.volumes.test_formats import OBLIQUE
@@ -124,6 +127,8 @@ def test_several_series_are_named_and_one_can_be_chosen(tmp_path: Path) -> None:
         list_images(tmp_path)
     (chosen,) = list_images(f"{tmp_path}::series={other}").images
     np.testing.assert_array_equal(read_any(chosen)[0], volume()[:, :, ::-1])
+    for path in (tmp_path, chosen):  # a series says what its values mean
+        assert not has_unknown_unit(MetaTensor(torch.zeros(1, 2, 2), meta={"filename_or_obj": f"{path}::axial=0"}))
     with pytest.raises(ValueError, match=r"no DICOM series 1\.2\.3; 2 DICOM series"):
         read_any(f"{tmp_path}::series=1.2.3")
     with pytest.raises(ImagesNotFoundError, match="no such file or folder"):
