@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from monai_vlsm.data.foreground import foreground
 from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.data.volumes.stacks import open_stack
 from monai_vlsm.errors import UserError
@@ -45,11 +44,10 @@ class CaseClass:
 
     def truth(self, volume: np.ndarray) -> np.ndarray:
         """Where it is in the volume of its file: bool of the same shape."""
-        if not self.label.labels:
-            return foreground(volume)
-        mask = volume == self.label.labels[0]
-        for label in self.label.labels[1:]:  # several times as fast as isin, for the few labels that there are
-            mask |= volume == label
+        numbers = np.rint(volume) if volume.dtype.kind == "f" else volume  # as `as_labels` takes them
+        mask: np.ndarray = np.zeros(volume.shape, dtype=bool) if self.label.labels else numbers != 0
+        for label in self.label.labels:  # several times as fast as isin, for the few labels that there are
+            mask |= numbers == label
         return mask
 
 

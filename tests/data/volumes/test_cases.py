@@ -95,12 +95,14 @@ def test_which_classes_compete(file: str, tmp_path: Path) -> None:
 
 
 def test_truth(file: str, tmp_path: Path) -> None:
-    mask = save(tmp_path / "mask.nii.gz", (box(2, 2, 2, 8, 8, 8) * 255).astype(np.uint8))
+    values = box(2, 2, 2, 8, 8, 8) * 255 - 254 * box(2, 2, 2, 4, 4, 4)  # 1 and 255: what is not 0 counts
+    mask = save(tmp_path / "mask.nii.gz", values.astype(np.uint8))
     (plan,), _ = plan_cases([*slice_records(file, CLASSES), *slice_records(mask, {"": ()})])
     volumes = (np.asarray(open_stack(one.label.file, "axial").slices) for one in plan.classes)
     liver, spleen, own = (one.truth(volume) for one, volume in zip(plan.classes, volumes, strict=True))
     assert (liver.dtype, liver.sum(), spleen.sum()) == (bool, 6**3, 3**3)
     assert np.array_equal(own, liver)
+    assert np.array_equal(plan.classes[0].truth(liver * np.float64(1.00002)), liver)  # scaled into 16 bits
 
 
 def test_runs_of_slices() -> None:
