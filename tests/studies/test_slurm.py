@@ -25,8 +25,8 @@ done
 echo "Submitted batch job 7"
 """
 WORKER = """#!/bin/bash
-echo "$SLURM_ARRAY_TASK_ID begins $*" >> "{log}"
 trap 'echo "$SLURM_ARRAY_TASK_ID gives back" >> "{log}"; exit 143' TERM
+echo "$SLURM_ARRAY_TASK_ID begins $*" >> "{log}"
 for _ in $(seq 200); do [ -f "{go}" ] && exit 0; sleep 0.05; done
 """
 
