@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
+from monai_vlsm import samples
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.checkpoints import (
     RECORDED,
@@ -24,7 +25,8 @@ from monai_vlsm.checkpoints import (
     verify,
 )
 from monai_vlsm.commands.adapters import facts_text
-from monai_vlsm.data.volumes import parse_window
+from monai_vlsm.data.volumes import Address, parse_window
+from monai_vlsm.errors import UserError
 from monai_vlsm.export.model import _info
 from monai_vlsm.export.prompts import choose_prompts
 from monai_vlsm.hub.card import make_card
@@ -122,12 +124,67 @@ def test_what_a_run_decides_stays_when_it_begins_from_a_file(file: Path, backbon
     assert told(made) == {"window": "bone", "context": 0, "plane": "axial"}
 
 
-@pytest.mark.parametrize("name", ["inference.json"])
-def test_bundles_ask_the_file(name: str, file: Path, tmp_path: Path) -> None:
-    parser = ConfigParser()
-    parser.read_config(CONFIGS / name)
-    parser.update({"bundle_root": str(tmp_path), "model_file": str(file)})
+def parsed(configs: list[str], model: Path, folder: Path) -> ConfigParser:
+    parser = ConfigParser(ConfigParser.load_config_files([str(CONFIGS / name) for name in configs]))
+    volumes = str(Path(samples.__file__).parent / "brain_volumes")
+    parser.update({"bundle_root": str(folder), "model_file": str(model), "dataset_dir": volumes})
+    return parser
+
+
+def test_inference_asks_the_file(file: Path, tmp_path: Path) -> None:
+    parser = parsed(["inference.json"], file, tmp_path)
     assert shown(parser.get_parsed_content("preprocessing")) == parse_window(TOLD["window"])
+    assert {name: parser.get_parsed_content(name) for name in RECORDED} == TOLD
+
+
+@pytest.mark.parametrize("attend", [False, True])
+def test_evaluation_asks_the_file(attend: bool, backbone: Path, tmp_path: Path) -> None:
+    """A list of MR says nothing of how the model was trained."""
+    made = CLIPSegNet(backbone, DenseAdaptation("v", width=4), slices=3 if attend else 1)
+    recorded = {"window": "lung", "context": 1, "plane": "coronal"}
+    TrainedState(made, recorded=recorded)
+    parser = parsed(["train.json", "evaluate.json"], save(made, tmp_path / "model.pt"), tmp_path)
+    assert parser.get_parsed_content("recorded") == recorded
+    (step,) = (one for one in parser.get_parsed_content("load").transforms if isinstance(one, ToRGBd))
+    assert (step.convert.windows, step.convert.slices) == (parse_window("lung"), 3 if attend else 1)
+    network = parser.get_parsed_content("network_def")
+    assert network.adaptation == made.adaptation and network.slices == made.slices
+    records = parser.get_parsed_content("validate#records")
+    assert {(one.plane, one.context) for one in (Address.of(record["image"]) for record in records)} == {("coronal", 1)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "recorded", "slices"),
+    [
+        ({}, {"window": "mr", "context": 0, "plane": "axial"}, 1),
+        ({"window": [0, 9], "context": 2, "planes": "all"}, {"window": [0, 9], "context": 2, "plane": "all"}, 1),
+        ({"context": 2, "slice_attention": True}, {"window": "mr", "context": 2, "plane": "axial"}, 5),
+    ],
+)
+def test_training_decides(settings: Any, recorded: Any, slices: int, tmp_path: Path) -> None:
+    parser = parsed(["train.json"], tmp_path, tmp_path)
+    parser.update({"backbone": "clipseg-mini", **settings})
+    state = parser.get_parsed_content("trained")
+    assert {name: state.settings()[name] for name in RECORDED} == recorded
+    assert state.network.slices == slices
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"slice_attention": True}, "slice_attention needs neighbours: context 1 or 2, got 0"),
+        ({"window": ["lung", "bone", "brain"], "context": 1}, "three windows make the three channels, and so do"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: Any, message: str, tmp_path: Path) -> None:
+    parser = parsed(["train.json"], tmp_path, tmp_path)
+    parser.update({"backbone": "clipseg-mini", **settings})
+    with pytest.raises(Exception, match="") as caught:  # MONAI puts an error of its own around each
+        parser.get_parsed_content("trained")
+    chain = [caught.value]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)  # type: ignore[arg-type]
+    assert message in str(chain[-1]) and isinstance(chain[-1], UserError)
 
 
 @pytest.mark.parametrize(
