@@ -82,8 +82,8 @@ def check_file(path: Path, network: PromptedNet, ids: Tensor, texts: Mapping[str
 
 
 def _difference(run: Run, network: PromptedNet, ids: Tensor, texts: Mapping[str, Tensor], images: int) -> float:
-    size = network.image_size
-    image = torch.from_numpy(np.random.default_rng(images).standard_normal((images, 3, size, size), np.float32))
+    shape = (images, 3 * network.slices, network.image_size, network.image_size)
+    image = torch.from_numpy(np.random.default_rng(images).standard_normal(shape, np.float32))
     with torch.no_grad():
         expected = network(image, _turned(ids, images))
         found = run(image, {name: _turned(tensor, images) for name, tensor in texts.items()})

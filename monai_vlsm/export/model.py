@@ -110,6 +110,7 @@ def _info(network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping
         "image_std": list(network.image_std),
         "threshold": 0.5,
         "existence_share": TOP_SHARE,
+        "slices": network.slices,  # in the channels of an image, three for each
         "window_ends": [window.ends for window in parse_window(network.window)],  # None: percentiles of a volume
         "prompts": list(prompts.texts),
         "names": list(prompts.names),
@@ -120,6 +121,6 @@ def _info(network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping
 
 def _example(network: PromptedNet, texts: Mapping[str, Tensor]) -> list[Tensor]:
     """Two images with two prompts each: with one of either, a trace could not tell free sizes from fixed ones."""
-    image = torch.zeros(2, 3, network.image_size, network.image_size)
+    image = torch.zeros(2, 3 * network.slices, network.image_size, network.image_size)
     pairs = [tensor[[0, -1]].expand(2, *[-1] * tensor.ndim).contiguous() for tensor in texts.values()]
     return [image, *pairs]

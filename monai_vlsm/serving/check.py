@@ -36,7 +36,7 @@ def check_model(file: str | Path, backbone: str | Path | None = None) -> Prompte
     ids = torch.tensor([prompt_ids(network.backbone, prompt)])
     try:
         with torch.no_grad():
-            logits = network(torch.zeros(1, 3, network.image_size, network.image_size), ids)
+            logits = network(torch.zeros(1, 3 * network.slices, network.image_size, network.image_size), ids)
     except UserError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from monai_vlsm.adapters import (
     with_slices,
 )
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, describe
+from monai_vlsm.export import export_network
 from monai_vlsm.networks import CLIPSegNet, load_network
+from monai_vlsm.serving import check_model
 from tests import tiny
 
 DENSE = DenseAdaptation("v", width=4)
@@ -183,3 +186,18 @@ def test_of_bundles() -> None:
     for adaptation in (DENSE, both):
         assert single_settings({"adaptation": adaptation.settings()}) == DENSE.settings()
     assert single_settings({}) == {}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_exported_with_its_neighbours(kind: str, backbone: Path, tmp_path: Path) -> None:
+    """The export compares what the file computes with the network, for one image and for three."""
+    both = opened(network(backbone, SliceContextAdaptation(DENSE, 1, width=8)))
+    assert export_network(both, tmp_path, kind).difference < 1e-3
+    assert json.loads((tmp_path / "model.json").read_text())["slices"] == 3
+
+
+def test_check_of_a_file(backbone: Path, tmp_path: Path) -> None:
+    torch.save(
+        TrainedState(network(backbone, SliceContextAdaptation(DENSE, 2, width=8))).state_dict(), tmp_path / "a.pt"
+    )
+    assert check_model(tmp_path / "a.pt").slices == 5
