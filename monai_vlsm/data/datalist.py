@@ -14,6 +14,7 @@ import ignite.distributed as idist
 from monai.config import PathLike
 from monai.utils import ensure_tuple
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
 from monai_vlsm.data.entries import LABELS_FILE
 from monai_vlsm.data.formats import image_stem
@@ -100,7 +101,8 @@ class DataLists:
                 "seed of that training, else cases that it saw may be among them",
                 self.split_file,
             )
-        logger.info("%s: %d cases train, %d validate: %s", cases.file, len(split.train), len(split.val), split.rule)
+        train, val = counted(len(split.train), "case"), len(split.val)
+        logger.info("%s: %s for training, %d for validation; %s", cases.file, train, val, split.rule)
         return split
 
     @property
@@ -127,7 +129,7 @@ class DataLists:
         Args:
             split: train, val or test.
             min_pixels: of a class in a slice, below which the class is left out of the slice; for training.
-            all_slices: of label maps: all classes in all slices, whether they are there or not.
+            all_slices: of volumes: all classes in all slices, whether they are there or not.
             absent: of label maps: tell which classes are truly not in an image.
             check: decode all files first and refuse the list if anything is wrong.
 

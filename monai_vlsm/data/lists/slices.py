@@ -30,7 +30,7 @@ class Slicing:
         planes: axial, coronal, sagittal, or all of them.
         context: how far the neighbours on either side are that come with a slice.
         min_pixels: of a class in a slice, below which the class is left out of the slice.
-        all_slices: rows for all classes in all slices, whether they are there or not.
+        all_slices: of volumes, rows for all classes in all slices, whether they are there or not.
         absent: tell of each row which classes are truly not in its slice.
     """
 
@@ -186,7 +186,7 @@ def _image_rows(case: Case, asked: Case, slicing: Slicing, told: Findings) -> It
     here = [_of_image(*files[part.file], part.what) for part in asked.parts]
     told.add(asked.parts, here)
     masks = [str(Address(part.file, labels=part.what.labels, colour=part.what.colour)) for part in asked.parts]
-    whole = replace(slicing, min_pixels=0)  # of an image that has no neighbours, nothing is left out
+    whole = replace(slicing, min_pixels=0, all_slices=False)  # an image has what it has: it is part of no volume
     yield from _rows(replace(asked, name=""), case.image, masks, here, case.name, whole, told)
 
 

@@ -59,7 +59,7 @@ class Split:
         if key not in (TRAIN, VAL, TEST):
             raise NoSplitError(f"unknown split {name!r} of {where}, known: {TRAIN}, {VAL}, {TEST}")
         if key == TEST and not self.test:
-            return self.val, f"{where} has no labelled test cases: the {len(self.val)} of the validation are taken"
+            return self.val, f"{where} has no labelled test cases: those of the validation are taken"
         return {TRAIN: self.train, VAL: self.val, TEST: self.test}[key], ""
 
 

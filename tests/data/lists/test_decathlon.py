@@ -109,7 +109,7 @@ def test_planes_are_those_of_a_radiologist(tmp_path: Path) -> None:
 def test_no_labelled_tests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = decathlon(tmp_path)
     assert load(folder, "test") == load(folder, "val")
-    assert "no labelled test cases: the 1 of the validation are taken" in caplog.text
+    assert "no labelled test cases: those of the validation are taken" in caplog.text
     own = decathlon(tmp_path / "own", test=[entry("e")], training=[entry(name) for name in "abcd"])
     assert names_of(load(own, "test")) == ["e"]
 

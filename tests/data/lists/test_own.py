@@ -18,7 +18,7 @@ from monai_vlsm.errors import UserError
 from tests.data.files import save, save_nifti, square
 from tests.data.lists.folders import label_map, names_of, volume
 
-LABELS = {"1": "liver", "2": {"p1": "tumour", "p7": ["tumour which is dark"]}}
+LABELS = {"3": "cyst", "1": "liver", "2": {"p1": "tumour", "p7": ["tumour which is dark"]}}
 RED, GREEN = (255, 0, 0), (0, 128, 0)
 
 
@@ -67,7 +67,7 @@ def test_where_a_table_may_stand(where: str, tmp_path: Path) -> None:
     assert (liver["name"], liver["image_id"]) == ("0_liver", "0")
     for record, label in zip(records, (1, 2), strict=True):  # a lesion of one pixel stays
         assert np.array_equal(loaded(record) > 0, labels == label)
-    assert len(DataLists(tmp_path, make_split=False).load("train", min_pixels=10)) == 2
+    assert len(DataLists(tmp_path, make_split=False).load("train", min_pixels=10, all_slices=True)) == 2
 
 
 def test_colours(tmp_path: Path) -> None:
