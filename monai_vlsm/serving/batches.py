@@ -15,10 +15,11 @@ from monai.engines import Workflow
 from torch.utils.data import Dataset as TorchDataset
 
 from monai_vlsm.data.formats import file_kind
+from monai_vlsm.data.volumes import chosen_plane
 from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
-from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, sliced
+from monai_vlsm.serving.slices import SLICE_BATCH, sliced
 
 __all__ = ["PredictionLoader"]
 

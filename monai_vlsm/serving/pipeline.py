@@ -22,19 +22,21 @@ DISPLAY_STEPS = 3
 """After so many steps of `preprocessing` the image is what a person would look at: RGB in 0..1, upright, full size."""
 
 
-def preprocessing(network: PromptedNet, window: Any = None) -> Compose:
+def preprocessing(network: PromptedNet, window: Any = None, plane: str | None = None) -> Compose:
     """From a record ``{"image": path, "prompt": text or K texts, "name"}`` to what a network takes.
 
     Args:
-        network: says image size, normalisation, tokenizer, default prompt and, unless there is another, the window.
+        network: says image size, normalisation, tokenizer, default prompt and, unless others are given, window
+            and plane.
         window: which values of images other than 8-bit become black and white (`monai_vlsm.transforms.ToRGBd`).
+        plane: of volumes (`monai_vlsm.transforms.OrientVolume`).
     """
     reader: Any = PictureReader()  # MONAI takes readers too, its annotation names only their classes
     return Compose(
         [
             LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),
             ToRGBd("image", window=network.window if window is None else window, slices=network.slices),
-            OrientVolumed("image"),
+            OrientVolumed("image", plane=network.plane if plane is None else plane),
             ResizeImaged("image", size=network.image_size),
             NormalizeImaged("image", network.image_mean, network.image_std),
             TokenizePromptd("prompt", tokenizer=network.backbone, default_prompt=network.default_prompt),

@@ -14,14 +14,14 @@ from monai.data import MetaTensor
 
 from monai_vlsm.caches import EncodedPrompts
 from monai_vlsm.data import load_images
-from monai_vlsm.data.volumes import Address, middle_slice
+from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
-from monai_vlsm.serving.slices import SLICE_BATCH, chosen_plane, sliced
+from monai_vlsm.serving.slices import SLICE_BATCH, sliced
 from monai_vlsm.serving.spacing import file_spacing
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
@@ -102,7 +102,7 @@ class Segmenter:
         self.network = network.to(self.device).eval()
         self.threshold, self.amp = threshold, amp
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
-        self._before = preprocessing(network, window)
+        self._before = preprocessing(network, window, plane)
         self._after = PromptPostprocessing(self._before, self.existence_threshold)
         self._inferer = PromptInferer(
             cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network), keep_slices=True

@@ -14,15 +14,10 @@ from monai_vlsm.data.volumes import Address, open_stack
 from monai_vlsm.data.volumes.formats import is_there
 from monai_vlsm.data.volumes.store import borrowed_slices
 
-__all__ = ["SLICE_BATCH", "chosen_plane", "sliced"]
+__all__ = ["SLICE_BATCH", "sliced"]
 
 SLICE_BATCH = 8
 """Slices that go through the network at a time."""
-
-
-def chosen_plane(plane: str | None) -> str:
-    """The plane that volumes are sliced in: axial where a model was trained on no volumes, or in all planes."""
-    return "axial" if plane in (None, "all") else str(plane)
 
 
 @contextmanager

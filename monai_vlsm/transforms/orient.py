@@ -16,6 +16,7 @@ from monai.utils import SpaceKeys, TraceKeys
 from torch import Tensor
 
 from monai_vlsm.data.slices import display_codes
+from monai_vlsm.data.volumes import screen_codes
 from monai_vlsm.transforms.naming import file_name, is_nifti
 
 __all__ = ["OrientVolume", "OrientVolumeD", "OrientVolumeDict", "OrientVolumed"]
@@ -60,19 +61,22 @@ def reorient(image: MetaTensor, axcodes: str) -> MetaTensor:
 
 
 class OrientVolume(InvertibleTransform):
-    """Turn volumes so that axial slices look as on a radiologist's screen; images pass untouched.
+    """Turn volumes so that slices look as on a radiologist's screen; images pass untouched.
 
-    Rows go from anterior to posterior, columns from the patient's right to left, slices from inferior to superior. A
-    single slice (``(C, X, Y)`` from NIfTI, or one axis of size 1) keeps its plane, with anterior or superior at the top
-    and the patient's right or front at the left, whatever ``axcodes`` says. The inverse restores the order of the array
-    exactly; on data that ``__call__`` leaves alone it does nothing.
+    In axial slices rows go from anterior to posterior, columns from the patient's right to left, slices from inferior
+    to superior (`monai_vlsm.data.volumes.planes`). A single slice (``(C, X, Y)`` from NIfTI, or one axis of size 1)
+    keeps its plane, with anterior or superior at the top and the patient's right or front at the left. The inverse
+    restores the order of the array exactly; on data that ``__call__`` leaves alone it does nothing.
 
     Args:
-        axcodes: what rows, columns and slices of a volume point to.
+        plane: of volumes, axial, coronal or sagittal; None and "all" are axial.
+
+    Raises:
+        ValueError: an unknown plane.
     """
 
-    def __init__(self, axcodes: str = "PLS") -> None:
-        self.axcodes = axcodes
+    def __init__(self, plane: str | None = "axial") -> None:
+        self.axcodes = screen_codes(plane)
 
     def __call__(self, img: Tensor) -> Tensor:
         """Turn one image.
@@ -115,13 +119,13 @@ class OrientVolumed(MapTransform, InvertibleTransform):
 
     Args:
         keys: keys of the images.
-        axcodes: see :class:`OrientVolume`.
+        plane: see :class:`OrientVolume`.
         allow_missing_keys: skip keys that a record lacks.
     """
 
-    def __init__(self, keys: KeysCollection, axcodes: str = "PLS", allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, plane: str | None = "axial", allow_missing_keys: bool = False) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.orient = OrientVolume(axcodes)
+        self.orient = OrientVolume(plane)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Turn each key; errors as in :class:`OrientVolume`."""

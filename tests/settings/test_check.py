@@ -65,7 +65,18 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
     made = make(kind, bundle)
     config = made.parser.get()
     parts = {name for name, value in config.items() if isinstance(value, dict | list)} | {"_meta_"}
-    derived = {"on_sample", "best_model", "last_state", "saved_adaptation", "network", "gpu_amp", "default_targets"}
+    derived = {
+        "on_sample",
+        "best_model",
+        "last_state",
+        "saved_adaptation",
+        "network",
+        "gpu_amp",
+        "default_targets",
+        "slices",
+        "contrast",
+        "resumed_state",
+    }
     derived |= {f"{which}_backbone" for which in ("paper", "sample", "default")} | {"default_image_size"}
     assert set(config) - parts - derived <= set(SETTINGS)
     switched_off = {"compile", "compile_kwargs"} if kind == "evaluate" else set()

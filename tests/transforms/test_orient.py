@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from monai_vlsm.data.volumes import to_stack
 from monai_vlsm.transforms import (
     OrientVolume,
     OrientVolumeD,
@@ -80,11 +81,6 @@ def test_a_single_slice_along_another_axis() -> None:
     assert "".join(nib.orientations.aff2axcodes(out.affine.numpy())) == "IPR"
 
 
-def test_other_codes() -> None:
-    out = OrientVolume("RAS")(volume("LPS", (3, 4, 5)))
-    assert "".join(nib.orientations.aff2axcodes(out.affine.numpy())) == "RAS"
-
-
 def test_affine_towards_left_posterior() -> None:
     source = volume("RAS", (3, 4, 5))
     source.meta["space"] = "LPS"  # the same numbers now mean L, P, S
@@ -134,3 +130,18 @@ def test_missing_key() -> None:
 
 def test_aliases() -> None:
     assert OrientVolumeD is OrientVolumeDict is OrientVolumed
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_planes_are_those_of_stacks(plane: str) -> None:
+    array, turn = np.random.default_rng(0).normal(size=(4, 5, 6)), np.diag([-1.0, 2.0, 3.0, 1.0])
+    image = MetaTensor(array[None], affine=turn, meta={"xyzt_units": 2})
+    transform = OrientVolume(plane)
+    turned = transform(image)
+    assert np.array_equal(turned[0].numpy().transpose(2, 0, 1), to_stack(array, turn, plane))
+    assert np.array_equal(transform.inverse(turned)[0].numpy(), array)
+
+
+def test_unknown_plane() -> None:
+    with pytest.raises(ValueError, match=r"'oblique'.*coronal"):
+        OrientVolume("oblique")

@@ -16,9 +16,9 @@ from monailabel.utils.others.generic import device_list, device_map
 
 from monai_vlsm.apps.label.labels import image_records, label_prompts
 from monai_vlsm.apps.label.layout import Model
+from monai_vlsm.data.volumes import chosen_plane
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_json
-from monai_vlsm.serving.slices import chosen_plane
 
 __all__ = ["NothingLabelledError", "PromptTrainTask", "checked_request"]
 

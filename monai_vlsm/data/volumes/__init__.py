@@ -9,7 +9,16 @@ from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.neighbours import EncodedSlices, in_channels, middle_slice, with_neighbours
 from monai_vlsm.data.volumes.nifti import read_volume
-from monai_vlsm.data.volumes.planes import PLANES, from_stack, plane_of_slice, stack_affine, stack_shape, to_stack
+from monai_vlsm.data.volumes.planes import (
+    PLANES,
+    chosen_plane,
+    from_stack,
+    plane_of_slice,
+    screen_codes,
+    stack_affine,
+    stack_shape,
+    to_stack,
+)
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
 from monai_vlsm.data.volumes.store import signature, volume_files
 from monai_vlsm.data.volumes.values import usual_range, value_range
@@ -35,6 +44,7 @@ __all__ = [
     "VolumeFacts",
     "Window",
     "WindowError",
+    "chosen_plane",
     "from_stack",
     "in_channels",
     "label_counts",
@@ -45,6 +55,7 @@ __all__ = [
     "plane_of_slice",
     "read_any",
     "read_volume",
+    "screen_codes",
     "signature",
     "slice_settings",
     "stack_affine",

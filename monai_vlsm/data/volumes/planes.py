@@ -11,10 +11,40 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 
-__all__ = ["PLANES", "from_stack", "plane_of_slice", "stack_affine", "stack_shape", "to_stack"]
+__all__ = [
+    "PLANES",
+    "chosen_plane",
+    "from_stack",
+    "plane_of_slice",
+    "screen_codes",
+    "stack_affine",
+    "stack_shape",
+    "to_stack",
+]
 
 PLANES = {"axial": "SPL", "coronal": "AIL", "sagittal": "LIP"}
 """Where slices, rows and columns of each plane go to: axial slices from the feet to the head, and so on."""
+
+
+def chosen_plane(plane: str | None) -> str:
+    """The one plane that volumes are segmented in: axial where a model was trained on none, or in all planes."""
+    return "axial" if plane in (None, "all") else str(plane)
+
+
+def screen_codes(plane: str | None) -> str:
+    """Where rows, columns and slices of a plane go to, as ``"PLS"`` for axial ones; for ``None`` as `chosen_plane`.
+
+    Raises:
+        ValueError: an unknown plane.
+    """
+    codes = PLANES[_known(chosen_plane(plane))]
+    return codes[1:] + codes[0]
+
+
+def _known(plane: str) -> str:
+    if plane not in PLANES:
+        raise ValueError(f"unknown plane {plane!r}, known: {', '.join(PLANES)}")
+    return plane
 
 
 def plane_turn(affine: np.ndarray, plane: str) -> np.ndarray:
@@ -27,12 +57,11 @@ def plane_turn(affine: np.ndarray, plane: str) -> np.ndarray:
     Raises:
         ValueError: an unknown plane, or a singular affine.
     """
-    if plane not in PLANES:
-        raise ValueError(f"unknown plane {plane!r}, known: {', '.join(PLANES)}")
+    codes = PLANES[_known(plane)]
     own = nib.orientations.io_orientation(affine)
     if np.isnan(own).any():
         raise ValueError(f"the affine must map three axes, got {affine.tolist()}")
-    turn: np.ndarray = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt(PLANES[plane]))
+    turn: np.ndarray = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt(codes))
     return turn
 
 
