@@ -42,7 +42,7 @@ def texts(value: Any) -> list[str]:
 
 
 def test_all_bundles_are_here() -> None:
-    assert NAMES == ["clipseg", "cris", "san", "unet", "vlsm_shallow"]
+    assert NAMES == ["clipseg", "cris", "san", "unet", "vlsm_shallow", "vlsm_volume"]
     assert derive_bundles.derived_names() == NAMES
 
 

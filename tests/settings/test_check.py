@@ -79,7 +79,8 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
     }
     derived |= {f"{which}_backbone" for which in ("paper", "sample", "default")} | {"default_image_size"}
     assert set(config) - parts - derived <= set(SETTINGS)
-    switched_off = {"compile", "compile_kwargs"} if kind == "evaluate" else set()
+    of_training = {"compile", "compile_kwargs", "slice_attention", "resumed_state"}
+    switched_off = of_training if kind == "evaluate" else set()
     assert set(unread_names(made)) <= switched_off
 
 
