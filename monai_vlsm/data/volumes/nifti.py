@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import mmap
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def read_channel(path: Path, channel: int | None = None) -> tuple[np.ndarray, di
         if len(shape) > 4 or source.dtype.kind not in "biuf":
             raise ValueError(f"values of type {source.dtype}, shape {image.shape}; expected one number for each voxel")
         which = chosen_channel(channel, shape[3])
-        array = np.empty(shape[:3], _type(source), order="F")
+        array = _own_pages(shape[:3], _type(source))
         for index in range(shape[2]):  # as they lie in the file
             at = (..., *(index, which)[: max(len(image.shape) - 2, 0)])
             array[:, :, index] = source[at]
@@ -82,6 +83,12 @@ class SeveralVolumesError(ValueError):
     def __init__(self, channels: int) -> None:
         self.channels = channels
         super().__init__(f"{channels} volumes; name one of them, --channel 0 to {channels - 1}")
+
+
+def _own_pages(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """An array whose memory the system gets back as soon as it is gone; that of threads, malloc keeps."""
+    pages = mmap.mmap(-1, max(math.prod(shape) * dtype.itemsize, 1))
+    return np.frombuffer(pages, dtype, math.prod(shape)).reshape(shape, order="F")
 
 
 def chosen_channel(channel: int | None, channels: int) -> int:
