@@ -46,7 +46,8 @@ def find_images(folder: StudyFolder, systems: Sequence[str]) -> dict[str, dict[K
     found: dict[str, dict[Key, Answer]] = {}
     seen: set[tuple[str, str]] = set()
     for run in folder.runs:
-        result = folder.result(run) if run.system in systems and run.fraction == 1 else None
+        shown = run.system in systems and run.fraction == max(folder.study.fractions)
+        result = folder.result(run) if shown else None
         if result and (run.system, run.dataset) not in seen:
             seen.add((run.system, run.dataset))
             place = folder.root / result["evaluations"][run.dataset]["folder"]

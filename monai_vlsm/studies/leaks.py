@@ -7,8 +7,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 from monai_vlsm.io import write_json
 from monai_vlsm.names import file_stem
@@ -16,7 +19,9 @@ from monai_vlsm.outputs import file_digest
 from monai_vlsm.studies.folder import StudyFolder, read_json
 from monai_vlsm.studies.plan import dataset_folder
 
-__all__ = ["audit", "leaks_of", "list_digests"]
+__all__ = ["audit", "in_background", "leaks_of", "list_digests"]
+
+Result = TypeVar("Result")
 
 LEAKS = ("image in two splits", "copy in two splits", "patient in two splits")
 """Kinds of findings of ``data check`` after which a test score is no score on new data."""
@@ -43,6 +48,20 @@ def leaks_of(folder: StudyFolder, dataset: str) -> Mapping[str, int] | None:
         write_json(file, known)
     leaks: Mapping[str, int] | None = known["leaks"]
     return leaks
+
+
+def in_background(look: Callable[..., Result], *given: Any) -> Future[Result]:
+    """Call a function beside other work; nobody waits for it at the end of the process."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(look(*given))
+        except BaseException as error:  # it belongs to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def audit(root: Path) -> dict[str, int] | None:

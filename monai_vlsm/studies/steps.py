@@ -18,7 +18,7 @@ from monai_vlsm.studies.commands import RESUME, TRAINING, evaluate_words, evalua
 from monai_vlsm.studies.energy import EnergyMeter
 from monai_vlsm.studies.folder import StudyFolder, read_json
 from monai_vlsm.studies.keys import StudyError
-from monai_vlsm.studies.leaks import list_digests
+from monai_vlsm.studies.leaks import in_background, list_digests
 from monai_vlsm.studies.outcome import commit, evaluation_facts, is_evaluated, trained_parameters
 from monai_vlsm.studies.plan import Run, dataset_folder
 from monai_vlsm.studies.process import last_error, run_logged
@@ -77,11 +77,12 @@ class Steps:
             MachineError: this machine is at fault.
             ClaimLostError: another worker has taken over the run.
         """
+        leaks = in_background(self.leaks, self.folder, self.run.dataset)  # it takes a while, if only once
         trained = self._train()
         found = {name: self._evaluate(name) for name in self.folder.tested(self.run)}
         lists = list_digests(dataset_folder(self.folder.study, self.folder.study.datasets[self.run.dataset]))
         facts = {"run": self.run.facts, **trained, "evaluations": found, "log": _LOG, "commit": commit()}
-        return facts | {"lists": lists, "leaks": self.leaks(self.folder, self.run.dataset)}
+        return facts | {"lists": lists, "leaks": leaks.result()}
 
     def _train(self) -> dict[str, Any]:
         """Train unless that is done; what a training took that was stopped on the way is not known."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_vlsm.io import WriteError
 from monai_vlsm.studies import MachineError, StudyFolder, study_status
 from monai_vlsm.studies.folder import read_json
 from tests.studies.workers import starts, worker
@@ -80,6 +81,20 @@ def test_a_program_that_is_left_over_is_waited_for(folder: Make) -> None:
     made = folder(systems=["in_use"], seeds=[41])
     assert worker(made, wait=False).work() == 0
     assert study_status(made).count("waiting") == 1
+
+
+def test_a_full_disk_of_the_study_itself(
+    folder: Make, monkeypatch: pytest.MonkeyPatch, quick: None, place: Path
+) -> None:
+    made = folder(systems=["good"], seeds=[41])
+
+    def full(path: Path, content: object) -> None:
+        raise WriteError(f"cannot write {path.name}: No space left on device")
+
+    monkeypatch.setattr("monai_vlsm.studies.steps.write_json", full)
+    with pytest.raises(WriteError, match="No space left"):
+        worker(made).work()
+    assert study_status(made).count("waiting") == 1 and not list(made.of_run(made.runs[0]).glob("lease-*"))
 
 
 def test_a_machine_that_is_not_ready_takes_nothing(place: Path, folder: Make) -> None:
