@@ -17,7 +17,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from monai_vlsm.data.volumes import Window, WindowError, parse_window, usual_range, value_range
+from monai_vlsm.data.volumes import Address, Window, WindowError, parse_window, usual_range, value_range
 from monai_vlsm.transforms.naming import (
     CONTEXT,
     EIGHT_BIT,
@@ -164,7 +164,7 @@ class ToRGB(Transform):
             return [(0.0, top)], BY_TYPE
         ends = _pair(meta[RANGE]) if RANGE in meta else value_range(colours.float().cpu().numpy())
         if has_unknown_unit(image) and top is None:
-            self._tell(file_name(image), *ends)
+            self._tell(Address.of(file_name(image)).file, *ends)
         return [ends], BY_RANGE
 
     def _tell(self, name: str, low: float, high: float) -> None:

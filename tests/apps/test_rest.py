@@ -384,6 +384,28 @@ def test_training_on_labels_with_and_without_prompt(client: Client, place: Path,
     assert existence(client, "second") != score
 
 
+def test_a_volume_is_labelled_trained_on_and_segmented(client: Client, place: Path, tmp_path: Path) -> None:
+    """Two segments of one label, as 3D Slicer sends them; then both by their prompts."""
+    image = nib.nifti1.load(place / "studies" / "volume.nii.gz")
+    labels = np.zeros(image.shape, np.uint8)
+    labels[2:9, 3:12, :2], labels[10:18, 5:20, 1:] = 1, 2
+    nib.save(nib.Nifti1Image(labels, image.affine), tmp_path / "label.nii.gz")
+    segments = [{"name": "left kidney", "idx": 1}, {"name": "spleen", "idx": 2}]
+    assert client.save_label("volume", tmp_path / "label.nii.gz", label_info=segments).status_code == 200
+    file = place / "app" / "adapters" / "second.pt"
+    before = file.read_bytes()
+    status = client.train("second", max_epochs=1, val_split=0, device="cpu")
+    assert status["status"] == "DONE", status["details"][-10:]
+    assert "(4 masks) to train" in client.log.read_text(errors="replace")  # two slices of each, one with both
+    assert file.read_bytes() != before
+    asked = [one["name"] for one in segments]
+    answer = client.infer("second", "volume", "image", prompt=asked)
+    (tmp_path / "mask.nii.gz").write_bytes(answer.content)
+    found = nib.nifti1.load(tmp_path / "mask.nii.gz")
+    assert found.shape == image.shape
+    assert set(np.unique(np.asarray(found.dataobj))) <= {0, 1, 2}
+
+
 def test_training_refuses_what_is_no_number(client: Client) -> None:
     status = client.train("vlsm_dense", max_epochs="$1/0")
     assert status["status"] == "ERROR"
