@@ -14,12 +14,14 @@ from typing import Any
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.io import TableError, table_lines
 
-__all__ = ["COLUMNS", "read_entries", "read_json", "read_labels"]
+__all__ = ["COLUMNS", "NEEDS_TABLE", "read_entries", "read_json", "read_labels"]
 
 COLUMNS = ("image", "mask", "prompt")
 RECORDS, LABELS = "records", "labels"  # keys of a list that says what its labels are
 LABELS_FILE = "labels.json"
 """Beside a list: what its labels are, which goes before what the list itself says."""
+NEEDS_TABLE = f'; of label maps name their numbers in {LABELS_FILE} beside the list, {{"1": "NAME"}}'
+"""Advice where a list lacks prompts and nothing else."""
 
 _CODINGS = {  # the longer marks first, since one begins as another does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -120,6 +122,7 @@ def _csv_entries(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, An
         where = f"{file}, line {(lines[0][0] if lines else 1) + skipped}"
         expected = f"the columns {', '.join(columns)} with commas, semicolons or tabs"
         found = text.strip().partition("\n")[0].strip() or "nothing"
+        found += NEEDS_TABLE if lines and set(columns) - set(lines[0][1]) == {"prompt"} else ""
         raise DatasetProblems([Problem(where, expected, found)])
     (_, header), *others = lines
     for number, cells in others:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_vlsm.data.catalogue import dataset_card, known_datasets
-from monai_vlsm.data.entries import COLUMNS, read_entries, read_labels
+from monai_vlsm.data.entries import COLUMNS, NEEDS_TABLE, read_entries, read_labels
 from monai_vlsm.data.lists.classes import LabelClass, LabelTableError, read_classes
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
@@ -256,7 +256,8 @@ def _require(entry: Any, keys: tuple[str, ...]) -> None:
         raise _EntryError(f"a table with {', '.join(keys)}", f"{type(entry).__name__} {repr(entry)[:60]}")
     missing = [key for key in keys if key not in entry]
     if missing:
-        raise _EntryError(f"the keys {', '.join(keys)}", f"no {', '.join(missing)} among {', '.join(map(str, entry))}")
+        found = f"no {', '.join(missing)} among {', '.join(map(str, entry))}"
+        raise _EntryError(f"the keys {', '.join(keys)}", found + (NEEDS_TABLE if missing == ["prompt"] else ""))
 
 
 def _path(entry: Mapping[str, Any], key: str, folder: Path, below: str = "") -> Path:

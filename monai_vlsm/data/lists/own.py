@@ -51,7 +51,8 @@ def mapped_rows(
 def _case(name: str, image: str, rows: Sequence[Row], channels: Channels) -> Case:
     file, channel = channels.of_files([image], image)
     parts = [Part(str(row.mask), one) for row in rows for one in row.classes or (_own_class(row),)]
-    return Case(name, file, tuple(parts), rows[0].patient or name, channel=channel)
+    patient = rows[0].patient or (name if is_stack(image) else "")  # a volume is of one, an image nobody knows of whom
+    return Case(name, file, tuple(parts), patient, channel=channel)
 
 
 def _own_class(row: Row) -> LabelClass:

@@ -222,7 +222,7 @@ def _rows(
                 what.prompt,
                 what.tags,
                 what.name,
-                patient=case.patient,
+                patient=case.patient or None,
                 name=name,
                 case=case.name,
                 modality=case.modality,

@@ -65,6 +65,7 @@ def test_where_a_table_may_stand(where: str, tmp_path: Path) -> None:
     assert liver["label"] == f"{tmp_path / 'masks/0.png'}::label=1" and liver["case"] == ""
     assert tumour["prompt"] == {"p1": "tumour", "p7": ["tumour which is dark"]}
     assert (liver["name"], liver["image_id"]) == ("0_liver", "0")
+    assert liver["patient"] == ""  # nobody says so: images of one patient are not counted as several
     for record, label in zip(records, (1, 2), strict=True):  # a lesion of one pixel stays
         assert np.array_equal(loaded(record) > 0, labels == label)
     assert len(DataLists(tmp_path, make_split=False).load("train", min_pixels=10, all_slices=True)) == 2
@@ -117,7 +118,7 @@ def test_volumes_in_ones_own_list(tmp_path: Path) -> None:
     [
         ({"labels": {"1": "1"}, "records": []}, "expected a name for the label 1"),
         ({"labels": LABELS, "records": {}}, "expected a JSON list of records, found dict"),
-        ([row()], "expected the keys image, mask, prompt, found no prompt"),
+        ([row()], "expected the keys image, mask, prompt, found no prompt .*name their numbers in labels.json"),
         ([row(labels={"x": "y"})], "record 1 .*found 'x': 'y'"),
         (
             [{"image": "images/0.png", "mask": "masks/none.png", "labels": LABELS}],
@@ -129,6 +130,12 @@ def test_faults(content: Any, message: str, tmp_path: Path) -> None:
     numbers(tmp_path)
     with pytest.raises(DatasetProblems, match=message):
         load_datalist(write(tmp_path / "train.json", content), "train")
+
+
+def test_a_csv_of_label_maps_without_a_table(tmp_path: Path) -> None:
+    numbers(tmp_path)
+    with pytest.raises(DatasetProblems, match="found image,mask; of label maps name their numbers in labels.json"):
+        load_datalist(write(tmp_path / "train.csv", "image,mask\nimages/0.png,masks/0.png\n"), "train")
 
 
 def test_a_lone_list_is_split_by_patient(tmp_path: Path) -> None:
@@ -153,3 +160,4 @@ def test_data_check_takes_label_maps(tmp_path: Path) -> None:
     audit = audit_dataset(tmp_path)
     assert [(c.split, c.records, c.images) for c in audit.counts] == [("train", 2, 1), ("val", 2, 1)]
     assert [finding for finding in audit.findings if finding.kind not in ("stray pixels",)] == []
+    assert audit.patients == 0
