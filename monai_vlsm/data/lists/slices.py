@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
 from monai_vlsm.data.lists.cases import Case, Part
 from monai_vlsm.data.lists.classes import LabelClass, table_hint
@@ -87,8 +88,7 @@ class Findings:
         lines += [f"{where}: {name} is in none of the label maps" for name, count in self.seen.items() if not count]
         if self.small:
             lines.append(
-                f"{where}: a class has fewer than {min_pixels} pixels in a slice {self.small} times and is left out "
-                "there (min_pixels)"
+                f"{where}: left out, {counted(self.small, 'mask')} of fewer than {min_pixels} pixels (min_pixels)"
             )
         return lines
 

@@ -126,7 +126,7 @@ def window_for(records: Iterable[Mapping[str, Any]], window: Any = None) -> Any:
     if usual:
         (told,) = parse_window(usual)
         ends = f", {told.ends[0]:g} to {told.ends[1]:g}" if told.ends else ""
-        logger.info("window: %s%s, since the list says so of its modality; --window takes another", told, ends)
+        logger.info("%s%s, by the modality that the list names; --window takes another", told, ends)
     return usual
 
 

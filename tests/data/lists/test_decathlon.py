@@ -72,7 +72,7 @@ def test_few_pixels_are_left_out_of_training_and_said(tmp_path: Path, caplog: py
     lists = DataLists(decathlon(tmp_path), seed=3)
     few, all_of_them = lists.load("train", min_pixels=10, absent=True), lists.load("train")
     assert len(all_of_them) - len(few) == 2 * 4
-    assert "a class has fewer than 10 pixels in a slice 8 times and is left out there (min_pixels)" in caplog.text
+    assert "left out, 8 masks of fewer than 10 pixels (min_pixels)" in caplog.text
     last = [record for record in few if record["case"] == "a"][-1]
     assert last["image"].endswith("axial=11")
     assert [one["structure"] for one in last["absent"]] == ["liver"]

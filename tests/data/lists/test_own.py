@@ -134,7 +134,7 @@ def test_faults(content: Any, message: str, tmp_path: Path) -> None:
 
 def test_a_csv_of_label_maps_without_a_table(tmp_path: Path) -> None:
     numbers(tmp_path)
-    with pytest.raises(DatasetProblems, match="found image,mask; of label maps name their numbers in labels.json"):
+    with pytest.raises(DatasetProblems, match=r"found image,mask; .*numbers in labels\.json"):
         load_datalist(write(tmp_path / "train.csv", "image,mask\nimages/0.png,masks/0.png\n"), "train")
 
 

@@ -104,7 +104,7 @@ def test_usual_window_of_a_modality(modalities: list[Any], window: Any) -> None:
 def test_the_usual_window_is_said(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     window_for([{"modality": "CT"}])
-    assert "window soft_tissue, -160 to 240, since the list says so" in caplog.text
+    assert "window soft_tissue, -160 to 240, by the modality that the list names" in caplog.text
     caplog.clear()
     window_for([{"modality": "CT"}], "lung")
     assert not caplog.text
