@@ -74,10 +74,12 @@ def _slurm_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _folder(args: argparse.Namespace) -> StudyFolder:
-    from monai_vlsm.studies import StudyFolder, read_study
+    from monai_vlsm.studies import StudyError, StudyFolder, read_study
 
     study = read_study(args.study)
     study = replace(study, data=args.data or study.data, bundles=args.bundles or study.bundles)
+    if args.epochs is not None and args.epochs < 1:
+        raise StudyError(f"--epochs: expected a number from 1, got {args.epochs}")
     study = study if args.epochs is None else study.with_setting("epochs", args.epochs)
     return StudyFolder.of(study, args.output or Path("studies") / study.name)
 

@@ -44,6 +44,11 @@ def test_a_dataset_that_is_not_there(run: Run) -> None:
         run("plan", "paper", "--data", "nowhere")
 
 
+def test_no_epoch(run: Run) -> None:
+    with pytest.raises(UserError, match="--epochs: expected a number from 1, got 0"):
+        run("plan", "sample", "--epochs", "0")
+
+
 def test_a_missing_gpu(run: Run) -> None:
     with pytest.raises(UserError, match="GPU 77 is not there"):
         run("work", "sample", "--gpus", "77")
