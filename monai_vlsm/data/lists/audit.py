@@ -82,6 +82,8 @@ class CaseAudit:
             return "folds " + ", ".join(f"{fold} ({counted(size, 'case')})" for fold, size in self.folds.items())
         if self.parts.get("validation"):
             return "the list says who validates"
+        if self.parts.get("training", (0, 2, 0))[1] < 2:
+            return "the list does not say who validates, and has one patient only, who cannot train and validate"
         return "the list does not say who validates: a fifth of the patients will, drawn by the seed of the run"
 
     def json(self) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def audit_cases(cases: CaseList) -> CaseAudit:
     parts = {part: own for part, own in parts.items() if own}
     counts = {case.name: _counts(case) for own in parts.values() for case in progress_bar(own, "counting labels")}
     findings = [finding for part, own in parts.items() for finding in _faults(part, own)]
-    findings += [*_nameless(cases, parts), *_voxelless(cases.classes, counts), *_patients(parts)]
+    findings += [*_nameless(cases, parts), *_voxelless(cases.classes, counts), *_patients(parts), *_alone(cases)]
     return CaseAudit(
         cases.file,
         {part: _sizes(own, counts) for part, own in parts.items()},
@@ -142,11 +144,10 @@ def _sizes(cases: Sequence[Case], counts: Mapping[str, Pixels]) -> tuple[int, in
 
 def _class_count(what: LabelClass, counts: Mapping[str, Pixels]) -> ClassCount:
     own = [pixels[what.key] for pixels in counts.values() if what.key in pixels]
-    texts = what.prompt.get("p1", "")
     return ClassCount(
         what.key,
         what.name,
-        texts if isinstance(texts, str) else texts[0],
+        what.text,
         sum(bool(pixels.any()) for pixels in own),
         sum(int((pixels > 0).sum()) for pixels in own),
         sum(int(pixels.sum()) for pixels in own),
@@ -206,3 +207,10 @@ def _patients(parts: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:
     for patient, found in where.items():
         if len(found) > 1:
             yield Finding("patient in two splits", ", ".join(found), patient, "")
+
+
+def _alone(cases: CaseList) -> Iterator[Finding]:
+    """One patient and no word on who validates: good for an evaluation, not for a training."""
+    patients = {case.patient for case in cases.training}
+    if len(patients) == 1 and not cases.folds and not cases.validation:
+        yield Finding("one patient", "training", min(patients), "")

@@ -52,6 +52,11 @@ class LabelClass:
         """The number, numbers or colour as a table writes them."""
         return f"#{self.colour}" if self.colour else ",".join(map(str, self.labels))
 
+    @property
+    def text(self) -> str:
+        """The first text of the style p1, or of the first style where there is no p1."""
+        return _first_text(self.prompt)
+
 
 def table_hint(keys: list[str], where: str) -> str:
     """What to write: ``"labels": {"1": "NAME", "2": "NAME"}``.
@@ -134,9 +139,13 @@ def _class(key: str, value: Any, where: str) -> LabelClass:
     except ValueError as error:
         raise LabelTableError(f"{where}: label {key}: {error}") from error
     stated = value.get("name") if isinstance(value, Mapping) else None
-    texts = table.get("p1") or next(iter(table.values()))
-    name = str(stated or (texts if isinstance(texts, str) else texts[0])).strip()
+    name = str(stated or _first_text(table)).strip()
     return LabelClass(_named(name, key, where), table, tags, labels, colour)
+
+
+def _first_text(prompt: PromptTable) -> str:
+    texts = prompt.get("p1") or next(iter(prompt.values()))
+    return texts if isinstance(texts, str) else texts[0]
 
 
 def _named(name: str, key: str, where: str) -> str:
@@ -166,10 +175,15 @@ def _prompts(value: Any) -> tuple[PromptTable, dict[str, str]]:
 
 
 def _require_sound(classes: list[LabelClass], where: str) -> None:
-    """No name, and no number or set of numbers, twice; regions may share numbers."""
+    """No name, no prompt, and no number or set of numbers, twice; regions may share numbers."""
     if all(one.ignored for one in classes):
         raise LabelTableError(f"{where}: expected labels besides the background, found none")
-    for what, values in (("name", [one.name for one in classes]), ("label", [one.key for one in classes])):
+    asked = [one.text for one in classes if not one.ignored]  # kidney_left and "left kidney": one text for two masks
+    every = {"name": [one.name for one in classes], "label": [one.key for one in classes], "prompt": asked}
+    for what, values in every.items():
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise LabelTableError(f"{where}: expected each {what} once, found {', '.join(twice)} several times")
+            raise LabelTableError(
+                f"{where}: expected each {what} once, found {', '.join(twice)} several times; what is one structure is "
+                'written once, {"NAME": [1, 2]}'
+            )

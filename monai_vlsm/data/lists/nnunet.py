@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.entries import read_json
 from monai_vlsm.data.lists.cases import Case, CaseList, Part
 from monai_vlsm.data.lists.classes import LabelClass
@@ -41,6 +42,8 @@ def read_nnunet(file: Path, table: Mapping[str, Any], classes: tuple[LabelClass,
         found, apples = _listed(table["dataset"], file, problems), 0
     else:
         found, apples = _in_folders(root, "Tr", ending, problems)
+    bare = [name for name, own in found.items() if not own[1]]
+    found = {name: own for name, own in found.items() if own[1]}
     if not found and not problems:
         problems.append(Problem(str(root / "labelsTr"), f"label maps CASE{ending}", "none"))
     if problems:
@@ -53,7 +56,7 @@ def read_nnunet(file: Path, table: Mapping[str, Any], classes: tuple[LabelClass,
         tuple(_cases(found, classes, channels)),
         test=tuple(_cases({name: own for name, own in tests.items() if own[1]}, classes, channels)),
         folds=_folds(root / SPLITS),
-        notes=tuple(apple_note(root, apples + more)),
+        notes=(*_bare_note(root, bare), *apple_note(root, apples + more)),
     )
 
 
@@ -85,9 +88,13 @@ def _in_folders(root: Path, part: str, ending: str, problems: list[Problem]) -> 
         Problem(str(labels[name]), f"its image images{part}/{name}_0000{ending}", "nothing at this path")
         for name in missing
     ]
-    wanted = labels if part == "Tr" else channels
-    cases = {name: (channels[name], str(labels.get(name, ""))) for name in wanted if name in channels}
-    return cases, apples + more
+    return {name: (files, str(labels.get(name, ""))) for name, files in channels.items()}, apples + more
+
+
+def _bare_note(root: Path, names: list[str]) -> list[str]:
+    """A line on images for training that have no label map."""
+    what = f"{counted(len(names), 'case')} without a label map in labelsTr"
+    return [f"{root}: left out, {what}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"] if names else []
 
 
 def _files(folder: Path, ending: str) -> tuple[dict[str, Path], int]:

@@ -69,3 +69,11 @@ def test_warnings_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_lists_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(decathlon(tmp_path, labels=None))]) == 2
     assert "expected a table of what the label numbers mean" in capsys.readouterr().err
+
+
+def test_one_patient_cannot_train_and_validate(tmp_path: Path) -> None:
+    audit = look(decathlon(tmp_path, "a"))
+    assert [(one.kind, one.file) for one in audit.findings] == [("one patient", "a")] and audit.status == 1
+    assert "one patient only" in audit.rule
+    folds = decathlon(tmp_path / "folds", "a", training=[entry("a", fold=0)])
+    assert look(folds).status == 0

@@ -57,6 +57,7 @@ def test_colours_regions_and_styles() -> None:
         ({}, "found an empty one"),
         (["liver"], "expected a table of labels.*found list"),
         ({"1": "liver", "2": "liver"}, "expected each name once, found liver several times"),
+        ({"1": "kidney_left", "2": "left kidney"}, "expected each prompt once, found left kidney several times"),
         ({"liver": 1, "tumour": 1}, "expected each label once, found 1 several times"),
         ({"1": {"p12": "liver"}}, "label 1: expected a name or prompts in the styles p0 to p9, found p12"),
         ({"1": {"p1": [" "]}}, "expected p1 to be a text or a list of texts"),

@@ -55,6 +55,14 @@ def test_regions_and_what_nobody_annotated(tmp_path: Path, caplog: pytest.LogCap
     assert "without a name" not in caplog.text
 
 
+def test_an_image_without_a_label_map_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = nnunet(tmp_path, "abc")
+    (folder / "labelsTr/b.nii.gz").unlink()
+    with caplog.at_level(logging.INFO):
+        assert set(names_of(load(folder)) + names_of(load(folder, "val"))) == {"a", "c"}
+    assert f"{folder}: left out, 1 case without a label map in labelsTr: b" in caplog.text
+
+
 def test_channels(tmp_path: Path) -> None:
     folder = nnunet(tmp_path, channels=2)
     with pytest.raises(UserError, match=r"2 channels, 0 \(CT\), 1 \(PET\): choose one"):
