@@ -25,7 +25,7 @@ from monai_vlsm.data.lists.own import mapped_rows, rows_as_cases
 from monai_vlsm.data.lists.reading import read_list
 from monai_vlsm.data.lists.slices import Findings, Slicing, case_rows
 from monai_vlsm.data.lists.splits import NoSplitError, Split, kept_split, split_cases, write_split
-from monai_vlsm.data.problems import DatasetProblems
+from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.records import Record, records_of, unique_names
 from monai_vlsm.data.rows import Row, read_rows
 from monai_vlsm.data.sources import Source, find_cases, find_source, list_names
@@ -150,6 +150,9 @@ class DataLists:
             rows = mapped_rows(own, slicing, Channels(wanted=self.channel), findings)
         for line in findings.lines(f"{file}, {split}", min_pixels, f"{file.name} or {LABELS_FILE} beside it"):
             logger.warning(line)
+        if not rows:
+            least = f" of {min_pixels} pixels or more (min_pixels)" if min_pixels > 1 else ""
+            raise DatasetProblems([Problem(f"{file}, {split}", f"at least one mask{least}", "none")])
         records = records_of(rows, dataset, self.multi_prompt, absent)
         return _checked(records) if check else records
 

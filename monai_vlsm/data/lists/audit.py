@@ -110,7 +110,7 @@ def audit_cases(cases: CaseList) -> CaseAudit:
     parts = {part: own for part, own in parts.items() if own}
     counts = {case.name: _counts(case) for own in parts.values() for case in progress_bar(own, "counting labels")}
     findings = [finding for part, own in parts.items() for finding in _faults(part, own)]
-    findings += [*_nameless(cases, parts), *_voxelless(cases.classes, counts), *_patients(parts), *_alone(cases)]
+    findings += [*_nameless(cases, parts), *_voxelless(cases, counts), *_patients(parts), *_alone(cases)]
     return CaseAudit(
         cases.file,
         {part: _sizes(own, counts) for part, own in parts.items()},
@@ -192,11 +192,18 @@ def _keys(file: str) -> list[str]:
         return []
 
 
-def _voxelless(classes: Sequence[LabelClass], counts: Mapping[str, Pixels]) -> Iterator[Finding]:
-    for one in classes:
-        own = [pixels[one.key] for pixels in counts.values() if one.key in pixels]
-        if own and not one.ignored and not any(pixels.any() for pixels in own):
-            yield Finding("class without voxels", "all", one.name, f"label {one.key}")
+def _voxelless(cases: CaseList, counts: Mapping[str, Pixels]) -> Iterator[Finding]:
+    wanted = [one for one in cases.classes if not one.ignored]
+    absent = [one for one in wanted if _is_absent([own[one.key] for own in counts.values() if one.key in own])]
+    for one in absent:
+        yield Finding("class without voxels", "all", one.name, f"label {one.key}")
+    if wanted and len(absent) == len(wanted):
+        yield Finding("list", "all", str(cases.file), "none of its classes is in any of its label maps")
+
+
+def _is_absent(counts: Sequence[np.ndarray]) -> bool:
+    """Whether label maps were read and none has a pixel of a class."""
+    return bool(counts) and not any(pixels.any() for pixels in counts)
 
 
 def _patients(parts: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monai_vlsm.commands import main
-from monai_vlsm.data import DataLists
+from monai_vlsm.data import DataLists, DatasetProblems
 from monai_vlsm.data.lists.audit import CaseAudit, audit_cases
 from tests.data.files import save_nifti
 from tests.data.lists.folders import LABELS, decathlon, entry, label_map, volume
@@ -77,3 +77,11 @@ def test_one_patient_cannot_train_and_validate(tmp_path: Path) -> None:
     assert "one patient only" in audit.rule
     folds = decathlon(tmp_path / "folds", "a", training=[entry("a", fold=0)])
     assert look(folds).status == 0
+
+
+def test_label_maps_without_any_class(tmp_path: Path) -> None:
+    audit = look(decathlon(tmp_path, "ab", labels={"8": "liver", "9": "tumour"}))
+    assert ("list", "none of its classes is in any of its label maps") in [(f.kind, f.detail) for f in audit.findings]
+    assert audit.status == 2
+    with pytest.raises(DatasetProblems, match="expected at least one mask, found none"):
+        DataLists(tmp_path).load("val")

@@ -73,6 +73,8 @@ def test_few_pixels_are_left_out_of_training_and_said(tmp_path: Path, caplog: py
     few, all_of_them = lists.load("train", min_pixels=10, absent=True), lists.load("train")
     assert len(all_of_them) - len(few) == 2 * 4
     assert "left out, 8 masks of fewer than 10 pixels (min_pixels)" in caplog.text
+    with pytest.raises(DatasetProblems, match=r"train: expected at least one mask of 999 pixels or more .*found none"):
+        lists.load("train", min_pixels=999)
     last = [record for record in few if record["case"] == "a"][-1]
     assert last["image"].endswith("axial=11")
     assert [one["structure"] for one in last["absent"]] == ["liver"]
