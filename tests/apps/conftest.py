@@ -4,16 +4,23 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.adapters.adaptation import KINDS
 from monai_vlsm.apps.label import install_app
 from monai_vlsm.checkpoints import TrainedState
+from monai_vlsm.io import save_atomically
 from monai_vlsm.networks import CLIPSegNet
+from tests.apps.server import Client, running, write_images
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
 
@@ -49,3 +56,31 @@ def adapter(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(tmp_path: Path, bundle: Path, adapter: Path) -> Path:
     """Folder of an app with two models and the target ``polyp``."""
     return install_app(tmp_path / "app", [bundle], [adapter])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rest")
+
+
+@pytest.fixture(scope="module")
+def own(place: Path, backbone: Path) -> Iterator[Path]:
+    """A file with an adaptation of a module that lies where the server starts."""
+    page = Path(__file__).parents[2] / "docs" / "own_adaptation.md"
+    (place / "my_lora.py").write_text(page.read_text("utf-8").split("```python\n")[1].split("```")[0], "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(place)
+        network = CLIPSegNet(backbone, importlib.import_module("my_lora").LoRA(rank=2), default_prompt="polyp")
+    save_atomically(TrainedState(network).state_dict(), place / "own.pt")
+    yield place / "own.pt"
+    del sys.modules["my_lora"], KINDS["my_lora:LoRA"]
+
+
+@pytest.fixture(scope="module")
+def client(place: Path, bundle: Path, adapter: Path, own: Path) -> Iterator[Client]:
+    app = install_app(place / "app", [bundle], [adapter, own])
+    (app / "prompts.json").write_text(json.dumps({"polyp": "one small polyp", "brain": "brain"}))
+    write_images(place / "studies")
+    scoring = ["epistemic_model", "second", "epistemic_simulation_size", "2"]
+    with running(app, place / "studies", place, *scoring, "import", "my_lora") as found:
+        yield found

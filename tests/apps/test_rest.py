@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_vlsm.adapters.adaptation import KINDS
-from monai_vlsm.apps.label import install_app
-from monai_vlsm.checkpoints import TrainedState
-from monai_vlsm.io import save_atomically
-from monai_vlsm.networks import CLIPSegNet
-from tests.apps.server import Client, running, write_images
+from tests.apps.server import Client
 
 pytest.importorskip("monailabel")
 
@@ -37,34 +30,6 @@ HOSTILE = {
     "quotes": "a \"b\" 'c' \\",
     "empty": "",
 }
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("rest")
-
-
-@pytest.fixture(scope="module")
-def own(place: Path, backbone: Path) -> Iterator[Path]:
-    """A file with an adaptation of a module that lies where the server starts."""
-    page = Path(__file__).parents[2] / "docs" / "own_adaptation.md"
-    (place / "my_lora.py").write_text(page.read_text("utf-8").split("```python\n")[1].split("```")[0], "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(place)
-        network = CLIPSegNet(backbone, importlib.import_module("my_lora").LoRA(rank=2), default_prompt="polyp")
-    save_atomically(TrainedState(network).state_dict(), place / "own.pt")
-    yield place / "own.pt"
-    del sys.modules["my_lora"], KINDS["my_lora:LoRA"]
-
-
-@pytest.fixture(scope="module")
-def client(place: Path, bundle: Path, adapter: Path, own: Path) -> Iterator[Client]:
-    app = install_app(place / "app", [bundle], [adapter, own])
-    (app / "prompts.json").write_text(json.dumps({"polyp": "one small polyp", "brain": "brain"}))
-    write_images(place / "studies")
-    scoring = ["epistemic_model", "second", "epistemic_simulation_size", "2"]
-    with running(app, place / "studies", place, *scoring, "import", "my_lora") as found:
-        yield found
 
 
 def mask_of(response: Any) -> np.ndarray:
