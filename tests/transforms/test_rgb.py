@@ -265,7 +265,7 @@ UNKNOWN = [  # dtype, meta, window, warned of
         torch.int16,
         {**SLICE, "range": (-1024.0, 3071.0)},
         None,
-        "scan.nii.gz::axial=1: .*-1024 and 3071.*soft_tissue",
+        "scan.nii.gz: .*-1024 and 3071.*soft_tissue",
     ),
     (torch.int16, {"xyzt_units": 2}, None, "0 and 9, "),
     (torch.int16, SLICE, "lung", ""),
