@@ -76,7 +76,7 @@ def interval(values: np.ndarray, units: np.ndarray) -> str:
 def table(runs: dict[str, Run]) -> list[tuple[str, ...]]:
     """A line for each run; the first is what the others are compared with."""
     first = next(iter(runs.values()))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, run in runs.items():
         there, units, own = _present(run)
         gain = there - _in_order(first, own)

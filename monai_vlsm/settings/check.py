@@ -59,7 +59,9 @@ def _places(workflow: ConfigWorkflow) -> Iterator[tuple[str, str]]:
 
 def _is_setting(workflow: ConfigWorkflow, name: str) -> bool:
     """Whether a name is a setting here; ``dataset`` is a part in ``inference.json``."""
-    config = workflow.parser.config  # for a name that is missing, the parser looks for similar ones, which takes long
+    config: Any = (
+        workflow.parser.config
+    )  # for a name that is missing, the parser looks for similar ones, which takes long
     return name in config and not (isinstance(config[name], dict) and "_target_" in config[name])
 
 
