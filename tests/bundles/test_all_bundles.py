@@ -24,14 +24,14 @@ from tests.bundles.dataset import write_dataset
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # bundle, and what makes it small
     "vlsm_shallow": ("vlsm_shallow", {"adapter_width": 4}),
-    "vlsm_volume": ("vlsm_volume", {"adapter_width": 4}),
+    "vlsm_slices": ("vlsm_slices", {"adapter_width": 4}),
     "clipseg decoder": ("clipseg", {}),
     "clipseg full": ("clipseg", {"trainable": "full"}),
     "cris": ("cris", {"backbone": "cris-mini", "image_size": 64}),
     "san": ("san", {"backbone": "san-mini", "image_size": 64}),
     "unet": ("unet", {"backbone": "unet-mini", "image_size": 64}),
 }
-CLIPSEG = ("vlsm_shallow", "vlsm_volume", "clipseg")
+CLIPSEG = ("vlsm_shallow", "vlsm_slices", "clipseg")
 
 
 @pytest.fixture(scope="module")
@@ -156,17 +156,17 @@ def cause(error: BaseException | None, kind: type[BaseException]) -> BaseExcepti
 
 @pytest.mark.slow
 def test_volumes_of_the_sample(tmp_path: Path) -> None:
-    """The three commands of ``vlsm_volume`` with nothing else: a case is scored, and a volume comes back whole."""
-    run(configs("vlsm_volume", "train"), tmp_path / "eval", "train", ckpt_dir=str(tmp_path), epochs=2)
+    """The three commands of ``vlsm_slices`` with nothing else: a case is scored, and a volume comes back whole."""
+    run(configs("vlsm_slices", "train"), tmp_path / "eval", "train", ckpt_dir=str(tmp_path), epochs=2)
     model = {"model_file": str(tmp_path / "model.pt")}
-    run(configs("vlsm_volume", "train", "evaluate"), tmp_path / "scores", "infer", **model)
+    run(configs("vlsm_slices", "train", "evaluate"), tmp_path / "scores", "infer", **model)
     rows = read_rows(tmp_path / "scores" / "cases.csv")
     assert [(row["case"], row["structure"]) for row in rows] == [
         ("brain_validation", "grey_matter"),
         ("brain_validation", "white_matter"),
     ]
     assert min(float(row["dice"]) for row in rows) > 0.5
-    run(configs("vlsm_volume", "inference"), tmp_path / "masks", "infer", **model)
+    run(configs("vlsm_slices", "inference"), tmp_path / "masks", "infer", **model)
     image = nib.nifti1.load(sample_dir() / "volume.nii.gz")
     labels = nib.nifti1.load(tmp_path / "masks" / "volume_labels.nii.gz")
     assert labels.shape == image.shape

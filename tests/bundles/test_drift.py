@@ -42,7 +42,7 @@ def texts(value: Any) -> list[str]:
 
 
 def test_all_bundles_are_here() -> None:
-    assert NAMES == ["clipseg", "cris", "san", "unet", "vlsm_shallow", "vlsm_volume"]
+    assert NAMES == ["clipseg", "cris", "san", "unet", "vlsm_shallow", "vlsm_slices"]
     assert derive_bundles.derived_names() == NAMES
 
 
@@ -150,3 +150,9 @@ def test_images_are_normalised_as_the_network_wants_them(bundle: str, mean: floa
     parser = ConfigParser(ConfigParser.load_config_file(of_bundle(bundle, name)))
     assert len(parser.get_parsed_content("image_std")) == 3
     assert parser.get_parsed_content("image_mean")[0] == mean
+
+
+@pytest.mark.parametrize("name", ["vlsm_dense", *NAMES])
+def test_the_zoo_can_take_the_name(name: str) -> None:
+    """``monai.bundle.download`` takes what stands behind ``_v`` for a version."""
+    assert "_v" not in name
