@@ -14,9 +14,10 @@ from monai.config import PathLike
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
 from monai_vlsm.data.facts import examine_files
 from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, exit_status, find_all, from_problem, look
-from monai_vlsm.data.lists.own import mapped_rows
-from monai_vlsm.data.lists.slices import Slicing
-from monai_vlsm.data.problems import DatasetProblems
+from monai_vlsm.data.lists.audit import voxelless
+from monai_vlsm.data.lists.own import find_mapped_rows
+from monai_vlsm.data.lists.slices import Findings, Slicing
+from monai_vlsm.data.lists.tally import ClassCount, Tally
 from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
 
@@ -44,6 +45,7 @@ class Audit:
         counts: of each split.
         findings: in the order of :data:`monai_vlsm.data.findings.KINDS`.
         patients: number of patients that the lists or the names tell of; 0 if they tell of none.
+        classes: of its label maps; none for masks with prompts.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Audit:
     counts: tuple[SplitCounts, ...]
     findings: tuple[Finding, ...]
     patients: int
+    classes: tuple[ClassCount, ...] = ()
 
     @property
     def status(self) -> int:
@@ -75,16 +78,23 @@ def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
     sources = {split: find_source(folder, split, inner) for split in SPLITS if split in names}
     if not sources:
         raise DatasetFolderError(f"{folder} has none of the lists {', '.join(SPLITS)}, found: {', '.join(names)}")
-    rows, faults = _read(sources)
+    tally = Tally()
+    rows, faults = _read(sources, tally)
     first = next(iter(sources.values()))
     root = first.file.parent.parent if first.official else first.file.parent
     card = _card(rows, root, dataset or first.dataset)
     data = DecodedDataset(root, card, rows, examine_files(_roles(rows), look))
-    findings = [*faults, *find_all(data), *(Finding("list not looked at", n, n, "") for n in names if n not in SPLITS)]
+    findings = [
+        *faults,
+        *voxelless(tally),
+        *find_all(data),
+        *(Finding("list not looked at", n, n, "") for n in names if n not in SPLITS),
+    ]
     order = list(KINDS)
     found = sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))
     counts = tuple(_count(split, data) for split in rows)
-    return Audit(root, card, counts, tuple(found), len(data.splits_of(data.patient)))
+    classes = tuple(one for one in tally.rows if one.label)
+    return Audit(root, card, counts, tuple(found), len(data.splits_of(data.patient)), classes)
 
 
 def _locate(folder: Path, dataset: str | None) -> tuple[str | None, list[str]]:
@@ -98,16 +108,20 @@ def _locate(folder: Path, dataset: str | None) -> tuple[str | None, list[str]]:
             raise error from None
 
 
-def _read(sources: Mapping[str, Source]) -> tuple[dict[str, list[Row]], list[Finding]]:
+def _read(sources: Mapping[str, Source], tally: Tally) -> tuple[dict[str, list[Row]], list[Finding]]:
+    """The rows of each split and what is wrong with them; the classes of label maps are counted."""
     rows: dict[str, list[Row]] = {}
     faults: list[Finding] = []
     for split, source in sources.items():
         found, problems = find_rows(source)
-        try:
-            rows[split] = mapped_rows(found, Slicing())
-        except DatasetProblems as error:  # label maps that cannot be read
-            rows[split], problems = [row for row in found if not row.classes], [*problems, *error.problems]
-        faults += [from_problem("list", split, problem.file, problem) for problem in problems]
+        told = Findings(tally)
+        rows[split], unread = find_mapped_rows(found, Slicing(), findings=told)
+        faults += [from_problem("list", split, problem.file, problem) for problem in [*problems, *unread]]
+        faults += [
+            Finding("label without a name", split, file, ", ".join(keys)) for file, keys in told.nameless.items()
+        ]
+        if found and not rows[split] and not unread:
+            faults.append(Finding("list", split, str(source.file), "none of its classes is in any of its label maps"))
     return rows, faults
 
 

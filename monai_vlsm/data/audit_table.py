@@ -5,19 +5,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from monai_vlsm.data.audit import Audit
 from monai_vlsm.data.findings import KINDS, Finding
 from monai_vlsm.data.lists.audit import CaseAudit
+from monai_vlsm.data.lists.tally import ClassCount
 from monai_vlsm.tables import text_table
 
 __all__ = ["audit_json", "audit_text", "cases_text"]
 
 SHOWN = 5  # examples of each kind in the text; JSON has all
 WITHOUT_EXAMPLES = ("empty mask", "stray pixels", "list not looked at")
+IN_ONE_LINE = ("class without voxels",)
 VERDICTS = ("sound", "usable, with warnings", "not usable as it is")
 
 
@@ -29,6 +31,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         "status": audit.status,
         "patients": audit.patients or None,
         "splits": [asdict(counts) for counts in audit.counts],
+        "classes": [asdict(one) for one in audit.classes],
         "findings": [
             {
                 "kind": kind,
@@ -47,6 +50,7 @@ def audit_text(audit: Audit) -> str:
     title = f"{audit.folder}: {audit.card.name} ({audit.card.title})" if audit.card else str(audit.folder)
     rows = [(c.split, c.records, c.images, c.masks, c.empty) for c in audit.counts]
     parts = [title, text_table(("split", "records", "images", "masks", "empty masks"), rows)]
+    parts += [_classes_text(audit.classes)] if audit.classes else []
     parts += _findings_text(_by_kind(audit))
     who = f"{audit.patients} patients" if audit.patients else "neither lists nor names tell of patients"
     if audit.card:
@@ -57,16 +61,20 @@ def audit_text(audit: Audit) -> str:
 def cases_text(audit: CaseAudit) -> str:
     """The same of a list of cases, with its classes."""
     sizes = [(part, *counts) for part, counts in audit.parts.items()]
-    classes = [(one.label, one.name, one.prompt, one.cases, one.slices, f"{one.voxels:,}") for one in audit.classes]
     parts = [
         str(audit.file),
         text_table(("part", "cases", "patients", "axial slices"), sizes),
         audit.rule,
-        text_table(("label", "name", "prompt", "cases", "axial slices", "voxels"), classes),
+        _classes_text(audit.classes),
         *audit.notes,
         *_findings_text(_by_kind(audit)),
     ]
     return "\n\n".join([*parts, f"result: {VERDICTS[audit.status]}"])
+
+
+def _classes_text(classes: Sequence[ClassCount]) -> str:
+    rows = [(one.label, one.name, one.prompt, one.cases, one.slices, f"{one.voxels:,}") for one in classes]
+    return text_table(("label", "name", "prompt", "cases", "axial slices", "voxels"), rows)
 
 
 def _findings_text(kinds: Mapping[str, list[Finding]]) -> list[str]:
@@ -84,6 +92,8 @@ def _by_kind(audit: Audit | CaseAudit) -> dict[str, list[Finding]]:
 
 
 def _examples(kind: str, findings: list[Finding]) -> str:
+    if kind in IN_ONE_LINE:
+        return f"{KINDS[kind][0]}: {kind}\n  {', '.join(f'{f.file} ({f.detail})' for f in findings)}"
     lines = [f"  {f.split}: {f.file}{': ' if f.detail else ''}{f.detail}" for f in findings[:SHOWN]]
     more = [f"  and {len(findings) - SHOWN} more (--json FILE has all)"] if len(findings) > SHOWN else []
     return "\n".join([f"{KINDS[kind][0]}: {kind}", *lines, *more])

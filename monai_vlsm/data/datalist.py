@@ -77,6 +77,7 @@ class DataLists:
         self.fold, self.seed, self.channel = fold, seed, channel
         self.slicing, self.make_split = Slicing(planes, context), make_split
         self.split_file = None if split_file is None else Path(split_file)
+        self._said: set[str] = set()  # labels and classes that a line was about
 
     @cached_property
     def cases(self) -> CaseList | None:
@@ -148,7 +149,8 @@ class DataLists:
             own, source = self._own_rows(split)
             file, dataset = source.file, source.dataset
             rows = mapped_rows(own, slicing, Channels(wanted=self.channel), findings)
-        for line in findings.lines(f"{file}, {split}", min_pixels, f"{file.name} or {LABELS_FILE} beside it"):
+        table = f"{file.name} or {LABELS_FILE} beside it"
+        for line in findings.lines(str(file), str(split), min_pixels, table, self._said):
             logger.warning(line)
         if not rows:
             least = f" of {min_pixels} pixels or more (min_pixels)" if min_pixels > 1 else ""

@@ -10,44 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monai_vlsm.counts import counted
 from monai_vlsm.data.check import record_problems
 from monai_vlsm.data.facts import FileFacts, KnownFiles
 from monai_vlsm.data.findings import Finding, exit_status, from_problem
-from monai_vlsm.data.lists.cases import Case, CaseList
-from monai_vlsm.data.lists.classes import LabelClass
-from monai_vlsm.data.lists.counting import class_pixels, image_counts, is_volume
+from monai_vlsm.data.lists.cases import Case, CaseList, Part
+from monai_vlsm.data.lists.counting import case_pixels, is_volume, part_counts
 from monai_vlsm.data.lists.slices import first_slices
+from monai_vlsm.data.lists.tally import ClassCount, Tally
 from monai_vlsm.data.problems import DatasetProblems
-from monai_vlsm.data.volumes import label_counts, open_stack
+from monai_vlsm.data.volumes import label_counts
 from monai_vlsm.progress import progress_bar
 
-__all__ = ["CaseAudit", "ClassCount", "audit_cases"]
-
-Pixels = dict[str, np.ndarray]  # class by its key to pixels in each slice
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """How much of a class there is: in how many cases and axial slices, and of how many voxels.
-
-    Args:
-        label: number, numbers or colour.
-        name: as the table has it.
-        prompt: its class prompt.
-        cases: that have it.
-        slices: that have it.
-        voxels: of all cases.
-    """
-
-    label: str
-    name: str
-    prompt: str
-    cases: int
-    slices: int
-    voxels: int
+__all__ = ["CaseAudit", "audit_cases", "voxelless"]
 
 
 @dataclass(frozen=True)
@@ -108,50 +83,41 @@ def audit_cases(cases: CaseList) -> CaseAudit:
     """
     parts = {"training": cases.training, "validation": cases.validation, "test": cases.test}
     parts = {part: own for part, own in parts.items() if own}
-    counts = {case.name: _counts(case) for own in parts.values() for case in progress_bar(own, "counting labels")}
+    tally = Tally(cases.classes)
+    slices: dict[str, int] = {}
+    for own in parts.values():
+        for case in progress_bar(own, "counting labels"):
+            slices[case.name] = _count(case, tally)
     findings = [finding for part, own in parts.items() for finding in _faults(part, own)]
-    findings += [*_nameless(cases, parts), *_voxelless(cases, counts), *_patients(parts), *_alone(cases)]
+    findings += [
+        *_nameless(cases, parts),
+        *voxelless(tally),
+        *_useless(cases, tally),
+        *_patients(parts),
+        *_alone(cases),
+    ]
     return CaseAudit(
         cases.file,
-        {part: _sizes(own, counts) for part, own in parts.items()},
+        {part: _sizes(own, slices) for part, own in parts.items()},
         {fold: len(names) for fold, names in cases.folds.items()},
-        tuple(_class_count(one, counts) for one in cases.classes if not one.ignored),
+        tally.rows,
         tuple(findings),
         cases.notes,
     )
 
 
-def _counts(case: Case) -> Pixels:
-    """Pixels of each class in the slices of a case; nothing for files that cannot be read, which the check tells."""
+def _count(case: Case, tally: Tally) -> int:
+    """Count the classes of a case; its number of slices, 0 for files that cannot be read, which the check tells."""
     try:
-        if not is_volume(case.image):
-            return {part.what.key: np.array([_of_image(part.file, part.what)]) for part in case.parts}
-        length = len(open_stack(case.label, "axial").slices)
-        return {part.what.key: class_pixels(label_counts(part.file, "axial"), part.what, length) for part in case.parts}
+        pixels = case_pixels(case)
     except (DatasetProblems, FileNotFoundError):
-        return {}
+        return 0
+    tally.add(case.parts, pixels)
+    return len(pixels[0]) if pixels else 0
 
 
-def _of_image(file: str, what: LabelClass) -> int:
-    numbers, colours = image_counts(file, what.colour is not None)
-    return colours.get(what.colour, 0) if what.colour else sum(numbers.get(label, 0) for label in what.labels)
-
-
-def _sizes(cases: Sequence[Case], counts: Mapping[str, Pixels]) -> tuple[int, int, int]:
-    slices = sum(len(pixels) for case in cases for pixels in list(counts[case.name].values())[:1])
-    return len(cases), len({case.patient for case in cases}), slices
-
-
-def _class_count(what: LabelClass, counts: Mapping[str, Pixels]) -> ClassCount:
-    own = [pixels[what.key] for pixels in counts.values() if what.key in pixels]
-    return ClassCount(
-        what.key,
-        what.name,
-        what.text,
-        sum(bool(pixels.any()) for pixels in own),
-        sum(int((pixels > 0).sum()) for pixels in own),
-        sum(int(pixels.sum()) for pixels in own),
-    )
+def _sizes(cases: Sequence[Case], slices: Mapping[str, int]) -> tuple[int, int, int]:
+    return len(cases), len({case.patient for case in cases}), sum(slices[case.name] for case in cases)
 
 
 def _faults(part: str, cases: Sequence[Case]) -> Iterator[Finding]:
@@ -176,34 +142,32 @@ def _nameless(cases: CaseList, parts: Mapping[str, Sequence[Case]]) -> Iterator[
     """Labels of the maps that the table does not name."""
     known = {str(label) for one in cases.classes for label in one.labels} | {one.key for one in cases.classes}
     for part, own in parts.items():
-        for file in dict.fromkeys(one.file for case in own for one in case.parts):
-            others = [key for key in _keys(file) if key not in known]
+        for file, parts_of_file in {one.file: case.parts for case in own for one in case.parts}.items():
+            others = [key for key in _keys(file, parts_of_file) if key not in known]
             if others:
                 yield Finding("label without a name", part, file, ", ".join(others))
 
 
-def _keys(file: str) -> list[str]:
+def _keys(file: str, parts: Sequence[Part]) -> list[str]:
     try:
         if is_volume(file):
             return [str(label) for label in label_counts(file, "axial")]
-        numbers, colours = image_counts(file)
+        numbers, colours = part_counts(parts)[file]
         return [*map(str, numbers), *(f"#{one}" for one in colours)]
     except (DatasetProblems, FileNotFoundError):
         return []
 
 
-def _voxelless(cases: CaseList, counts: Mapping[str, Pixels]) -> Iterator[Finding]:
-    wanted = [one for one in cases.classes if not one.ignored]
-    absent = [one for one in wanted if _is_absent([own[one.key] for own in counts.values() if one.key in own])]
-    for one in absent:
-        yield Finding("class without voxels", "all", one.name, f"label {one.key}")
-    if wanted and len(absent) == len(wanted):
+def voxelless(tally: Tally) -> Iterator[Finding]:
+    """Classes that no label map has; an empty mask of its own is another matter."""
+    for one in tally.absent:
+        if one.label:
+            yield Finding("class without voxels", "all", one.name, f"label {one.label}")
+
+
+def _useless(cases: CaseList, tally: Tally) -> Iterator[Finding]:
+    if tally.rows and len(tally.absent) == len(tally.rows):
         yield Finding("list", "all", str(cases.file), "none of its classes is in any of its label maps")
-
-
-def _is_absent(counts: Sequence[np.ndarray]) -> bool:
-    """Whether label maps were read and none has a pixel of a class."""
-    return bool(counts) and not any(pixels.any() for pixels in counts)
 
 
 def _patients(parts: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -11,10 +12,21 @@ import numpy as np
 
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.label_maps import read_label_map
+from monai_vlsm.data.lists.cases import Case, Part
 from monai_vlsm.data.lists.classes import LabelClass
-from monai_vlsm.data.volumes import label_counts
+from monai_vlsm.data.volumes import label_counts, open_stack
 
-__all__ = ["class_pixels", "header_shape", "image_counts", "is_stack", "is_volume", "numbers_in"]
+__all__ = [
+    "case_pixels",
+    "class_pixels",
+    "header_shape",
+    "image_counts",
+    "image_pixels",
+    "is_stack",
+    "is_volume",
+    "numbers_in",
+    "part_counts",
+]
 
 
 def is_volume(file: str | Path) -> bool:
@@ -60,3 +72,36 @@ def class_pixels(counts: dict[int, np.ndarray], what: LabelClass, slices: int) -
     """Pixels of a class in each slice, ``(N,)``; of a mask of its own all that is not 0."""
     labels = what.labels or tuple(counts)
     return sum((counts[label] for label in labels if label in counts), np.zeros(slices, np.int64))
+
+
+def part_counts(parts: Sequence[Part]) -> dict[str, tuple[dict[int, int], dict[str, int]]]:
+    """Each label map of an image, read once: colours are counted where a class of it is one.
+
+    Returns:
+        file to pixels of each number, and of each colour.
+    """
+    coloured = {part.file for part in parts if part.what.colour}
+    return {part.file: image_counts(part.file, part.file in coloured) for part in parts}
+
+
+def image_pixels(numbers: dict[int, int], colours: dict[str, int], what: LabelClass) -> int:
+    """Pixels of a class in an image; of a mask of its own all that are not black."""
+    if what.colour:
+        return colours.get(what.colour, 0)
+    if what.labels:
+        return sum(numbers.get(label, 0) for label in what.labels)
+    return sum(numbers.values()) + sum(colours.values())
+
+
+def case_pixels(case: Case) -> list[np.ndarray]:
+    """Pixels of each part of a case in each of its axial slices, ``(N,)``; ``(1,)`` of an image.
+
+    Raises:
+        DatasetProblems: a label map that cannot be read.
+        MissingFileError: a label map that is not there.
+    """
+    if not is_volume(case.image):
+        files = part_counts(case.parts)
+        return [np.array([image_pixels(*files[part.file], part.what)]) for part in case.parts]
+    length = len(open_stack(case.label, "axial").slices) if case.parts else 0
+    return [class_pixels(label_counts(part.file, "axial"), part.what, length) for part in case.parts]

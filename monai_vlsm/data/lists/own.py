@@ -15,9 +15,10 @@ from monai_vlsm.data.lists.counting import is_stack
 from monai_vlsm.data.lists.decathlon import Channels
 from monai_vlsm.data.lists.files import case_names
 from monai_vlsm.data.lists.slices import Findings, Slicing, case_rows
+from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.rows import Row
 
-__all__ = ["mapped_rows", "rows_as_cases"]
+__all__ = ["find_mapped_rows", "mapped_rows", "rows_as_cases"]
 
 
 def mapped_rows(
@@ -32,20 +33,35 @@ def mapped_rows(
         findings: gets what is to be said of the label maps.
 
     Raises:
-        DatasetProblems: a label map that cannot be read, or of values that are no labels.
+        DatasetProblems: label maps that cannot be read, or of values that are no labels.
         ChannelError: a volume of several channels, and none is chosen.
     """
+    found, problems = find_mapped_rows(rows, slicing, channels, findings)
+    if problems:
+        raise DatasetProblems(problems)
+    return found
+
+
+def find_mapped_rows(
+    rows: Iterable[Row], slicing: Slicing, channels: Channels | None = None, findings: Findings | None = None
+) -> tuple[list[Row], list[Problem]]:
+    """The same, and everything that is wrong with images whose label maps are left out; nothing is raised for them."""
     groups = [(image, list(own)) for image, own in groupby(rows, key=lambda row: row.image)]
     wanted = [image for image, own in groups if any(row.classes for row in own) or is_stack(image)]
     names = dict(zip(wanted, case_names(list(map(str, wanted)), Path()), strict=True))
     found: list[Row] = []
+    problems: dict[Problem, None] = {}
     for image, own in groups:
-        if image in names:
-            case = _case(names[image], str(image), own, channels or Channels())
-            found += case_rows([case], slicing, findings)
-        else:
+        if image not in names:
             found += own
-    return found
+            continue
+        case = _case(names[image], str(image), own, channels or Channels())
+        try:
+            found += case_rows([case], slicing, findings)
+        except DatasetProblems as error:
+            problems |= dict.fromkeys(error.problems)
+            found += [row for row in own if not row.classes]
+    return found, list(problems)
 
 
 def _case(name: str, image: str, rows: Sequence[Row], channels: Channels) -> Case:

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
-from monai_vlsm.data.lists.cases import Case, Part
-from monai_vlsm.data.lists.classes import LabelClass, table_hint
-from monai_vlsm.data.lists.counting import class_pixels, image_counts, is_volume
+from monai_vlsm.data.lists.cases import Case
+from monai_vlsm.data.lists.classes import table_hint
+from monai_vlsm.data.lists.counting import class_pixels, image_pixels, is_volume, part_counts
+from monai_vlsm.data.lists.tally import Tally
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.rows import Row
 from monai_vlsm.data.volumes import PLANES, Address, label_counts, open_stack, plane_of_slice
@@ -52,44 +54,46 @@ class Findings:
     """What is to be said of cases whose label maps were looked at.
 
     Args:
-        seen: voxels of each class, by its name.
+        classes: how much of each there is.
         small: how often a class was left out of a slice for its few pixels.
-        nameless: numbers or colours without a name, to the first file that has them.
+        nameless: label maps to their numbers or colours without a name.
     """
 
-    seen: Counter[str] = field(default_factory=Counter)
+    classes: Tally = field(default_factory=Tally)
     small: int = 0
-    nameless: dict[str, str] = field(default_factory=dict)
-
-    def add(self, parts: Sequence[Part], voxels: Sequence[int]) -> None:
-        """Count voxels of classes."""
-        for part, count in zip(parts, voxels, strict=True):
-            self.seen[part.what.name] += count
+    nameless: dict[str, list[str]] = field(default_factory=dict)
 
     def name(self, file: str, there: Iterable[str], known: Iterable[str]) -> None:
         """Note what of the numbers or colours in a file has no name."""
-        for key in set(there) - set(known):
-            self.nameless.setdefault(key, file)
+        unknown = sorted(set(there) - set(known), key=lambda key: (len(key), key))
+        if unknown:
+            self.nameless[file] = unknown
 
-    def lines(self, where: str, min_pixels: int, table: str) -> list[str]:
+    def lines(self, where: str, split: str, min_pixels: int, table: str, said: set[str]) -> list[str]:
         """Lines for the user.
 
         Args:
-            where: what the cases are, such as "training of Task03_Liver".
+            where: the list.
+            split: of it.
             min_pixels: see `Slicing`.
             table: where names of labels can be written.
+            said: numbers, colours and classes that lines on other splits of the dataset named, which are not named
+                again; those of these lines are added.
         """
+        first = {key: file for file, keys in reversed(self.nameless.items()) for key in keys}
+        keys = sorted(first.keys() - said, key=lambda key: (len(key), key))
+        empty = [name for name in dict.fromkeys(row.name for row in self.classes.absent) if name not in said]
+        said |= {*keys, *empty}
         lines = []
-        if self.nameless:
-            keys = sorted(self.nameless, key=lambda key: (len(key), key))
-            file = self.nameless[keys[0]]
-            found = f"label{'s' if len(keys) > 1 else ''} {', '.join(keys)} without a name (in {file})"
+        if keys:
+            found = f"label{'s' if len(keys) > 1 else ''} {', '.join(keys)} without a name (in {first[keys[0]]})"
             lines.append(f"{where}: left out, {found}; {table_hint(keys, table)}")
-        lines += [f"{where}: {name} is in none of the label maps" for name, count in self.seen.items() if not count]
+        if empty:
+            verb = "is" if len(empty) == 1 else "are"
+            lines.append(f"{where}, {split}: {', '.join(empty)} {verb} in none of the label maps")
         if self.small:
-            lines.append(
-                f"{where}: left out, {counted(self.small, 'mask')} of fewer than {min_pixels} pixels (min_pixels)"
-            )
+            few = f"{counted(self.small, 'mask')} of fewer than {min_pixels} pixels (min_pixels)"
+            lines.append(f"{where}, {split}: left out, {few}")
         return lines
 
 
@@ -135,8 +139,6 @@ def _first_masks(case: Case) -> Iterator[Address]:
 
 def _rows_of_case(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
     asked = replace(case, parts=tuple(part for part in case.parts if not part.what.ignored))
-    for part in asked.parts:
-        told.seen.setdefault(part.what.name, 0)
     if asked.parts and is_volume(case.image):
         _name_volume(case, told)
         yield from _volume_rows(asked, slicing, told)
@@ -151,7 +153,7 @@ def _volume_rows(case: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
         length = len(open_stack(case.label, plane).slices)
         pixels = [class_pixels(files[part.file], part.what, length) for part in case.parts]
         if plane == planes[0]:
-            told.add(case.parts, [int(count.sum()) for count in pixels])
+            told.classes.add(case.parts, pixels)
         for index in range(length):
             here = [int(one[index]) for one in pixels]
             image = Address(case.image, plane, index, slicing.context, case.channel)
@@ -176,27 +178,17 @@ def _name_volume(case: Case, told: Findings) -> None:
 
 
 def _image_rows(case: Case, asked: Case, slicing: Slicing, told: Findings) -> Iterator[Row]:
-    coloured = {part.file for part in case.parts if part.what.colour}
-    files = {part.file: image_counts(part.file, part.file in coloured) for part in case.parts}
+    files = part_counts(case.parts)
     for file, (numbers, colours) in files.items():
         known = [part.what for part in case.parts if part.file == file]
         if all(one.key for one in known):
             told.name(file, map(str, numbers), (str(n) for one in known for n in one.labels))
             told.name(file, (f"#{one}" for one in colours), (one.key for one in known))
-    here = [_of_image(*files[part.file], part.what) for part in asked.parts]
-    told.add(asked.parts, here)
+    here = [image_pixels(*files[part.file], part.what) for part in asked.parts]
+    told.classes.add(asked.parts, [np.array([count]) for count in here])
     masks = [str(Address(part.file, labels=part.what.labels, colour=part.what.colour)) for part in asked.parts]
     whole = replace(slicing, min_pixels=0, all_slices=False)  # an image has what it has: it is part of no volume
     yield from _rows(replace(asked, name=""), case.image, masks, here, case.name, whole, told)
-
-
-def _of_image(numbers: dict[int, int], colours: dict[str, int], what: LabelClass) -> int:
-    """Pixels of a class in an image; of a mask of its own all that are not black."""
-    if what.colour:
-        return colours.get(what.colour, 0)
-    if what.labels:
-        return sum(numbers.get(label, 0) for label in what.labels)
-    return sum(numbers.values()) + sum(colours.values())
 
 
 def _rows(

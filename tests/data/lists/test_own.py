@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from monai_vlsm.data import DataLists, DatasetProblems, PictureReader, check_records, load_datalist
 from monai_vlsm.data.audit import audit_dataset
+from monai_vlsm.data.audit_table import audit_json, audit_text
 from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from tests.data.files import save, save_nifti, square
@@ -153,11 +155,92 @@ def test_a_lone_list_is_split_by_patient(tmp_path: Path) -> None:
     assert len(DataLists(tmp_path).load("train")) == 20
 
 
-def test_data_check_takes_label_maps(tmp_path: Path) -> None:
+def test_data_check_counts_the_classes(tmp_path: Path) -> None:
     numbers(tmp_path, 2)
+    other = np.zeros((40, 60), np.uint8)
+    other[:2, :5], other[9, 9] = 2, 7
+    save(other, tmp_path / "masks/1.png")
     write(tmp_path / "train.json", {"labels": LABELS, "records": [row(0)]})
     write(tmp_path / "val.json", {"labels": LABELS, "records": [row(1)]})
     audit = audit_dataset(tmp_path)
-    assert [(c.split, c.records, c.images) for c in audit.counts] == [("train", 2, 1), ("val", 2, 1)]
-    assert [finding for finding in audit.findings if finding.kind not in ("stray pixels",)] == []
-    assert audit.patients == 0
+    assert [(c.split, c.records, c.images) for c in audit.counts] == [("train", 2, 1), ("val", 1, 1)]
+    found = [(one.label, one.name, one.prompt, one.cases, one.slices, one.voxels) for one in audit.classes]
+    assert found == [
+        ("3", "cyst", "cyst", 0, 0, 0),
+        ("1", "liver", "liver", 1, 1, 399),
+        ("2", "tumour", "tumour", 2, 2, 11),
+    ]
+    kinds = {(one.kind, one.split, Path(one.file).name, one.detail) for one in audit.findings}
+    assert kinds - {one for one in kinds if one[0] == "stray pixels"} == {
+        ("class without voxels", "all", "cyst", "label 3"),
+        ("label without a name", "val", "1.png", "7"),
+    }
+    assert (audit.patients, audit.status) == (0, 1)
+    assert "label  name    prompt  cases  axial slices  voxels\n3      cyst " in audit_text(audit)
+    assert audit_json(audit)["classes"][1]["voxels"] == 399
+
+
+def test_data_check_goes_on_after_a_faulty_label_map(tmp_path: Path) -> None:
+    numbers(tmp_path, 4)
+    for index in (0, 2):
+        (tmp_path / f"masks/{index}.png").write_bytes(b"")
+    audit = audit_dataset(write(tmp_path / "train.json", [row(index, labels=LABELS) for index in range(4)]))
+    assert audit.counts[0].records == 4 and [one.voxels for one in audit.classes] == [0, 798, 2]
+    assert [Path(one.file).name for one in audit.findings if one.kind == "list"] == ["0.png", "2.png"]
+    with pytest.raises(DatasetProblems, match=r"(?s)2 problems.*0\.png.*2\.png"):
+        load_datalist(tmp_path, "train")
+
+
+def test_data_check_of_label_maps_with_another_class(tmp_path: Path) -> None:
+    numbers(tmp_path)
+    audit = audit_dataset(write(tmp_path / "train.json", [row(labels={"8": "liver", "9": "cyst"})]))
+    assert audit.status == 2 and audit.findings[0].detail == "none of its classes is in any of its label maps"
+    assert "class without voxels\n  liver (label 8), cyst (label 9)\n" in audit_text(audit)
+
+
+def test_one_name_each_for_numbers_of_two_tables(tmp_path: Path) -> None:
+    numbers(tmp_path, 2)
+    rows = [row(0, labels={"1": "liver", "2": "cyst"}), row(1, labels={"1": "spleen", "2": "cyst"})]
+    audit = audit_dataset(write(tmp_path / "train.json", rows))
+    found = [(one.label, one.name, one.cases, one.voxels) for one in audit.classes]
+    assert found == [("1", "liver", 1, 399), ("2", "cyst", 2, 2), ("1", "spleen", 1, 399)]
+
+
+def test_a_palette_whose_colours_have_names(tmp_path: Path) -> None:
+    numbers(tmp_path)
+    image = Image.fromarray(np.asarray(Image.open(tmp_path / "masks/0.png")), "P")
+    image.putpalette([0, 0, 0, *RED, *GREEN])
+    image.save(tmp_path / "masks/0.png")
+    table = {"#ff0000": "artery", "#008000": "vein"}
+    audit = audit_dataset(write(tmp_path / "train.json", [row(labels=table)]))
+    assert [(one.label, one.voxels) for one in audit.classes] == [("#ff0000", 399), ("#008000", 1)]
+    assert [one.kind for one in audit.findings if one.kind != "stray pixels"] == []
+
+
+def test_what_two_splits_lack_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    numbers(tmp_path, 2)
+    write(tmp_path / "labels.json", {"1": "liver", "5": "cyst", "6": "nerve"})
+    for split, index in (("train", 0), ("val", 1)):
+        write(tmp_path / f"{split}.json", [row(index)])
+    lists = DataLists(tmp_path)
+    assert len(lists.load("train")) == len(lists.load("val")) == 1
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{tmp_path / 'train.json'}: left out, label 2 without a name (in {tmp_path / 'masks/0.png'}); write what each "
+        'is, "labels": {"2": "NAME"}, into train.json or labels.json beside it',
+        f"{tmp_path / 'train.json'}, train: cyst, nerve are in none of the label maps",
+    ]
+
+
+def test_what_only_one_split_lacks_is_said_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    numbers(tmp_path, 2)
+    save(square(value=2), tmp_path / "masks/1.png")
+    for split, index in (("train", 0), ("val", 1)):
+        write(tmp_path / f"{split}.json", [row(index, labels=LABELS)])
+    lists = DataLists(tmp_path)
+    lists.load("train"), lists.load("val")
+    assert [
+        record.getMessage().partition(".json")[2] for record in caplog.records if record.levelname == "WARNING"
+    ] == [
+        ", train: cyst is in none of the label maps",
+        ", val: liver is in none of the label maps",
+    ]
