@@ -16,6 +16,7 @@ from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import recognise, recognise_archive
 from monai_vlsm.data.entries import LABELS_FILE
+from monai_vlsm.data.lists.lacking import what_is_lacking
 from monai_vlsm.data.lists.reading import FoundList, find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
@@ -138,7 +139,8 @@ def files_below(folder: Path) -> Iterator[str]:
 
 def _dataset_root(folder: Path, name: str | int | None) -> Path:
     if not folder.is_dir():
-        raise MissingFolderError(f"no such dataset folder: {folder}")
+        lacking = what_is_lacking(folder) if folder.is_file() else ""
+        raise DatasetFolderError(lacking) if lacking else MissingFolderError(f"no such dataset folder: {folder}")
     if name is None and _holds_dataset(folder):
         return folder
     known = sorted(child.name for child in folder.iterdir() if child.is_dir() and _holds_dataset(child))
@@ -146,8 +148,13 @@ def _dataset_root(folder: Path, name: str | int | None) -> Path:
         return folder / _dataset_name(name, known, folder)
     if known:
         raise DatasetFolderError(f"{folder} holds several datasets: name one with dataset=, found: {', '.join(known)}")
+    raise DatasetFolderError(what_is_lacking(folder) or _no_dataset(folder))
+
+
+def _no_dataset(folder: Path) -> str:
+    """That nothing in a folder is like a list, and what is expected."""
     hint = _resembles(folder)
-    raise DatasetFolderError(
+    return (
         f"{folder} holds no dataset: expected {ANNOTATIONS}/train.json with images/ and masks/, train.json or "
         "train.csv, or dataset.json of the Decathlon or nnU-Net (see docs/data.md); for a folder of images and masks, "
         f"python -m monai_vlsm data prompts {folder} --class WORD makes lists{'; ' if hint else ''}{hint}"
@@ -161,7 +168,8 @@ def _dataset_name(name: str | int, known: list[str], folder: Path) -> str:
     typed = [one for one in known if type(name) is type(_as_typed(one)) and name == _as_typed(one)]
     if len(typed) == 1:
         return typed[0]
-    raise DatasetFolderError(f"unknown dataset {str(name)!r} in {folder}, found: {', '.join(known) or 'none'}")
+    unknown = f"unknown dataset {str(name)!r} in {folder}, found: {', '.join(known) or 'none'}"
+    raise DatasetFolderError(what_is_lacking(folder / str(name)) or what_is_lacking(folder) or unknown)
 
 
 def _as_typed(name: str) -> Any:
