@@ -43,21 +43,34 @@ def _run(args: argparse.Namespace) -> int:
 
     found = find_list(args.folder.expanduser())
     if not (args.word or args.recipe or found):
-        args.parser.error(f"one of the arguments --class --recipe is required: {args.folder} has no list of cases")
+        why = _why_no_list(args.folder.expanduser())
+        args.parser.error(f"one of the arguments --class --recipe is required: {why}")
     recipe = load_recipe(args.recipe) if args.recipe else class_recipe(args.word) if args.word else None
     for line in _lines(args, recipe, found):
         print(line)
     return 0
 
 
+def _why_no_list(folder: Path) -> str:
+    from monai_vlsm.commands.map_hint import map_hint
+    from monai_vlsm.data.lists.lacking import what_is_lacking
+
+    hint = what_is_lacking(folder) or map_hint(folder)
+    return f"{folder} has no list of cases{'; ' if hint else ''}{hint}"
+
+
 def _lines(args: argparse.Namespace, recipe: Any, found: Any) -> list[str]:
+    from monai_vlsm.data.problems import DatasetProblems
     from monai_vlsm.errors import UserError
 
     if found is None:
         from monai_vlsm.commands.prompt_lists import make_prompts
         from monai_vlsm.prompts import load_answerer
 
-        return make_prompts(args.folder, recipe, load_answerer(args.vqa) if args.vqa else None, args.overwrite)
+        try:
+            return make_prompts(args.folder, recipe, load_answerer(args.vqa) if args.vqa else None, args.overwrite)
+        except DatasetProblems as error:  # of thousands of masks often all have the same
+            raise DatasetProblems(error.problems, grouped=True) from error
     if args.vqa:
         raise UserError(f"--vqa describes masks, and {found.file} has label maps, whose classes have names")
     from monai_vlsm.commands.label_prompts import make_label_prompts

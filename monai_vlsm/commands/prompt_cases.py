@@ -80,9 +80,9 @@ def _unpaired(
     extra = [(stem, path) for found in masks.values() for stem, path in found.items() if stem not in images]
     alone = [(stem, path) for stem, path in images.items() if not _masks_of(stem, masks)]
     where = f"in {folder / MASKS}" if (folder / MASKS).exists() else "beside it"
-    lacking = [Problem(str(path), f"an image {stem} in {home}", "none") for stem, path in extra]
+    lacking = [Problem(str(path), f"an image {stem} in {home}", "none", "no image") for stem, path in extra]
     named = {stem: stem if (folder / MASKS).exists() else f"{stem}{MASK_MARK}" for stem, _ in alone}
-    return lacking + [Problem(str(path), f"a mask {named[stem]} {where}", "none") for stem, path in alone]
+    return lacking + [Problem(str(path), f"a mask {named[stem]} {where}", "none", "no mask") for stem, path in alone]
 
 
 def _by_stem(folder: Path, with_masks: bool = False) -> tuple[dict[str, Path], list[Problem]]:
@@ -130,7 +130,7 @@ def _distinct(files: Sequence[Path], stems: Mapping[Path, str]) -> tuple[dict[st
     for file in files:
         first = found.setdefault(stems[file], file)
         if first != file:
-            problems.append(Problem(str(file), "one file for each name", f"{first.name} as well"))
+            problems.append(Problem(str(file), "one file for each name", f"{first.name} as well", "same name"))
     return found, problems
 
 

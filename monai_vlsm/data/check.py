@@ -109,9 +109,10 @@ def _mask_problems(file: str, mask: FileFacts, name: str, image: FileFacts) -> I
     size, found = (image.volume, mask.volume) if volumes else (image.size, mask.size)
     assert size is not None and found is not None
     if found != size:
-        yield "size", Problem(file, f"the size of its image {name}, {_text(size)}", _text(found))
+        yield "size", Problem(file, f"the size of its image {name}, {_text(size)}", _text(found), "size")
     elif image.place and mask.place and (apart := misplaced(image.place, mask.place, size)):
-        yield "affine", Problem(file, f"the place of its image {name} within {TOLERANCE:g} pixels", f"{apart}; {_MEND}")
+        expected = f"the place of its image {name} within {TOLERANCE:g} pixels"
+        yield "affine", Problem(file, expected, f"{apart}; {_MEND}", "affine")
 
 
 def _unread(fact: FileFacts) -> str:
