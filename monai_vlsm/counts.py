@@ -25,13 +25,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {plural or noun + ('es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's')}"
 
 
-def few_images(lists: Mapping[str, int]) -> str:
+def few_images(lists: Mapping[str, int], noun: str = "image") -> str:
     """A warning, in one line, that lists to take scores from are too small; empty where none is.
 
     Args:
         lists: what each is called, to the number of its images.
+        noun: what was counted in their place, such as ``patient`` where images are slices of volumes.
     """
-    few = " and ".join(f"{name} has {counted(size, 'image')}" for name, size in lists.items() if size < FEWEST)
+    few = " and ".join(f"{name} has {counted(size, noun)}" for name, size in lists.items() if size < FEWEST)
     if not few:
         return ""
-    return f"warning: {few}; scores of fewer than {FEWEST} images say nothing about other images"
+    return f"warning: {few}; scores of fewer than {FEWEST} {noun}s say nothing about other {noun}s"

@@ -31,3 +31,6 @@ def test_few_images() -> None:
     assert few_images({"val": 1, "test": 9, "other": 10}).startswith(
         "warning: val has 1 image and test has 9 images; scores of fewer than 10 images"
     )
+    assert few_images({"val": 1}, "patient") == (
+        "warning: val has 1 patient; scores of fewer than 10 patients say nothing about other patients"
+    )

@@ -24,7 +24,8 @@ Records = Sequence[Mapping[str, Any]]
 class RunSummary:
     """Logs device, data, network and results: four lines when a run starts, one when it ends; process 0 alone does.
 
-    A list of fewer than `monai_vlsm.counts.FEWEST` images that gives scores gets one line more, a warning.
+    A list of fewer than `monai_vlsm.counts.FEWEST` images that gives scores gets one line more, a warning. Slices of
+    volumes count by their patients, and where not all have one, by their volumes.
 
     Args:
         device: on which the network runs.
@@ -58,7 +59,7 @@ class RunSummary:
         logger.info("data: %s", ", ".join(f"{_amount(rows)} {what}" for what, rows in self.records.items()))
         logger.info("network: %s", _network(self.network) + (f", from {self.model_file}" if self.model_file else ""))
         logger.info("results: %s", self._places())
-        if self.scored is not None and (warning := few_images({self.split: _images(self.scored)})):
+        if self.scored is not None and (warning := _few(self.split, self.scored)):
             logger.warning(warning)
 
     def end(self) -> None:
@@ -80,6 +81,17 @@ def _device(device: torch.device) -> str:
 
 def _images(records: Records) -> int:
     return len({str(record["image"]) for record in records})
+
+
+def _few(name: str, records: Records) -> str:
+    """The warning on a list that is too small to take scores from; empty for others."""
+    slices = [record for record in records if record.get("case")]
+    if not slices:
+        return few_images({name: _images(records)})
+    key = "patient" if all(record.get("patient") for record in slices) else "case"
+    units = {(record.get("dataset"), record[key]) for record in slices}
+    images = [record for record in records if not record.get("case")]
+    return few_images({name: len(units) + _images(images)}, "patient" if key == "patient" else "volume")
 
 
 def _amount(records: Records) -> str:

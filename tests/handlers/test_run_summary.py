@@ -64,6 +64,30 @@ def test_model_file_and_few_images(caplog: pytest.LogCaptureFixture) -> None:
     assert "val has 1 image" in lines[4]
 
 
+VOLUMES: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "one patient": (
+        [{"case": "a", "patient": "p"}, {"case": "b", "patient": "p"}],
+        "val has 1 patient; scores of fewer",
+    ),
+    "nobody says whose": (
+        [{"case": "a"}, {"case": "b", "patient": ""}],
+        "val has 2 volumes; scores of fewer than 10 v",
+    ),
+    "same names in two datasets": ([{"case": "a", "dataset": "x"}, {"case": "a", "dataset": "y"}], "val has 2 volumes"),
+    "enough": ([{"case": f"{number}", "patient": f"{number}"} for number in range(10)], ""),
+}
+
+
+@pytest.mark.parametrize("kind", VOLUMES)
+def test_slices_count_by_their_patients(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    cases, expected = VOLUMES[kind]
+    rows = [{**case, "image": f"{case['case']}.nii::axial={index}"} for case in cases for index in range(30)]
+    lines = said(caplog, RunSummary(torch.device("cpu"), _Network(), {}, {}, rows, "val"))
+    assert [line.removeprefix("warning: ")[: len(expected)] for line in lines if line.startswith("warning")] == (
+        [expected] if expected else []
+    )
+
+
 def test_other_processes_are_silent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(idist, "get_rank", lambda: 1)
     assert said(caplog, RunSummary(torch.device("cpu"), _Network(), {}, {}, [{"image": "a.png"}])) == []
