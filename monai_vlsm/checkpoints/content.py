@@ -38,8 +38,9 @@ CHECKSUMS = "checksums"
 FORMAT = 3
 """What is written now. Files of format 1 have no checksums, and some names of formats 1 and 2 were other ones."""
 
-RECORDED = ("window", "context", "plane")
-"""How slices of volumes were shown to a network; None where nobody said, and then in no file."""
+RECORDED = ("window", "context", "plane", "channel")
+"""How slices of volumes were shown to a network, and which volume of 4D files was; None where nobody said, and then
+in no file."""
 
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
@@ -149,7 +150,7 @@ def verify_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_recorded(settings: Mapping[str, Any]) -> None:
-    """Window, context and plane of a file are such as this version knows."""
+    """Window, context, plane and channel of a file are such as this version knows."""
     try:
         plain_window(settings.get("window"))
     except WindowError as error:
@@ -159,6 +160,9 @@ def _check_recorded(settings: Mapping[str, Any]) -> None:
         if value is not None and (isinstance(value, bool) or value not in known):
             told = ", ".join(map(str, known))
             raise ModelMismatchError(f"a model file whose {name} must be one of {told}, got {value!r}. {_NEWER}")
+    channel = settings.get("channel")
+    if channel is not None and (type(channel) is not int or channel < 0):
+        raise ModelMismatchError(f"a model file whose channel must be a number from 0, got {channel!r}. {_NEWER}")
 
 
 def _settings(content: Any) -> Mapping[str, Any]:

@@ -27,7 +27,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Segment what prompts name. Writes masks, overlays/NAME.png and areas.csv.",
     )
     parser.add_argument(
-        "images", type=Path, metavar="IMAGE_OR_FOLDER", help="images, DICOM, NIfTI, NRRD or MHA; a DICOM series"
+        "images",
+        type=Path,
+        metavar="IMAGE_OR_FOLDER",
+        help="images, DICOM, NIfTI (FILE::channel=N for one volume of a 4D file), NRRD or MHA; a DICOM series",
     )
     parser.add_argument("--prompt", nargs="+", required=True, metavar="TEXT", help="what to segment; one or several")
     parser.add_argument("--adapters", type=Path, required=True, metavar="FILE", help="a model.pt that was trained")
@@ -42,6 +45,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="values that become black and white, for images other than 8-bit: LOW HIGH, the name of a window of CT "
         "(abdomen, lung, ...), mr (percentiles), or three of these, numbers as [LOW,HIGH]; default: that of the model, "
         "of the file, or the range of each image or volume",
+    )
+    parser.add_argument(
+        "--channel", metavar="N", help="which volume of files of several, from 0; default: that of the model"
     )
     parser.add_argument(
         "--threshold", type=_share, default=0.5, metavar="P", help="lowest probability of a pixel; default: 0.5"
@@ -111,6 +117,7 @@ def _run(args: argparse.Namespace) -> int:
         window=window,
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,
+        channel=args.channel,
     )
-    print(predict_records(segment, Worklist.check(records), outputs, args.overlays))
+    print(predict_records(segment, Worklist.check(records, segment.channel), outputs, args.overlays))
     return 0

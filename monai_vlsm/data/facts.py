@@ -139,7 +139,8 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         return FileFacts(problem=Problem(file, "a file", "nothing at this path"), missing=True)
     path = Path(file)
     try:
-        if roles == {"image"} and look is None and not _is_float_image(path) and (seen := glance(path)):
+        by_glance = roles == {"image"} and look is None and Address.of(file).channel is None
+        if by_glance and not _is_float_image(path) and (seen := glance(path)):
             return FileFacts(*seen)
         reader = PictureReader("image" if "image" in roles else "colours")
         array, meta = reader.get_data(reader.read(file))

@@ -21,6 +21,7 @@ __all__ = [
     "image_stem",
     "is_itk_volume",
     "is_supported",
+    "without_channel",
 ]
 
 Kind = Literal["image", "dicom", "volume"]
@@ -43,6 +44,7 @@ MASK_MARK = "_mask"
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, DICOM, NIfTI, NRRD and MHA"
 """The formats that are read, for messages."""
 
+_CHANNEL = re.compile(r"::channel=\d+\Z")  # behind a 4D file, as `monai_vlsm.data.volumes.Address` has it
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "volume": VOLUME_SUFFIXES,
     "dicom": DICOM_SUFFIXES,
@@ -61,11 +63,11 @@ def file_kind(path: PathLike) -> Kind | None:
     """Whether a file is an image, DICOM or a volume (NIfTI, NRRD, MHA, MHD); None for anything else.
 
     Args:
-        path: any file. A folder, or ``FOLDER::series=UID``, stands for the DICOM series in it: a volume. A file that
-            does not exist, or whose content says nothing (empty or damaged), is judged by its suffix in any case of
-            letters, so that reading it says what is wrong with it.
+        path: any file. A folder, or ``FOLDER::series=UID``, stands for the DICOM series in it: a volume; and
+            ``FILE::channel=N`` for its file. A file that does not exist, or whose content says nothing (empty or
+            damaged), is judged by its suffix in any case of letters, so that reading it says what is wrong with it.
     """
-    path = Path(path)
+    path = without_channel(path)
     if path.is_dir() or SERIES in path.name:
         return "volume"
     try:
@@ -88,9 +90,14 @@ def is_itk_volume(path: PathLike) -> bool:
     return bool(_ITK.match(head)) or (not _NIFTI.match(_unzipped(head)) and path.name.lower().endswith(ITK_SUFFIXES))
 
 
+def without_channel(path: PathLike) -> Path:
+    """The file of ``FILE::channel=N``, one volume of a 4D file; another path as it is."""
+    return Path(_CHANNEL.sub("", str(path)))
+
+
 def image_stem(path: PathLike) -> str:
     """The name of a file without its suffix, if it has one of an image: the name of a DICOM file may be a UID."""
-    name = Path(path).name.replace(SERIES, "_")
+    name = without_channel(path).name.replace(SERIES, "_")
     suffix = next((one for one in sorted(SUPPORTED_SUFFIXES, key=len)[::-1] if name.lower().endswith(one)), "")
     return name[: len(name) - len(suffix)] or name
 

@@ -74,7 +74,8 @@ def list_images(path: PathLike, series: bool = True) -> Listing:
     ``print(list_images(folder).report())`` tells the user what :func:`monai_vlsm.data.load_images` does not take.
 
     Args:
-        path: a folder; a file, which is never left out, since it was named; or ``FOLDER::series=UID``.
+        path: a folder; a file, or a volume of a 4D file (``FILE::channel=N``), which is never left out, since it was
+            named; or ``FOLDER::series=UID``.
         series: False takes every DICOM file for an image, as in lists of images with masks.
 
     Raises:
@@ -86,8 +87,10 @@ def list_images(path: PathLike, series: bool = True) -> Listing:
     place, named = series_place(path)
     if not place.exists():
         raise ImagesNotFoundError(f"no such file or folder: {place}")
-    if named or path.is_file():
+    if named or place.is_file():
         return Listing([path], [])
+    if place != path:
+        raise ImagesNotFoundError(f"{path}: ::channel=N names a volume of one file, and {place} is a folder")
     stems = {image_stem(entry) for entry in path.iterdir()}
     entries = [(entry, _reason(entry, stems)) for entry in sorted(path.iterdir())]
     images = [entry for entry, reason in entries if reason is None]

@@ -17,7 +17,7 @@ from monai.utils import MetaKeys, ensure_tuple
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import read_dicom
-from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported
+from monai_vlsm.data.formats import FORMATS, SUPPORTED_SUFFIXES, file_kind, is_supported, without_channel
 from monai_vlsm.data.images import image_facts, read_image
 from monai_vlsm.data.label_maps import LabelImage, class_mask
 from monai_vlsm.data.lossy import is_lossy
@@ -114,7 +114,7 @@ class PictureReader(ImageReader):
                 return _plane(class_mask(address, known))
             if address.plane:
                 return _slice(open_stack(path, address.plane, address.channel), address)
-            array, meta = _decode(path, self.flat, what)
+            array, meta = _decode(path if address.channel is None else name, self.flat, what)
             return _as_mask(array, meta, is_lossy(path)) if self.mode == "mask" else (array, meta)
 
 
@@ -145,6 +145,8 @@ def _decode(path: Path, flat: bool, mode: str) -> Loaded:
         array, meta = read_any(path)
         image = flat_slice(array, meta[MetaKeys.ORIGINAL_AFFINE]) if flat else None
         return (_native(array), meta) if image is None else _plane(image)
+    if without_channel(path) != path:
+        raise ValueError("one image, which has no volumes to choose from; give it without ::channel")
     if kind == "dicom":
         return _plane(*read_dicom(path))
     return _plane(read_image(path, mode))

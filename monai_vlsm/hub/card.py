@@ -138,6 +138,8 @@ def _slice_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "neighbours of a slice", f"{settings['context']} on either side"
     if settings.get("plane"):
         yield "plane of the slices", settings["plane"]
+    if settings.get("channel") is not None:
+        yield "channel", f"volume {settings['channel']} of 4D files, counted from 0"
 
 
 def _threshold(settings: Mapping[str, Any]) -> str:

@@ -85,6 +85,7 @@ class PromptedNet(nn.Module, ABC):
         self.window: Any = None
         self.context: int | None = None
         self.plane: str | None = None
+        self.channel: int | None = None
 
     def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.

@@ -19,7 +19,7 @@ from monai_vlsm.data.volumes import chosen_plane
 from monai_vlsm.interrupts import telling
 from monai_vlsm.outputs import PREDICTIONS, Outputs
 from monai_vlsm.serving.records import Worklist, reason_of, require_output
-from monai_vlsm.serving.slices import SLICE_BATCH, sliced
+from monai_vlsm.serving.slices import SLICE_BATCH, channel_number, sliced
 
 __all__ = ["PredictionLoader"]
 
@@ -46,6 +46,10 @@ class PredictionLoader:
         slice_batch: slices of a volume at a time.
         plane: of the slices: axial, coronal or sagittal; None is axial.
         context: how far the neighbours on either side are that come with a slice.
+        channel: number of the volume that is taken of files of several.
+
+    Raises:
+        ChannelNumberError: a channel that is no number.
     """
 
     def __init__(
@@ -57,10 +61,12 @@ class PredictionLoader:
         slice_batch: int = SLICE_BATCH,
         plane: str | None = None,
         context: int | None = None,
+        channel: int | str | None = None,
     ) -> None:
         self.dataset, self.outputs = dataset, Outputs(output_dir, PREDICTIONS)
         self.batch_size, self.num_workers, self.slice_batch = batch_size, num_workers, slice_batch
         self.plane, self.context = chosen_plane(plane), context or 0
+        self.channel = channel_number(channel)
         self._work = Worklist(list(dataset.data))
 
     def prepare(self) -> None:
@@ -74,7 +80,7 @@ class PredictionLoader:
         """
         records = self._work.records
         require_output(self.outputs, records, [TABLE])
-        self._work = Worklist.check(records)
+        self._work = Worklist.check(records, self.channel)
         self.dataset.data = self._work.records
 
     def run(self, evaluator: Workflow) -> None:

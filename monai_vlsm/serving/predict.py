@@ -13,7 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_vlsm.caches import EncodedPrompts
-from monai_vlsm.data import load_images
+from monai_vlsm.data import load_images, validate_records
 from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
@@ -21,7 +21,7 @@ from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
-from monai_vlsm.serving.slices import SLICE_BATCH, sliced
+from monai_vlsm.serving.slices import SLICE_BATCH, channel_number, in_channel, sliced
 from monai_vlsm.serving.spacing import file_spacing
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
@@ -73,9 +73,12 @@ class Segmenter:
         plane: in which volumes are sliced: axial, coronal or sagittal; None takes that of the model, else axial.
         context: how far the neighbours on either side are that the network sees with a slice; None takes that of the
             model, else none.
+        channel: number of the volume that is taken of files of several; None takes that of the model. A path
+            ``FILE::channel=N`` counts more.
 
     Raises:
         BackboneNotFoundError: when the base cannot be had.
+        ChannelNumberError: when the channel is no number.
         DeviceNotFoundError: when there is no such device.
         ModelMismatchError: when the file is none, is damaged, or was trained on another base.
         ModelNotFoundError: when there is no such file.
@@ -94,6 +97,7 @@ class Segmenter:
         amp: bool = True,
         plane: str | None = None,
         context: int | None = None,
+        channel: int | str | None = None,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
@@ -109,12 +113,14 @@ class Segmenter:
         )
         self.plane = chosen_plane(network.plane if plane is None else plane)
         self.context = (network.context if context is None else context) or 0
+        self.channel = channel_number(network.channel if channel is None else channel)
 
     def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:
         """Segment one image.
 
         Args:
-            image: an image, DICOM or volume file, or the folder of a DICOM series.
+            image: an image, DICOM or volume file, ``FILE::channel=N`` for one volume of a 4D file, or the folder of a
+                DICOM series.
             prompts: one text or K texts.
 
         Raises:
@@ -123,13 +129,15 @@ class Segmenter:
             NoPromptError: when a prompt is empty or not text, or there is none.
         """
         path = Path(image).expanduser()
-        records = load_images(path, prompts, check=not path.is_dir())
+        records = [in_channel(record, self.channel) for record in load_images(path, prompts, check=False)]
         if len(records) != 1 or (path.is_dir() and Path(records[0]["image"]).parent == path):
             raise IsADirectoryError(f"{path} is a folder; give one image, or use monai_vlsm.data.load_images")
+        validate_records(records)
         return self.segment(records[0])
 
     def segment(self, record: Mapping[str, Any]) -> Segmentation:
         """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
+        record = in_channel(record, self.channel)
         with sliced(record, self.plane, self.context) as slices:
             return self._image(record) if len(slices) == 1 else self._volume(record, slices)
 
@@ -157,7 +165,8 @@ class Segmenter:
 
     def _volume(self, record: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Segmentation:
         """A volume in batches of slices; only its masks are kept."""
-        found = VolumeMasks(str(record["image"]), self.plane, len(texts_of(record)), self.threshold)
+        whole = Address.of(record["image"])
+        found = VolumeMasks(whole.file, self.plane, len(texts_of(record)), self.threshold, whole.channel)
         starts = range(0, len(slices), SLICE_BATCH)
         for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
             batch: list[Any] = [self._before(dict(one)) for one in slices[start : start + SLICE_BATCH]]

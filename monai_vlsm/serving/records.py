@@ -19,6 +19,7 @@ from monai_vlsm.data.volumes.series import is_series, series_place
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs
+from monai_vlsm.serving.slices import in_channel
 from monai_vlsm.transforms.save import distinct_names, mask_files
 
 __all__ = [
@@ -79,15 +80,20 @@ class Worklist:
     done: int = 0
 
     @classmethod
-    def check(cls, records: Sequence[Mapping[str, Any]]) -> Worklist:
+    def check(cls, records: Sequence[Mapping[str, Any]], channel: int | None = None) -> Worklist:
         """Decode all files once.
+
+        Args:
+            records: with paths.
+            channel: which volume of files of several.
 
         Raises:
             DatasetProblems: none can be read; the message lists all.
         """
-        problems = check_records(records)
-        faulty = {problem.file for problem in problems}
-        sound = [dict(record) for record in records if record["image"] not in faulty]
+        chosen = [in_channel(record, channel) for record in records]
+        problems = check_records(chosen)
+        faulty = {Address.of(problem.file).file for problem in problems}
+        sound = [record for record in chosen if Address.of(record["image"]).file not in faulty]
         if problems and not sound:
             raise DatasetProblems(problems)
         return cls(sound, problems)

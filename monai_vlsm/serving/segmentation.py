@@ -187,7 +187,7 @@ def volume_segmentation(
         shown: the slice in which they cover most, RGB within 0..1, ``(3, rows, columns)``.
         threshold: of the masks.
     """
-    stack = open_stack(found.file, found.plane)
+    stack = open_stack(found.file, found.plane, found.channel)
     space = {"original_affine": found.affine, "space": SpaceKeys.RAS, "oriented": stack.oriented}
     _, rows, columns = np.linalg.norm(stack.affine[:3, :3], axis=0)
     spacing = np.linalg.norm(found.affine[:3, :3], axis=0) * MILLIMETRES.get(stack.facts.unit, np.nan)

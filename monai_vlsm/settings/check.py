@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from monai_vlsm.settings.workflow import config_files, given, initialized_workfl
 __all__ = ["check_settings"]
 
 SIGNS = ("$", "@", "%")
+_HASH = re.compile(r"::(?!(?:series|channel)=)")  # those begin what names a part of a folder or file
 
 
 def check_settings() -> None:
@@ -91,7 +93,7 @@ def _given(workflow: ConfigWorkflow, name: str, given: Mapping[str, Any]) -> Any
     value = given.get(name, workflow.parser[name])
     if name in given and isinstance(value, str):
         return value
-    return _each(value, lambda text: text.replace("::", "#"))
+    return _each(value, lambda text: _HASH.sub("#", text))
 
 
 def _put_root(workflow: ConfigWorkflow) -> None:

@@ -157,9 +157,11 @@ class SavePromptMasksd(SaveImaged):
 
     def _collect(self, data: Mapping[Hashable, Any], address: Address, probabilities: Tensor) -> dict[str, Any] | None:
         """Add a slice to the masks of its volume, and write them if it was the last."""
-        if self._volume is None or self._volume.file != address.file or self._volume.complete:
-            self._volume = VolumeMasks(address.file, str(address.plane), len(probabilities), self.threshold)
-        found = self._volume
+        found, source = self._volume, (address.file, address.channel)
+        if found is None or (found.file, found.channel) != source or found.complete:
+            prompts = len(probabilities)
+            found = VolumeMasks(address.file, str(address.plane), prompts, self.threshold, address.channel)
+        self._volume = found
         found.add(int(address.index or 0), probabilities, data.get("existence", [0.0] * len(probabilities)))
         if not found.complete:
             return None

@@ -25,14 +25,15 @@ class VolumeMasks:
         plane: in which it was sliced.
         prompts: how many.
         threshold: lowest probability of a voxel of a mask.
+        channel: which volume of a 4D file.
     """
 
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, file: str, plane: str, prompts: int, threshold: float = 0.5) -> None:
-        stack = open_stack(file, plane)
-        self.file, self.plane, self.affine = file, plane, stack.file_affine
+    def __init__(self, file: str, plane: str, prompts: int, threshold: float = 0.5, channel: int | None = None) -> None:
+        stack = open_stack(file, plane, channel)
+        self.file, self.plane, self.channel, self.affine = file, plane, channel, stack.file_affine
         self.shape = (prompts, *stack.file_shape)
         self._assembly = Assembly(stack.slices.shape, prompts, threshold)
         self._pixels = np.zeros((prompts, len(stack.slices)), np.int64)

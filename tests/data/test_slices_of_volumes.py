@@ -102,7 +102,7 @@ def test_several_volumes_need_a_channel(tmp_path: Path) -> None:
     image = shown(f"{file}::axial=2::channel=1", window=(-2000, 2000))
     np.testing.assert_allclose(image[0].numpy(), (to_stack(VALUES, AFFINE, "axial")[2] * 2 + 2000) / 4000, atol=1e-6)
     reader = PictureReader("image")
-    with pytest.raises(DatasetProblems, match=r"a\.nii\.gz: .* 2 volumes; name one of them, --channel 0 to 1"):
+    with pytest.raises(DatasetProblems, match=r"a\.nii\.gz: .* 2 volumes; give FILE::channel=0 \.\. 1, or --channel"):
         reader.get_data(reader.read(f"{file}::axial=2"))
 
 

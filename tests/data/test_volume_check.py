@@ -122,7 +122,7 @@ def test_what_is_found(image: Path, tmp_path: Path) -> None:
     assert "up to 1.0 pixels away" in found["another place"]
     assert found["no whole numbers"] == "0.5"
     assert found["negative"] == "-1"
-    assert "2 volumes; name one of them, --channel 0 to 1" in found["several volumes"]
+    assert "2 volumes; give FILE::channel=0 .. 1, or --channel" in found["several volumes"]
 
 
 def test_less_than_half_a_slice_apart_is_the_same_place(image: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(network, tmp_path_factory.mktemp("model") / "model.pt")
 
 
-def infer(model: Path, images: Path, output: Path, prompt: str | list[str] = "brain") -> None:
+def infer(model: Path, images: Path, output: Path, prompt: str | list[str] = "brain", **settings: Any) -> None:
     workflow = ConfigWorkflow(
         str(INFERENCE),
         workflow_type="infer",
@@ -47,6 +47,7 @@ def infer(model: Path, images: Path, output: Path, prompt: str | list[str] = "br
         output_dir=str(output),
         prompt=prompt,
         device=torch.device("cpu"),
+        **settings,
     )
     workflow.initialize()
     workflow.run()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
@@ -34,10 +35,12 @@ from monai_vlsm.hub.facts import CardFacts
 from monai_vlsm.networks import CLIPSegNet, PromptedNet, load_network
 from monai_vlsm.serving import AdapterBank, Segmenter
 from monai_vlsm.transforms import ToRGBd
+from tests.data.files import save_nifti
+from tests.data.lists.folders import decathlon, entry, volume
 from tests.serving.models import save
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "vlsm_dense" / "configs"
-TOLD: dict[str, Any] = {"window": ["lung", [0.0, 80.0], "mr"], "context": 1, "plane": "coronal"}
+TOLD: dict[str, Any] = {"window": ["lung", [0.0, 80.0], "mr"], "context": 1, "plane": "coronal", "channel": 2}
 
 
 def network(backbone: Path) -> CLIPSegNet:
@@ -108,6 +111,7 @@ def test_people_can_read_it(file: Path) -> None:
     card = make_card(CardFacts("me/lungs", read(file)))
     assert "| black and white | window lung (-1350 to 150), window of the user (0 to 80), percentiles of the" in card
     assert "| neighbours of a slice | 1 on either side |" in card and "| plane of the slices | coronal |" in card
+    assert "| channel | volume 2 of 4D files, counted from 0 |" in card
 
 
 def test_a_file_of_before_says_nothing(backbone: Path, tmp_path: Path) -> None:
@@ -119,9 +123,9 @@ def test_a_file_of_before_says_nothing(backbone: Path, tmp_path: Path) -> None:
 
 def test_what_a_run_decides_stays_when_it_begins_from_a_file(file: Path, backbone: Path) -> None:
     made = network(backbone)
-    state = TrainedState(made, recorded={"window": "bone", "context": 0, "plane": "axial"})
+    state = TrainedState(made, recorded={"window": "bone", "context": 0, "plane": "axial", "channel": 0})
     state.load_state_dict(read(file))
-    assert told(made) == {"window": "bone", "context": 0, "plane": "axial"}
+    assert told(made) == {"window": "bone", "context": 0, "plane": "axial", "channel": 0}
 
 
 def parsed(configs: list[str], model: Path, folder: Path) -> ConfigParser:
@@ -165,8 +169,25 @@ def test_training_decides(settings: Any, recorded: Any, slices: int, tmp_path: P
     parser = parsed(["train.json"], tmp_path, tmp_path)
     parser.update({"backbone": "clipseg-mini", **settings})
     state = parser.get_parsed_content("trained")
-    assert {name: state.settings()[name] for name in RECORDED} == recorded
+    assert {name: state.settings()[name] for name in RECORDED if name in state.settings()} == recorded
     assert state.network.slices == slices
+
+
+@pytest.mark.parametrize("files", ["4D", "one for each channel"])
+def test_training_records_the_channel_of_4d_files(files: str, tmp_path: Path) -> None:
+    volumes = [volume(seed) for seed in range(2)]
+    entries = [entry(name) for name in "abcde"]
+    if files != "4D":
+        entries = [{**one, "image": [one["image"], one["image"].replace(".nii", "_1.nii")]} for one in entries]
+    folder = decathlon(tmp_path / "data", modality={"0": "T1", "1": "FLAIR"}, training=entries)
+    for name in "abcde":
+        if files == "4D":
+            save_nifti(np.stack(volumes, axis=-1), folder / f"imagesTr/{name}.nii.gz")
+        else:
+            save_nifti(volumes[1], folder / f"imagesTr/{name}_1.nii.gz")
+    parser = parsed(["train.json"], tmp_path, tmp_path)
+    parser.update({"backbone": "clipseg-mini", "dataset_dir": str(folder), "channel": "flair"})
+    assert parser.get_parsed_content("trained").settings().get("channel") == (1 if files == "4D" else None)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +215,8 @@ def test_settings_that_do_not_go_together(settings: Any, message: str, tmp_path:
         ("context", 7, "context must be one of 0, 1, 2, got 7"),
         ("context", True, "context must be one of 0, 1, 2, got True"),
         ("plane", "oblique", "plane must be one of axial, coronal, sagittal, all, got 'oblique'"),
+        ("channel", -1, "channel must be a number from 0, got -1"),
+        ("channel", "FLAIR", "channel must be a number from 0, got 'FLAIR'"),
     ],
 )
 def test_values_that_nobody_knows_are_refused(name: str, value: Any, message: str, file: Path) -> None:

@@ -171,6 +171,15 @@ def test_prompts_of_programs_are_texts(prompt: Any) -> None:
     assert other.parser.get_parsed_content("prompt") == prompt
 
 
+@pytest.mark.parametrize("path", ["/data/x.nii.gz::channel=1", "/data/ct::series=1.2.3", "/a#b/x.nii.gz::channel=0"])
+def test_paths_of_programs_name_parts_of_files(path: str) -> None:
+    """MONAI takes ``::`` and ``#`` for one."""
+    own = ConfigWorkflow(files("inference"), logging_file=False, dataset_dir=path)
+    own.initialize()
+    for made in (own, make("inference", dataset_dir=path)):
+        assert made.parser.get_parsed_content("dataset_dir") == path
+
+
 def test_a_prompt_may_be_computed_in_a_config_file(tmp_path: Path) -> None:
     own = tmp_path / "own.json"
     own.write_text('{"prompt": "$[@default_prompt, \'liver\']", "default_prompt": "brain"}')

@@ -5,13 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from monai_vlsm.data.lists.counting import header_shape
 from monai_vlsm.errors import UserError
 
-__all__ = ["ChannelError", "channel_names", "chosen_channel", "volumes_in"]
+__all__ = ["ChannelError", "channel_names", "chosen_channel"]
 
 
 class ChannelError(UserError, ValueError):
@@ -53,9 +51,3 @@ def chosen_channel(names: Sequence[str], count: int, wanted: str | int | None, w
 
 def _named(names: Sequence[str], count: int) -> list[str]:
     return [*names[:count], *[""] * (count - len(names))]
-
-
-def volumes_in(file: str | Path) -> int:
-    """How many volumes a NIfTI file has by its header; 1 for whatever cannot be read as one."""
-    shape = header_shape(file)
-    return shape[3] if len(shape) > 3 else 1

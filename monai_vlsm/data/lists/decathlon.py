@@ -12,10 +12,11 @@ from typing import Any
 
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.lists.cases import Case, CaseList, Part
-from monai_vlsm.data.lists.channels import chosen_channel, volumes_in
+from monai_vlsm.data.lists.channels import chosen_channel
 from monai_vlsm.data.lists.classes import LabelClass
 from monai_vlsm.data.lists.files import PathError, apple_note, case_names, is_apple_double, listed_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.data.volumes import volumes_in
 
 __all__ = ["Channels", "read_decathlon"]
 

@@ -8,7 +8,7 @@ from monai_vlsm.data.volumes.counts import label_counts
 from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.neighbours import EncodedSlices, in_channels, middle_slice, with_neighbours
-from monai_vlsm.data.volumes.nifti import read_volume
+from monai_vlsm.data.volumes.nifti import read_volume, volumes_in
 from monai_vlsm.data.volumes.planes import (
     PLANES,
     chosen_plane,
@@ -19,6 +19,7 @@ from monai_vlsm.data.volumes.planes import (
     stack_shape,
     to_stack,
 )
+from monai_vlsm.data.volumes.recorded import slice_settings
 from monai_vlsm.data.volumes.stacks import SliceStack, open_stack, volume_facts
 from monai_vlsm.data.volumes.store import signature, volume_files
 from monai_vlsm.data.volumes.values import usual_range, value_range
@@ -29,7 +30,6 @@ from monai_vlsm.data.volumes.windows import (
     WindowError,
     parse_window,
     plain_window,
-    slice_settings,
     window_for,
 )
 
@@ -65,6 +65,7 @@ __all__ = [
     "value_range",
     "volume_facts",
     "volume_files",
+    "volumes_in",
     "window_for",
     "with_neighbours",
 ]

@@ -7,7 +7,8 @@ files, messages) treats slices alike. Behind the path of the file comes what of 
 
     liver_3.nii.gz::axial=12                      slice 12 of the axial plane, counted from 0
     liver_3.nii.gz::axial=12::context=1           that slice between its neighbours
-    brats_1.nii.gz::axial=12::channel=2           the same of the third volume of a 4D file
+    brats_1.nii.gz::channel=2                     the third volume of a 4D file
+    brats_1.nii.gz::axial=12::channel=2           slice 12 of it
     labels/liver_3.nii.gz::axial=12::label=1,2    where the label map has 1 or 2
     scan_mask.png::label=2                        a label map of two axes
     scan_mask.png::colour=ff0000                  one colour of a coloured mask
@@ -65,8 +66,8 @@ class Address:
 
     @property
     def whole(self) -> bool:
-        """Whether it is a whole file."""
-        return self == Address(self.file)
+        """Whether it is a whole file, or a whole volume of a 4D file."""
+        return self == Address(self.file, channel=self.channel)
 
     def without_labels(self) -> Address:
         """The same pixels, with all classes."""

@@ -9,11 +9,13 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
+from monai.utils import MetaKeys
 
 from monai_vlsm.data.dicom import read_frame
 from monai_vlsm.data.dicom_values import Limits, shown_range
 from monai_vlsm.data.formats import is_itk_volume
 from monai_vlsm.data.volumes import nifti
+from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.data.volumes.itk_files import TO_RAS, read_itk, volume_meta
 from monai_vlsm.data.volumes.series import SliceFile, is_series, ordered_files, series_place
 
@@ -23,7 +25,7 @@ _WHOLE = np.iinfo(np.int16)
 
 
 def is_there(path: str | PathLike[str]) -> bool:
-    """Whether a volume can be read from a path: a file, a folder, or the folder of ``FOLDER::series=UID``."""
+    """Whether a volume can be read from a path: a file or a folder, or that of an address."""
     place, series = series_place(path)
     return place.is_file() if series is None and not place.is_dir() else place.is_dir()
 
@@ -33,7 +35,7 @@ def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
 
     Args:
         path: a NIfTI, NRRD, MHA or MHD file; the folder of a DICOM series, or ``FOLDER::series=UID`` where the folder
-            has more.
+            has more; ``FILE::channel=N``, one volume of a 4D file.
 
     Returns:
         as `monai_vlsm.data.volumes.read_volume`. A DICOM series has the axes (columns, rows, slices), the slices along
@@ -44,6 +46,10 @@ def read_any(path: str | PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
             `monai_vlsm.data.volumes.series.ordered_files`.
     """
     place, _ = series_place(path)
+    channel = Address.of(path).channel
+    if channel is not None:
+        array, meta = read_channel(place, channel)
+        return array, {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan")}
     if is_series(path):
         return _read_series(ordered_files(fspath(path)))
     return read_itk(place) if is_itk_volume(place) else nifti.read_volume(place)

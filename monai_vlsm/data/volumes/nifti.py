@@ -10,6 +10,7 @@ import mmap
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from monai_vlsm.counts import counted
 
-__all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume"]
+__all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume", "volumes_in"]
 
 _GZIP = b"\x1f\x8b"
 _NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in either order of bytes
@@ -40,7 +41,8 @@ def read_volume(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         used.
 
     Raises:
-        ValueError: several volumes, values that are neither numbers nor colours, or an affine that maps all voxels to
+        SeveralVolumesError: several volumes; `read_channel` reads one.
+        ValueError: values that are neither numbers nor colours, or an affine that maps all voxels to
             a plane, a line or nowhere.
     """
     with _opened(path) as image:
@@ -77,12 +79,21 @@ def read_channel(path: Path, channel: int | None = None) -> tuple[np.ndarray, di
     return array, {**_meta(image, 3), "channels": shape[3]}
 
 
+def volumes_in(path: str | PathLike[str]) -> int:
+    """How many volumes a NIfTI file has by its header; 1 for whatever cannot be read as one."""
+    try:
+        with _opened(Path(path)) as image:
+            return int((*image.shape, 1, 1, 1, 1)[3])
+    except Exception:  # of another format, or faulty, which reading it says
+        return 1
+
+
 class SeveralVolumesError(ValueError):
     """A file of several volumes, of which none is named."""
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
-        super().__init__(f"{channels} volumes; name one of them, --channel 0 to {channels - 1}")
+        super().__init__(f"{channels} volumes; give FILE::channel=0 .. {channels - 1}, or --channel")
 
 
 def _own_pages(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -190,5 +201,5 @@ def _one_volume(array: np.ndarray, intent: int) -> np.ndarray:
     if array.ndim > 5 or (array.ndim == 5 and intent == _DISPLACEMENTS):
         raise ValueError(f"an array of shape {array.shape}, which is no image or volume")
     if array.ndim >= 4 and array.shape[3] != 1:
-        raise ValueError(f"{array.shape[3]} volumes; split the file into one for each")
+        raise SeveralVolumesError(array.shape[3])
     return array[:, :, :, 0] if array.ndim >= 4 else array

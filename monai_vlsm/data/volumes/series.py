@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import pydicom
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data.dicom import no_pixels, numbers
-from monai_vlsm.data.formats import SERIES, file_kind
+from monai_vlsm.data.formats import SERIES, file_kind, without_channel
 
 __all__ = [
     "SliceFile",
@@ -59,8 +59,8 @@ class SliceFile(NamedTuple):
 
 
 def series_place(path: str | PathLike[str]) -> tuple[Path, str | None]:
-    """The folder of ``FOLDER::series=UID``, and the UID; of another path itself, and None."""
-    folder, _, series = fspath(path).partition(SERIES)
+    """The folder of ``FOLDER::series=UID``, and the UID; of another path its file, and None."""
+    folder, _, series = str(without_channel(path)).partition(SERIES)
     return Path(folder), series or None
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monai_vlsm.data.volumes.address import Address
 from monai_vlsm.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -22,7 +21,6 @@ __all__ = [
     "WindowError",
     "parse_window",
     "plain_window",
-    "slice_settings",
     "window_for",
 ]
 
@@ -128,38 +126,6 @@ def window_for(records: Iterable[Mapping[str, Any]], window: Any = None) -> Any:
         ends = f", {told.ends[0]:g} to {told.ends[1]:g}" if told.ends else ""
         logger.info("%s%s, by the modality that the list names; --window takes another", told, ends)
     return usual
-
-
-def slice_settings(
-    lists: Sequence[Sequence[Mapping[str, Any]]],
-    window: Any = None,
-    context: int = 0,
-    plane: str | None = None,
-    slices: int = 1,
-) -> dict[str, Any]:
-    """How a run shows its images and slices, as its network records it (`monai_vlsm.checkpoints.RECORDED`).
-
-    Args:
-        lists: of records, whose ``image`` names a slice (`Address`) or a file.
-        window: what was asked for, see `window_for`.
-        context: how far the neighbours are that come with a slice.
-        plane: in which the slices lie, or ``"all"``.
-        slices: how many the network takes at a time; with 1, neighbours are channels.
-
-    Returns:
-        ``window``; and where records are slices of volumes ``context`` and ``plane``.
-
-    Raises:
-        WindowError: no window, or three windows where neighbours are the channels.
-    """
-    if context and slices == 1 and len(parse_window(window)) > 1:
-        raise WindowError(
-            f"three windows make the three channels, and so do a slice and its neighbours (context), got {window}; "
-            "give one window, or context 0"
-        )
-    records = [record for one in lists for record in one]
-    told = {"context": context, "plane": plane} if any(Address.of(one["image"]).plane for one in records) else {}
-    return {"window": window_for(records, window), **told}
 
 
 def _modality(text: Any) -> str:

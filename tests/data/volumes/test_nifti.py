@@ -35,10 +35,12 @@ def test_axes_of_one_entry_do_not_count(shape: tuple[int, ...], kind: Any, tmp_p
 @pytest.mark.parametrize("count", [2, 3, 4, 30])
 @pytest.mark.parametrize("slices", [1, 5])
 def test_several_volumes_are_refused_whatever_their_number(count: int, slices: int, tmp_path: Path) -> None:
-    with pytest.raises(DatasetProblems, match=rf"a\.nii: expected a readable image, found {count} volumes; split"):
+    with pytest.raises(DatasetProblems, match=rf"a\.nii: expected a readable image, found {count} volumes; give FILE"):
         read(np.zeros((4, 3, slices, count), np.int16), tmp_path / "a.nii")
     problems = check_records([{"image": str(tmp_path / "a.nii")}])
-    assert [problem.found for problem in problems] == [f"{count} volumes; split the file into one for each"]
+    assert [problem.found for problem in problems] == [
+        f"{count} volumes; give FILE::channel=0 .. {count - 1}, or --channel"
+    ]
 
 
 def test_displacements_are_no_colour(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_volumes_of_one_file(suffix: str, tmp_path: Path) -> None:
         stack = open_stack(file, "axial", channel)
         np.testing.assert_array_equal(np.asarray(stack.slices), to_stack(VALUES + channel, AFFINE, "axial"))
         assert (stack.facts.channels, volume_facts(file, channel).low) == (3, VALUES.min() + channel)
-    with pytest.raises(DatasetProblems, match=r"found 3 volumes; name one of them, --channel 0 to 2"):
+    with pytest.raises(DatasetProblems, match=r"found 3 volumes; give FILE::channel=0 \.\. 2, or --channel"):
         open_stack(file, "axial")
     with pytest.raises(DatasetProblems, match=r"found no channel 3: it has 3 volumes"):
         open_stack(file, "axial", 3)

@@ -14,7 +14,6 @@ from monai_vlsm.data.volumes import (
     WindowError,
     parse_window,
     plain_window,
-    slice_settings,
     usual_range,
     window_for,
 )
@@ -108,21 +107,3 @@ def test_the_usual_window_is_said(caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     window_for([{"modality": "CT"}], "lung")
     assert not caplog.text
-
-
-def test_three_windows_and_neighbours_have_no_place_together() -> None:
-    three = ["lung", "bone", "brain"]
-    with pytest.raises(WindowError, match=r"three windows make the three channels, and so do .* context 0"):
-        slice_settings([], three, context=1)
-    assert slice_settings([], three, context=1, slices=3) == slice_settings([], three) == {"window": three}
-
-
-@pytest.mark.parametrize(
-    ("images", "recorded"),
-    [
-        (["a.png"], {"window": "lung"}),
-        (["a.png", "a.nii::axial=2"], {"window": "lung", "context": 1, "plane": "axial"}),
-    ],
-)
-def test_only_slices_have_neighbours_and_a_plane(images: list[str], recorded: dict[str, Any]) -> None:
-    assert slice_settings([[{"image": image}] for image in images], "lung", 1, "axial") == recorded
