@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,26 @@ def test_evaluation_asks_the_file(attend: bool, backbone: Path, tmp_path: Path) 
     assert network.adaptation == made.adaptation and network.slices == made.slices
     records = parser.get_parsed_content("validate#records")
     assert {(one.plane, one.context) for one in (Address.of(record["image"]) for record in records)} == {("coronal", 1)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({}, []),
+        ({"window": "brain"}, ["not as the model was trained: window brain, its file says lung"]),
+        ({"window": "brain", "zero_shot": True}, []),
+    ],
+)
+def test_evaluation_tells_what_it_shows_otherwise(
+    asked: dict[str, Any], line: list[str], backbone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = network(backbone)
+    TrainedState(made, recorded={"window": "lung", "context": 0, "plane": "axial"})
+    parser = parsed(["train.json", "evaluate.json"], save(made, tmp_path / "model.pt"), tmp_path)
+    parser.update(asked)
+    with caplog.at_level(logging.INFO, "monai_vlsm"):
+        parser.get_parsed_content("recorded")
+    assert [one.getMessage() for one in caplog.records if "model was" in one.getMessage()] == line
 
 
 @pytest.mark.parametrize(
