@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from monai_vlsm.counts import counted
 from monai_vlsm.data.audit import Audit
 from monai_vlsm.data.findings import KINDS, Finding
 from monai_vlsm.data.lists.audit import CaseAudit
@@ -19,6 +20,7 @@ __all__ = ["audit_json", "audit_text", "cases_text"]
 
 SHOWN = 5  # examples of each kind in the text; JSON has all
 WITHOUT_EXAMPLES = ("empty mask", "stray pixels", "list not looked at")
+BY_LABEL = ("label without a name",)
 IN_ONE_LINE = ("class without voxels",)
 VERDICTS = ("sound", "usable, with warnings", "not usable as it is")
 
@@ -94,6 +96,23 @@ def _by_kind(audit: Audit | CaseAudit) -> dict[str, list[Finding]]:
 def _examples(kind: str, findings: list[Finding]) -> str:
     if kind in IN_ONE_LINE:
         return f"{KINDS[kind][0]}: {kind}\n  {', '.join(f'{f.file} ({f.detail})' for f in findings)}"
-    lines = [f"  {f.split}: {f.file}{': ' if f.detail else ''}{f.detail}" for f in findings[:SHOWN]]
-    more = [f"  and {len(findings) - SHOWN} more (--json FILE has all)"] if len(findings) > SHOWN else []
-    return "\n".join([f"{KINDS[kind][0]}: {kind}", *lines, *more])
+    lines = _label_lines(findings) if kind in BY_LABEL else [_line(finding) for finding in findings]
+    more = [f"  and {len(lines) - SHOWN} more (--json FILE has all)"] if len(lines) > SHOWN else []
+    return "\n".join([f"{KINDS[kind][0]}: {kind}", *lines[:SHOWN], *more])
+
+
+def _line(finding: Finding) -> str:
+    return f"  {finding.split}: {finding.file}{': ' if finding.detail else ''}{finding.detail}"
+
+
+def _label_lines(findings: list[Finding]) -> list[str]:
+    """A line for each label that label maps have, whichever splits they are of."""
+    maps: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        for key in finding.detail.split(", "):
+            maps[key].append(finding)
+    return [
+        f"  {key}: in {counted(len(own), 'label map')} ({', '.join(dict.fromkeys(f.split for f in own))}), "
+        f"the first is {own[0].file}"
+        for key, own in maps.items()
+    ]

@@ -115,7 +115,7 @@ def test_files_that_do_not_pair_are_told_together(
     for name in names:
         for number in range(1, more + 1):
             save(np.zeros((60, 80), np.uint8), tmp_path / name.format(number))
-    with pytest.raises(DatasetProblems, match=rf"{more} problems in the data:\n  .*1.png: expected {message}"):
+    with pytest.raises(DatasetProblems, match=rf"{more} problems in the data:\n  .*{message}"):
         run(tmp_path, "--class", "polyp")
 
 

@@ -63,7 +63,7 @@ def test_warnings_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         save_nifti(np.asarray(array), folder / f"{part}/c.nii.gz")
     assert main(["data", "check", str(folder)]) == 1
     out = capsys.readouterr().out
-    assert "patient in two splits" in out and "warning: label without a name\n  training:" in out
+    assert "patient in two splits" in out and "label without a name\n  2: in 3 label maps (training, validation)" in out
 
 
 def test_lists_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

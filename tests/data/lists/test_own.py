@@ -196,6 +196,7 @@ def test_data_check_of_label_maps_with_another_class(tmp_path: Path) -> None:
     audit = audit_dataset(write(tmp_path / "train.json", [row(labels={"8": "liver", "9": "cyst"})]))
     assert audit.status == 2 and audit.findings[0].detail == "none of its classes is in any of its label maps"
     assert "class without voxels\n  liver (label 8), cyst (label 9)\n" in audit_text(audit)
+    assert "label without a name\n  1: in 1 label map (train), the first is " in audit_text(audit)
 
 
 def test_one_name_each_for_numbers_of_two_tables(tmp_path: Path) -> None:
