@@ -14,7 +14,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from monai_vlsm.adapters import DenseAdaptation, SliceAttention, SliceContextAdaptation
+from monai_vlsm.adapters import DenseAdaptation, SliceContextAdaptation
 from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.data import PictureReader
 from monai_vlsm.data.volumes import Address, EncodedSlices, middle_slice
@@ -23,6 +23,7 @@ from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.serving import Segmenter
 from monai_vlsm.transforms import NormalizeImaged, ToRGB
 from tests import tiny
+from tests.adapters.test_slice_context import opened
 
 DENSE = DenseAdaptation("v", width=4)
 SLICES = 7
@@ -87,12 +88,7 @@ def network(backbone: Path, context: int, attend: bool) -> CLIPSegNet:
     adaptation = SliceContextAdaptation(DENSE, context, 8) if attend else DENSE
     made = CLIPSegNet(backbone, adaptation, default_prompt="one polyp").eval()
     made.context = context
-    with torch.no_grad():
-        for block in made.modules():
-            if isinstance(block, SliceAttention):
-                block.up.weight.normal_()
-                block.gate.fill_(1)
-    return made
+    return opened(made)
 
 
 def one_by_one(made: CLIPSegNet, volume: Tensor, context: int, attend: bool) -> Tensor:

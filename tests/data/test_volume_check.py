@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from monai_vlsm.data import KnownFiles, check_records, probe_records, with_absent_prompts
-from monai_vlsm.data.volumes import Address, open_stack, store
+from monai_vlsm.data.volumes import Address, open_stack
 
 SHAPE = (8, 9, 10)
 AFFINE = np.diag([-2.0, 3.0, 4.0, 1.0])
@@ -57,19 +57,6 @@ def records(image: Path, label: Path, plane: str = "axial", slices: int = 10) ->
         for index in range(slices)
         for number, name in ((1, "liver"), (2, "tumour"))
     ]
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-    read = store.read_channel
-
-    def counted(path: Path, channel: int | None) -> Any:
-        names.append(path.name)
-        return read(path, channel)
-
-    monkeypatch.setattr(store, "read_channel", counted)
-    return names
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])

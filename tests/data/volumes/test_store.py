@@ -10,7 +10,6 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -42,20 +41,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "_refused", set())
     return tmp_path / "cache" / "monai_vlsm" / "volumes"
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the volumes that are read, in order."""
-    names: list[str] = []
-    read = store.read_channel
-
-    def counted(path: Path, channel: int | None) -> Any:
-        names.append(path.name)
-        return read(path, channel)
-
-    monkeypatch.setattr(store, "read_channel", counted)
-    return names
 
 
 def forget() -> None:
