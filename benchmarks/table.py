@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def plot(results: Sequence[Result], file: Path) -> None:
     shown = [(draw, chosen) for draw, chosen in ((_speed, faster), (_memory, heavy)) if chosen]
     heights = [len(chosen) + 0.9 for _, chosen in shown]
     figure, panels = plt.subplots(
-        len(shown), figsize=(9, 0.42 * sum(heights) + 1.2), height_ratios=heights, squeeze=False, layout="constrained"
+        len(shown), figsize=(10, 0.56 * sum(heights) + 1.6), height_ratios=heights, squeeze=False, layout="constrained"
     )
     for axes, (draw, chosen) in zip(panels[:, 0], shown, strict=True):
         draw(axes, chosen)
@@ -126,7 +127,8 @@ def plot(results: Sequence[Result], file: Path) -> None:
 
 def _label(result: Result, results: Sequence[Result]) -> str:
     same = [one for one in results if one["title"] == result["title"]]
-    return result["title"] if len(same) == 1 else f"{result['title']}\n{_conditions(result)}"
+    title = textwrap.fill(result["title"], 44)
+    return title if len(same) == 1 else f"{title}\n{_conditions(result)}"
 
 
 def _speed(axes: Axes, results: Sequence[Result]) -> None:
@@ -145,7 +147,7 @@ def _speed(axes: Axes, results: Sequence[Result]) -> None:
     axes.set_xscale("log")
     ends = [*values, *(one["target"] for one in results)]
     axes.set_xlim(min(1, *ends) * 0.95, max(ends) * 1.6)
-    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick < max(ends) * 1.6]
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick < max(ends) * 1.6]
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_title("Speed-up over the plain way", loc="left", fontsize=11, fontweight="bold")
@@ -166,7 +168,7 @@ def _memory(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=9, borderaxespad=0)
 
 
 def replace_table(page: Path, text: str) -> None:
