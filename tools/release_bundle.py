@@ -163,6 +163,7 @@ def _other_bundle(bundle: Path, model: Path, settings: Mapping[str, Any]) -> lis
     definition = config.get("network_def", {})
     adaptation = definition.get("adaptation", {})
     adaptation = config.get(adaptation[1:], {}) if isinstance(adaptation, str) else adaptation  # "@adaptation"
+    adaptation = adaptation.get("otherwise", adaptation)  # of a bundle that follows the file that it goes on from
     wanted = [definition.get("_target_", ""), adaptation.get("_target_", "")]
     found = [settings["network"], (settings.get("adaptation") or {}).get("type", "")]
     kinds = [target.rpartition(".")[2] for target in wanted]

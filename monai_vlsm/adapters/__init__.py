@@ -2,19 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a network trains: adapters, and where they sit. No files are read or written here."""
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, EncoderTargets, FeatureAdapters
-from monai_vlsm.adapters.attach import attach_adapter
+from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError, MergeError
+from monai_vlsm.adapters.attach import attach_adapter, attach_beside
+from monai_vlsm.adapters.bitfit import BitFitAdaptation
 from monai_vlsm.adapters.block import BottleneckAdapter
+from monai_vlsm.adapters.combination import Combination
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.finetuning import FineTuning
-from monai_vlsm.adapters.installation import AdaptationError, Installation
+from monai_vlsm.adapters.installation import Installation
 from monai_vlsm.adapters.kinds import (
     AdaptationNotImportedError,
     ModuleImportError,
+    adaptation_kinds,
     build_adaptation,
     import_modules,
+    inner_settings,
+    resumed_adaptation,
     trained_adaptation,
 )
+from monai_vlsm.adapters.lora import LoRAAdaptation, LowRankUpdate
 from monai_vlsm.adapters.parameters import (
     NothingTrainsError,
     base_fingerprint,
@@ -32,30 +38,44 @@ from monai_vlsm.adapters.slice_context import (
     slice_count,
     with_slices,
 )
+from monai_vlsm.adapters.ssf import ScaleShift, SSFAdaptation
+from monai_vlsm.adapters.targets import AdapterTargets, EncoderTargets, FeatureAdapters, LayerTargets
 
 __all__ = [
     "Adaptation",
     "AdaptationError",
     "AdaptationNotImportedError",
     "AdapterTargets",
+    "BitFitAdaptation",
     "BottleneckAdapter",
+    "Combination",
     "ContextError",
     "DenseAdaptation",
     "EncoderTargets",
     "FeatureAdapters",
     "FineTuning",
     "Installation",
+    "LayerTargets",
+    "LoRAAdaptation",
+    "LowRankUpdate",
+    "MergeError",
     "ModuleImportError",
     "NothingTrainsError",
+    "SSFAdaptation",
+    "ScaleShift",
     "ShallowAdaptation",
     "SliceAttention",
     "SliceContextAdaptation",
+    "adaptation_kinds",
     "attach_adapter",
+    "attach_beside",
     "base_fingerprint",
     "build_adaptation",
     "count_parameters",
     "find_trained",
     "import_modules",
+    "inner_settings",
+    "resumed_adaptation",
     "single_settings",
     "slice_count",
     "tensors_digest",

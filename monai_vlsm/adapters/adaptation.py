@@ -1,90 +1,29 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a network offers to adapt, and what an adaptation may do with it."""
+"""What an adaptation may do with a network, and how it becomes known by its name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
+from monai_vlsm.errors import UserError
 
-__all__ = ["KINDS", "Adaptation", "AdapterTargets", "EncoderTargets", "FeatureAdapters"]
+__all__ = ["KINDS", "Adaptation", "AdaptationError", "MergeError"]
 
 KINDS: dict[str, type[Adaptation]] = {}
 """Every kind of adaptation that is imported, by `Adaptation.kind`."""
 
 
-@dataclass(frozen=True)
-class EncoderTargets:
-    """One transformer encoder, seen from outside.
-
-    Args:
-        width: size of its hidden states.
-        attentions: the self-attention module of each layer, first to last.
-        mlps: the MLP module of each layer, first to last.
-    """
-
-    width: int
-    attentions: Sequence[nn.Module]
-    mlps: Sequence[nn.Module]
+class AdaptationError(UserError, ValueError):
+    """Settings that make no adaptation, or none of this network; or an ``install`` that does what no file can tell."""
 
 
-@dataclass(frozen=True)
-class AdapterTargets:
-    """The places of a network where adapters can sit.
-
-    Args:
-        vision: the vision encoder.
-        text: the text encoder.
-        extract_layers: zero-based vision layers whose outputs the decoder reads.
-        condition_width: size of the text embedding that conditions the decoder.
-        decoder: the decoder.
-        used: all modules that the forward pass runs, the decoder among them.
-    """
-
-    vision: EncoderTargets
-    text: EncoderTargets
-    extract_layers: tuple[int, ...]
-    condition_width: int
-    decoder: nn.Module
-    used: Sequence[nn.Module]
-
-
-class FeatureAdapters(nn.Module):
-    """The two places between the stages of a network where an adaptation can act; here it leaves both as they are.
-
-    ``text_layers`` names the zero-based text layers whose states `condition` wants to see.
-    """
-
-    text_layers: tuple[int, ...] = ()
-
-    def skips(self, skips: list[Tensor]) -> list[Tensor]:
-        """Adapt what the decoder reads from the vision encoder.
-
-        Args:
-            skips: one tensor ``(B, N, C)`` for each extracted layer; ``(B, K, N, C)`` if ``slices`` is above 1.
-
-        Returns:
-            The same number of tensors ``(B, N, C)``.
-        """
-        return skips
-
-    def condition(self, embedding: Tensor, states: list[Tensor]) -> Tensor:
-        """Adapt the text embedding.
-
-        Args:
-            embedding: ``(B, D)``.
-            states: for each of ``text_layers`` its output at the end-of-text token, ``(B, C)``, before any final
-                normalisation or projection.
-
-        Returns:
-            ``(B, D)``.
-        """
-        return embedding
+class MergeError(UserError, ValueError):
+    """What was trained cannot become a part of the weights of the network."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +48,11 @@ class Adaptation:
         return f"{_module_name(cls.__module__)}:{cls.__qualname__}"
 
     @property
+    def citations(self) -> tuple[str, ...]:
+        """The papers that describe it, for the cards of models."""
+        return ()
+
+    @property
     def saves_base(self) -> bool:
         """Whether ``model.pt`` holds the whole network, because little of the base is left as it was."""
         return False
@@ -127,6 +71,11 @@ class Adaptation:
         """
         return frozenset({"vision", "text"})
 
+    @property
+    def changes(self) -> frozenset[str]:
+        """What it changes, in words such as ``"vision query"``: a `Combination` refuses two that change the same."""
+        return frozenset()
+
     def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Put adapters on a network whose parameters are all frozen, or let some of them train.
 
@@ -137,6 +86,21 @@ class Adaptation:
             The module that the network calls between its stages. It holds the adapters that sit there.
         """
         return FeatureAdapters()
+
+    def merge(self, trained: AdapterTargets, plain: AdapterTargets) -> None:
+        """Make what was trained a part of the weights of a network without adapters, which then computes the same.
+
+        Args:
+            trained: the places of the network that it is installed on.
+            plain: those of a network with the same weights that nothing is installed on; changed in place.
+
+        Raises:
+            MergeError: when it adds what is no change of weights.
+        """
+        raise MergeError(
+            f"{self.kind()} cannot be merged: what it adds is no change of the weights of the network. Use model.pt as "
+            "it is, or write base and adapters as one file: python -m monai_vlsm export"
+        )
 
     def settings(self) -> dict[str, Any]:
         """Plain values from which `monai_vlsm.adapters.build_adaptation` makes an equal adaptation."""

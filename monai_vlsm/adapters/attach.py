@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Put an adapter behind a module of a frozen network, without touching that network's code or its keys."""
+"""Put an adapter behind or beside a module of a frozen network, without touching that network's code or its keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["attach_adapter"]
+from monai_vlsm.adapters.adaptation import AdaptationError
+
+__all__ = ["attach_adapter", "attach_beside"]
 
 _CHILD = "adapter"
 
@@ -25,14 +27,33 @@ def attach_adapter(module: nn.Module, adapter: nn.Module) -> None:
         adapter: module that maps ``(..., width)`` to ``(..., width)``.
 
     Raises:
-        ValueError: when ``module`` already carries an adapter.
+        AdaptationError: when ``module`` already carries an adapter.
     """
+    _add(module, adapter)
+    module.register_forward_hook(_adapt_output)
+
+
+def attach_beside(module: nn.Module, adapter: nn.Module) -> None:
+    """Make ``module`` return what ``adapter`` makes of its weights, input and output; else as `attach_adapter`.
+
+    Args:
+        module: any module that is called with one tensor ``(..., input)`` and returns a tensor ``(..., width)``.
+        adapter: module that is called with ``module``, the input and the output, and returns ``(..., width)``.
+
+    Raises:
+        AdaptationError: when ``module`` already carries an adapter.
+    """
+    _add(module, adapter)
+    module.register_forward_hook(_adapt_beside)
+
+
+def _add(module: nn.Module, adapter: nn.Module) -> None:
     if hasattr(module, _CHILD):
-        raise ValueError(
-            f"{type(module).__name__} already carries an adapter; build a new network to use another adaptation"
+        raise AdaptationError(
+            f"{type(module).__name__} already carries an adapter; build a new network to use another adaptation, and "
+            "combine only adaptations that sit in different places"
         )
     module.add_module(_CHILD, adapter)
-    module.register_forward_hook(_adapt_output)
 
 
 def _adapt_output(module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
@@ -40,3 +61,7 @@ def _adapt_output(module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any
     if isinstance(output, tuple):  # transformers' attention returns (states, weights)
         return (adapter(output[0]), *output[1:])
     return adapter(output)
+
+
+def _adapt_beside(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    return getattr(module, _CHILD)(module, args[0], output)

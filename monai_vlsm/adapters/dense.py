@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, EncoderTargets, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
-from monai_vlsm.adapters.placement import check_placement
+from monai_vlsm.adapters.placement import CITATION, check_placement, encoder_names, frozen_beside
+from monai_vlsm.adapters.targets import AdapterTargets, EncoderTargets, FeatureAdapters
 
 __all__ = ["DenseAdaptation"]
 
@@ -31,7 +32,7 @@ class DenseAdaptation(Adaptation):
             use 256.
 
     Raises:
-        ValueError: when ``encoders`` is unknown or a width is not positive.
+        AdaptationError: when ``encoders`` is unknown or a width is not positive.
     """
 
     encoders: str = "vl"
@@ -42,9 +43,20 @@ class DenseAdaptation(Adaptation):
         check_placement(self.encoders, self.width, self.condition_width)
 
     @property
+    def citations(self) -> tuple[str, ...]:
+        """Of VLSM-Adapter."""
+        return (CITATION,)
+
+    @property
     def frozen_encoders(self) -> frozenset[str]:
         """The text encoder with ``encoders="v"``, else none."""
-        return frozenset({"text"} if self.encoders == "v" else ())
+        return frozen_beside(self.encoders)
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """Attention and MLP of the adapted encoders, and the text embedding with ``condition_width``."""
+        inside = {f"{encoder} {part}" for encoder in encoder_names(self.encoders) for part in ("attention", "MLP")}
+        return frozenset(inside | ({"text embedding"} if self.condition_width else set()))
 
     def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Attach the adapters of the encoders and return the feature_adapters with the one on the text embedding.
@@ -56,8 +68,8 @@ class DenseAdaptation(Adaptation):
             FeatureAdapters that adapt the condition ``(B, D)`` when ``condition_width`` is set.
         """
         depth = max(targets.extract_layers)
-        for encoder in (targets.vision, targets.text)[: len(self.encoders)]:
-            self._adapt(encoder, depth)
+        for name in encoder_names(self.encoders):
+            self._adapt(getattr(targets, name), depth)
         return _DenseFeatureAdapters(targets.condition_width, self.condition_width)
 
     def _adapt(self, encoder: EncoderTargets, depth: int) -> None:

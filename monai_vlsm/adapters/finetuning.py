@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
+from monai_vlsm.adapters.placement import CITATION
+from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 
 __all__ = ["FineTuning"]
 
@@ -24,14 +26,19 @@ class FineTuning(Adaptation):
         trainable: ``"none"`` (evaluation only), ``"decoder"``, or ``"full"``: all that the forward pass runs.
 
     Raises:
-        ValueError: when ``trainable`` is unknown.
+        AdaptationError: when ``trainable`` is unknown.
     """
 
     trainable: str = "decoder"
 
     def __post_init__(self) -> None:
         if self.trainable not in _PARTS:
-            raise ValueError(f"trainable must be one of {', '.join(map(repr, _PARTS))}, got {self.trainable!r}")
+            raise AdaptationError(f"trainable must be one of {', '.join(map(repr, _PARTS))}, got {self.trainable!r}")
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """Of VLSM-Adapter."""
+        return (CITATION,)
 
     @property
     def saves_base(self) -> bool:
@@ -42,6 +49,11 @@ class FineTuning(Adaptation):
     def frozen_encoders(self) -> frozenset[str]:
         """Both encoders, none with ``"full"``."""
         return frozenset() if self.trainable == "full" else super().frozen_encoders
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The decoder, where it trains."""
+        return frozenset({"decoder"} if self.trainable == "decoder" else ())
 
     def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Let the chosen part train.
@@ -56,3 +68,6 @@ class FineTuning(Adaptation):
         for module in parts[self.trainable]:
             module.requires_grad_(True)
         return FeatureAdapters()
+
+    def merge(self, trained: AdapterTargets, plain: AdapterTargets) -> None:
+        """Nothing is left to do: weights of the network itself were trained."""

@@ -9,15 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from monai_vlsm.adapters.adaptation import Adaptation, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.kinds import build_adaptation
-from monai_vlsm.errors import UserError
+from monai_vlsm.adapters.targets import FeatureAdapters
 
-__all__ = ["AdaptationError", "Installation"]
-
-
-class AdaptationError(UserError, ValueError):
-    """A subclass of `Adaptation` whose settings or whose `install` do what a file cannot tell."""
+__all__ = ["Installation"]
 
 
 class Installation:

@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from monai_vlsm.adapters.adaptation import KINDS, Adaptation
+from monai_vlsm.adapters.adaptation import KINDS, Adaptation, AdaptationError
 from monai_vlsm.errors import UserError
 
 __all__ = [
     "AdaptationNotImportedError",
     "ModuleImportError",
+    "adaptation_kinds",
     "build_adaptation",
     "import_modules",
+    "inner_settings",
+    "resumed_adaptation",
     "trained_adaptation",
 ]
 
@@ -51,7 +54,7 @@ def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
 
     Raises:
         AdaptationNotImportedError: when it is of a module of others that is not imported.
-        ValueError: when its ``type`` or another setting is unknown, or has a wrong value.
+        AdaptationError: when its ``type`` or another setting is unknown, or has a wrong value.
     """
     arguments = dict(settings)
     kind = arguments.pop("type", None)
@@ -60,11 +63,11 @@ def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
         if foreign:
             raise AdaptationNotImportedError(_not_imported(*foreign.groups()))
         known = ", ".join(sorted(name for name in KINDS if ":" not in name))
-        raise ValueError(f"unknown adaptation {kind!r}; known: {known}")
+        raise AdaptationError(f"unknown adaptation {kind!r}; known: {known}")
     try:
         return KINDS[kind](**arguments)
     except TypeError as error:
-        raise ValueError(f"{kind} has other settings than {settings}: {error}") from error
+        raise AdaptationError(f"{kind} has other settings than {settings}: {error}") from error
 
 
 def trained_adaptation(
@@ -79,11 +82,50 @@ def trained_adaptation(
 
     Raises:
         AdaptationNotImportedError: as from `build_adaptation`.
-        ValueError: as from `build_adaptation`.
+        AdaptationError: as from `build_adaptation`.
     """
     if zero_shot:
         return None
     return build_adaptation(saved["adaptation"]) if "adaptation" in saved else otherwise
+
+
+def inner_settings(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Settings of the adaptations that are directly within one, from its own settings."""
+    values = [value if isinstance(value, list | tuple) else [value] for value in settings.values()]
+    return [one for value in values for one in value if isinstance(one, Mapping) and "type" in one]
+
+
+def adaptation_kinds(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The kind of an adaptation from its settings, and those of all that are within it."""
+    yield str(settings.get("type", ""))
+    for one in inner_settings(settings):
+        yield from adaptation_kinds(one)
+
+
+def resumed_adaptation(saved: Mapping[str, Any], otherwise: Adaptation) -> Adaptation:
+    """The adaptation of a bundle that trains: of the kind that the file has which the training goes on from.
+
+    Args:
+        saved: settings of the adaptation of that file (`single_settings`); empty without one.
+        otherwise: the bundle's own, with the settings that were typed, and else those of the file.
+
+    Returns:
+        ``otherwise`` where the file has the same kind or none, so that a setting that was typed is compared with the
+        file when that is loaded; else the adaptation of the file.
+
+    Raises:
+        AdaptationNotImportedError: as from `build_adaptation`.
+        AdaptationError: as from `build_adaptation`; or a setting was typed that the adaptation of the file has not.
+    """
+    if saved.get("type", otherwise.kind()) == otherwise.kind():
+        return otherwise
+    found, plain = build_adaptation(saved), type(otherwise)()
+    for name, value in otherwise.settings().items():
+        if name != "type" and value != saved.get(name, getattr(plain, name)):
+            raise AdaptationError(
+                f"{name} is {value!r} here, and the file that the training goes on from has {found}; leave it out"
+            )
+    return found
 
 
 def _not_imported(module: str, name: str) -> str:

@@ -1,22 +1,61 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's three placements, V, VL and VLC, which dense and shallow adapters share."""
+"""Which encoders an adaptation is for, and the paper's three placements, V, VL and VLC."""
 
 from __future__ import annotations
 
-__all__ = ["check_placement"]
+from typing import Any
+
+from monai_vlsm.adapters.adaptation import AdaptationError
+
+__all__ = ["CITATION", "check_encoders", "check_placement", "check_positive", "encoder_names", "frozen_beside"]
+
+CITATION = (
+    "Dhakal, Adhikari, Thapaliya, Khanal: VLSM-Adapter: Finetuning Vision-Language Segmentation Efficiently with "
+    "Lightweight Blocks. MICCAI 2024."
+)
+"""The paper of the dense and the shallow adapters."""
 
 _ENCODERS = ("v", "vl")
+
+
+def check_encoders(encoders: str) -> None:
+    """Check the argument of an adaptation.
+
+    Raises:
+        AdaptationError: when ``encoders`` is neither ``"v"`` nor ``"vl"``.
+    """
+    if encoders not in _ENCODERS:
+        raise AdaptationError(f"encoders must be one of {', '.join(map(repr, _ENCODERS))}, got {encoders!r}")
 
 
 def check_placement(encoders: str, width: int, condition_width: int | None) -> None:
     """Check the arguments of an adaptation.
 
     Raises:
-        ValueError: when ``encoders`` is neither ``"v"`` nor ``"vl"``, or a width is not positive.
+        AdaptationError: when ``encoders`` is neither ``"v"`` nor ``"vl"``, or a width is no positive whole number.
     """
-    if encoders not in _ENCODERS:
-        raise ValueError(f"encoders must be one of {', '.join(map(repr, _ENCODERS))}, got {encoders!r}")
-    for name, value in {"width": width, "condition_width": condition_width}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be positive, got {value}")
+    check_encoders(encoders)
+    check_positive("width", width)
+    if condition_width is not None:
+        check_positive("condition_width", condition_width)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check a size among the settings of an adaptation.
+
+    Raises:
+        AdaptationError: when it is no whole number, or below 1.
+    """
+    if type(value) is not int or value < 1:
+        raise AdaptationError(f"{name} must be a positive whole number, got {value!r}")
+
+
+def encoder_names(encoders: str) -> tuple[str, ...]:
+    """The encoders that ``"v"`` and ``"vl"`` stand for."""
+    return ("vision", "text")[: len(encoders)]
+
+
+def frozen_beside(encoders: str) -> frozenset[str]:
+    """The encoders that ``"v"`` and ``"vl"`` leave alone."""
+    return frozenset({"vision", "text"}).difference(encoder_names(encoders))

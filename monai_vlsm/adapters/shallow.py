@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.block import BottleneckAdapter
-from monai_vlsm.adapters.placement import check_placement
+from monai_vlsm.adapters.placement import CITATION, check_placement
+from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 
 __all__ = ["ShallowAdaptation"]
 
@@ -32,7 +33,7 @@ class ShallowAdaptation(Adaptation):
             or None for no such adapter. The authors use 256.
 
     Raises:
-        ValueError: when ``encoders`` is unknown or a width is not positive.
+        AdaptationError: when ``encoders`` is unknown or a width is not positive.
     """
 
     encoders: str = "vl"
@@ -41,6 +42,17 @@ class ShallowAdaptation(Adaptation):
 
     def __post_init__(self) -> None:
         check_placement(self.encoders, self.width, self.condition_width)
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """Of VLSM-Adapter."""
+        return (CITATION,)
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """What the decoder reads, and the text embedding."""
+        text = self.encoders == "vl" or self.condition_width
+        return frozenset({"skips", "text embedding"} if text else {"skips"})
 
     def install(self, targets: AdapterTargets) -> FeatureAdapters:
         """Make the adapters; nothing is attached to the encoders.
@@ -52,10 +64,10 @@ class ShallowAdaptation(Adaptation):
             FeatureAdapters that adapt the vision activations, and with ``encoders="vl"`` the text embedding.
 
         Raises:
-            ValueError: when text states are to be added to an embedding of another width.
+            AdaptationError: when text states are to be added to an embedding of another width.
         """
         if self.encoders == "vl" and targets.text.width != targets.condition_width:
-            raise ValueError(
+            raise AdaptationError(
                 f"shallow text adapters need a text encoder as wide as its embedding, got {targets.text.width} and "
                 f"{targets.condition_width}; use encoders='v' with this backbone"
             )

@@ -11,9 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from monai_vlsm.adapters.adaptation import Adaptation, AdapterTargets, FeatureAdapters
+from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.kinds import build_adaptation
+from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 from monai_vlsm.errors import UserError
 
 __all__ = [
@@ -98,7 +99,7 @@ class SliceContextAdaptation(Adaptation):
         width: size in which slices attend to one another, a multiple of 4.
 
     Raises:
-        ValueError: another ``context`` or ``width``, or one within another.
+        AdaptationError: another ``context`` or ``width``, or one within another.
     """
 
     inner: Adaptation = field(default_factory=DenseAdaptation)
@@ -109,11 +110,16 @@ class SliceContextAdaptation(Adaptation):
         if isinstance(self.inner, Mapping):
             object.__setattr__(self, "inner", build_adaptation(self.inner))
         if not isinstance(self.inner, Adaptation) or isinstance(self.inner, SliceContextAdaptation):
-            raise ValueError(f"inner must be an adaptation of single slices, got {self.inner!r}")
+            raise AdaptationError(f"inner must be an adaptation of single slices, got {self.inner!r}")
         if self.context not in range(1, FURTHEST + 1):
-            raise ValueError(f"slices attend to 1 or 2 neighbours on either side, got context={self.context}")
-        if self.width < HEADS or self.width % HEADS:
-            raise ValueError(f"width must be a multiple of {HEADS}, got {self.width}")
+            raise AdaptationError(f"slices attend to 1 or 2 neighbours on either side, got context={self.context}")
+        if type(self.width) is not int or self.width < HEADS or self.width % HEADS:
+            raise AdaptationError(f"width must be a multiple of {HEADS}, got {self.width}")
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """As of the inner one."""
+        return self.inner.citations
 
     @property
     def slices(self) -> int:
@@ -162,6 +168,9 @@ class _SliceContextAdapters(FeatureAdapters):
 
     def condition(self, embedding: Tensor, states: list[Tensor]) -> Tensor:
         return self.inner.condition(embedding, states)
+
+    def logits(self, logits: Tensor) -> Tensor:
+        return self.inner.logits(logits)
 
 
 def slice_count(context: int, attend: bool) -> int:

@@ -38,9 +38,15 @@ class ModelFacts:
 
 
 def _written(settings: Mapping[str, Any]) -> str:
-    told = {name: _written(one) if isinstance(one, Mapping) else repr(one) for name, one in settings.items()}
+    told = {name: _value(one) for name, one in settings.items()}
     arguments = [f"{name}={text}" for name, text in told.items() if name != "type" and settings[name] is not None]
     return f"{settings['type']}({', '.join(arguments)})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping) and "type" in value:
+        return _written(value)
+    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list | tuple) else repr(value)
 
 
 def describe(file: str | Path) -> ModelFacts:

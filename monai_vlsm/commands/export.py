@@ -37,6 +37,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--names", nargs="+", metavar="NAME", help="a name for each prompt; default: its text")
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="version of ONNX's operators; default: 18")
     parser.add_argument(
+        "--merge",
+        action="store_true",
+        help="first make the adapters a part of the weights (LoRA, SSF): fewer operations",
+    )
+    parser.add_argument(
         "--backbone", metavar="NAME_OR_DIR", help="where the base is, if not where it was when the model was trained"
     )
     add_import(parser)
@@ -46,9 +51,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.export import export_network
     from monai_vlsm.export.check import BATCHES, LIMIT
-    from monai_vlsm.networks import load_network
+    from monai_vlsm.networks import load_network, merged_network
 
     network = load_network(args.model, args.backbone)
+    network = merged_network(network) if args.merge else network
     files = export_network(network, args.output, args.format, args.form, args.prompts, args.names, args.opset)
     print(
         f"compared with PyTorch on random images, {BATCHES[0]} and {BATCHES[1]} at a time: logits differ by at most "

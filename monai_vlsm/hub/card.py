@@ -12,6 +12,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from monai_vlsm.adapters import inner_settings
 from monai_vlsm.checkpoints import tensors_of
 from monai_vlsm.data.catalogue import known_datasets
 from monai_vlsm.data.volumes import parse_window
@@ -119,13 +120,21 @@ def _adaptation_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "adaptation" in settings:
         values = dict(settings["adaptation"])
         kind = values.pop("type")
-        inner = values.pop("inner", None)
-        told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
+        told = [f"{name.replace('_', ' ')} {_told(value)}" for name, value in values.items() if _is_told(value)]
         yield "adapters", escaped(", ".join([kind, *told]))
-        if inner:
-            yield from _adaptation_rows({"adaptation": inner})
+        for one in inner_settings(values):
+            yield from _adaptation_rows({"adaptation": one})
     if "fusion" in settings:
         yield "fusion", escaped(str(settings["fusion"]))
+
+
+def _is_told(value: Any) -> bool:
+    """Whether a setting is said in words: it is set, and no adaptation."""
+    return value is not None and not inner_settings({"value": value})
+
+
+def _told(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _slice_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

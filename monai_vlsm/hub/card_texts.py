@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from monai_vlsm.adapters import build_adaptation
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
 from monai_vlsm.hub.evaluation import Evaluation
 from monai_vlsm.hub.facts import CardFacts
@@ -24,8 +25,6 @@ _GIVES = {
     MASK_DERIVED: "part of the answer: words taken from the true mask, such as size or place",
 }
 _PAPERS = {
-    "adapters": "Dhakal, Adhikari, Thapaliya, Khanal: VLSM-Adapter: Finetuning Vision-Language Segmentation "
-    "Efficiently with Lightweight Blocks. MICCAI 2024.",
     "CLIPSegNet": "Lüddecke, Ecker: Image Segmentation Using Text and Image Prompts. CVPR 2022.",
     "SANNet": "Xu, Zhang, Wei, Hu, Bai: Side Adapter Network for Open-Vocabulary Semantic Segmentation. CVPR 2023.",
 }
@@ -147,7 +146,7 @@ def licence(facts: CardFacts) -> str:
 def citations(facts: CardFacts) -> Iterator[str]:
     """Papers on the method, the network and the datasets."""
     if "adaptation" in facts.settings and facts.module is None:
-        yield _PAPERS["adapters"]
+        yield from map(escaped, build_adaptation(facts.settings["adaptation"]).citations)
     yield _PAPERS[facts.settings["network"]]
     for card in facts.known_datasets:
         yield escaped(card.citation)

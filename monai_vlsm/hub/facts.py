@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_vlsm.adapters import adaptation_kinds
 from monai_vlsm.backbones import MINI, load_architecture
 from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
@@ -57,7 +58,8 @@ class CardFacts:
     @property
     def module(self) -> str | None:
         """The module of an adaptation that this package does not have; None for its own."""
-        return self.settings.get("adaptation", {}).get("type", "").rpartition(":")[0] or None
+        kinds = adaptation_kinds(self.settings.get("adaptation", {}))
+        return next((kind.rpartition(":")[0] for kind in kinds if ":" in kind), None)
 
     @property
     def base_id(self) -> str | None:

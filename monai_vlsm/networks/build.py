@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from monai_vlsm.adapters import build_adaptation
+from monai_vlsm.adapters import AdaptationError, build_adaptation
 from monai_vlsm.backbones import backbone_type
 from monai_vlsm.checkpoints import (
     RECORDED,
@@ -84,7 +84,7 @@ def build_network(
         with torch.device("meta") if empty else nullcontext():
             network = kind(place, **arguments)
     except Exception as error:  # the settings are those of a file, and can be anything
-        if isinstance(error, UserError) and not isinstance(error, ImageSizeError):
+        if isinstance(error, UserError) and not isinstance(error, ImageSizeError | AdaptationError):
             raise
         raise ModelMismatchError(
             f"a model file whose settings fit no {kind.__name__} on {place}: {error}. The file is damaged, or was made "

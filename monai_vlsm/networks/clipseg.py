@@ -18,6 +18,7 @@ from monai_vlsm.adapters import (
     AdapterTargets,
     EncoderTargets,
     Installation,
+    LayerTargets,
     base_fingerprint,
     with_slices,
 )
@@ -81,7 +82,7 @@ class CLIPSegNet(PromptedNet):
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
         installation = Installation(self.adaptation, self)
-        self.feature_adapters = self.adaptation.install(self._targets())
+        self.feature_adapters = self.adaptation.install(self.adapter_targets())
         self.remember_trained(self.adaptation.saves_base, installation.added(self, self.feature_adapters))
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
@@ -186,6 +187,7 @@ class CLIPSegNet(PromptedNet):
         with torch.autocast(text_features.device.type, enabled=False):
             skips = tuple(_repeated(self.dropout(at_least_float32(skip)), prompts) for skip in image_features)
             logits = self.base.decoder(skips, at_least_float32(text_features)).logits
+            logits = self.feature_adapters.logits(logits[:, None])
         return logits.view(images, prompts, *logits.shape[-2:])
 
     @property
@@ -229,7 +231,8 @@ class CLIPSegNet(PromptedNet):
             return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)
         return layer(hidden, mask, **arguments)
 
-    def _targets(self) -> AdapterTargets:
+    def adapter_targets(self) -> AdapterTargets:
+        """The places where adapters can sit."""
         vision, text = self.base.clip.vision_model, self.base.clip.text_model
         return AdapterTargets(
             vision=_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),
@@ -262,5 +265,20 @@ def _repeated(states: Tensor, times: int) -> Tensor:
 
 
 def _encoder(layers: nn.ModuleList, width: int) -> EncoderTargets:
-    modules: list[Any] = list(layers)
-    return EncoderTargets(width, [layer.self_attn for layer in modules], [layer.mlp for layer in modules])
+    return EncoderTargets(width, [_layer(layer) for layer in layers])
+
+
+def _layer(layer: Any) -> LayerTargets:
+    attention, mlp = layer.self_attn, layer.mlp
+    return LayerTargets(
+        module=layer,
+        attention=attention,
+        mlp=mlp,
+        norms=(layer.layer_norm1, layer.layer_norm2),
+        query=attention.q_proj,
+        key=attention.k_proj,
+        value=attention.v_proj,
+        out=attention.out_proj,
+        fc1=mlp.fc1,
+        fc2=mlp.fc2,
+    )

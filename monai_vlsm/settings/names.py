@@ -34,18 +34,31 @@ def require_known_names(workflow: ConfigWorkflow, given: Mapping[str, Any], file
         files: the config files; None where they are not known, then those of the bundle.
 
     Raises:
-        SettingError: a name that neither stands in the files nor is read by a part of the config, an id inside a part
-            that the part does not have, or a part that is replaced by a mere value.
+        SettingError: a name that neither stands in the files nor is read by a part of the config, one that only a part
+            read which was replaced, an id inside a part that the part does not have, or a part that is replaced by a
+            mere value.
     """
     original = ConfigParser(_neighbours(workflow) if files is None else ConfigParser.load_config_files(files))
-    for name in unread_names(workflow):
+    unread = unread_names(workflow)
+    for name in unread:
         if name not in original:
             raise SettingError(_unknown(name, _settings(original)))
     for name, value in given.items():
         if "::" in name and name not in original and not _is_argument(original, name):
             raise SettingError(_unknown(name, _siblings(original, name)))
-        if _is_part(original.get(name)) and not _replaces_a_part(value):
-            raise SettingError(f"{name.replace('::', '#')} is a part of the config and no setting, got {value!r}")
+        if _is_part(original.get(name)):
+            _check_replaced(name, value, _read_in(original[name]).intersection(unread, given))
+
+
+def _check_replaced(name: str, value: Any, lost: set[str]) -> None:
+    """A part has another part in its place, and no setting was given that only the old one reads."""
+    shown = name.replace("::", "#")
+    if not _replaces_a_part(value):
+        raise SettingError(f"{shown} is a part of the config and no setting, got {value!r}")
+    if lost:
+        raise SettingError(
+            f"--{min(lost)}: nothing reads it beside the --{shown} that was given; put it there, or leave it out"
+        )
 
 
 def _neighbours(workflow: ConfigWorkflow) -> dict[str, Any]:
@@ -58,12 +71,16 @@ def _neighbours(workflow: ConfigWorkflow) -> dict[str, Any]:
 def unread_names(workflow: ConfigWorkflow) -> list[str]:
     """Entries at the top of a config to which nothing refers, in it or in MONAI."""
     config: Mapping[str, Any] = workflow.parser.get()
-    known = {
-        ref.partition("::")[0] for text in config_texts(config) for ref in ReferenceResolver.match_refs_pattern(text)
-    }
+    known = _read_in(config)
     known |= {str(one.get(BundlePropertyConfig.ID)).partition("::")[0] for one in (workflow.properties or {}).values()}
     known |= {*_READ_BY_MONAI, workflow.init_id, workflow.run_id, workflow.final_id}
     return [name for name in config if name not in known and not name.startswith("_")]
+
+
+def _read_in(config: Any) -> set[str]:
+    """The names at the top of a config to which something in it refers."""
+    references = (ref for text in config_texts(config) for ref in ReferenceResolver.match_refs_pattern(text))
+    return {ref.partition("::")[0] for ref in references}
 
 
 def config_texts(config: Any) -> Iterator[str]:

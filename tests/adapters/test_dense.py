@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 from torch import nn
 
-from monai_vlsm.adapters import AdapterTargets, DenseAdaptation, EncoderTargets, build_adaptation
+from monai_vlsm.adapters import AdapterTargets, DenseAdaptation, EncoderTargets, LayerTargets, build_adaptation
+
+
+def layer() -> LayerTargets:
+    module: Any = nn.Identity
+    return LayerTargets(module(), module(), module(), (module(), module()), *(module() for _ in range(6)))
 
 
 def targets(layers: int = 5) -> AdapterTargets:
     def encoder(width: int) -> EncoderTargets:
-        return EncoderTargets(width, [nn.Identity() for _ in range(layers)], [nn.Identity() for _ in range(layers)])
+        return EncoderTargets(width, [layer() for _ in range(layers)])
 
     return AdapterTargets(encoder(8), encoder(6), (1, 3), condition_width=6, decoder=nn.Identity(), used=[])
 
@@ -54,8 +59,8 @@ def test_settings_make_an_equal_value() -> None:
     ("arguments", "message"),
     [
         ({"encoders": "l"}, "encoders must be one of 'v', 'vl', got 'l'"),
-        ({"width": 0}, "width must be positive, got 0"),
-        ({"condition_width": -1}, "condition_width must be positive, got -1"),
+        ({"width": 0}, "width must be a positive whole number, got 0"),
+        ({"condition_width": -1}, "condition_width must be a positive whole number, got -1"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -17,9 +17,8 @@ from monai_vlsm.adapters import (
 
 def frozen_targets() -> AdapterTargets:
     decoder, encoder = (nn.Linear(2, 2).requires_grad_(False) for _ in range(2))
-    return AdapterTargets(
-        EncoderTargets(2, [], []), EncoderTargets(2, [], []), (1,), 2, decoder=decoder, used=[encoder, decoder]
-    )
+    nothing = EncoderTargets(2, [])
+    return AdapterTargets(nothing, nothing, (1,), 2, decoder=decoder, used=[encoder, decoder])
 
 
 def trains(module: nn.Module) -> bool:

@@ -9,16 +9,26 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from monai_vlsm.adapters import (
     Adaptation,
+    AdaptationError,
     AdaptationNotImportedError,
+    Combination,
     DenseAdaptation,
+    FineTuning,
+    LoRAAdaptation,
     ModuleImportError,
+    ShallowAdaptation,
+    SliceContextAdaptation,
+    SSFAdaptation,
+    adaptation_kinds,
     build_adaptation,
     import_modules,
+    resumed_adaptation,
 )
 from monai_vlsm.adapters.adaptation import KINDS
 
@@ -69,7 +79,7 @@ def test_a_module_that_is_not_imported_is_named_and_stays_so(tmp_path: Path, mon
 
 @pytest.mark.parametrize("kind", ["LoRA", "a b:c", "x:y;z", ":", "", None, 3, ["a:b"]])
 def test_unknown(kind: object) -> None:
-    with pytest.raises(ValueError, match=r"unknown adaptation .*; known: Adaptation, DenseAdaptation, FineTuning"):
+    with pytest.raises(ValueError, match=r"unknown adaptation .*; known: Adaptation, BitFitAdaptation, Combination"):
         build_adaptation({"type": kind})
 
 
@@ -83,6 +93,49 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleImportError, match=r"broken_module cannot be imported: ModuleNotFoundError.*nobody_has"):
         import_modules(["broken_module"])
+
+
+@pytest.mark.parametrize(
+    ("saved", "typed", "expected"),
+    [
+        ({}, DenseAdaptation("v", 4), DenseAdaptation("v", 4)),
+        (DenseAdaptation().settings(), DenseAdaptation("v"), DenseAdaptation("v")),  # told when the file is loaded
+        (LoRAAdaptation("v", rank=4).settings(), DenseAdaptation("v"), LoRAAdaptation("v", rank=4)),
+        (ShallowAdaptation(width=8).settings(), DenseAdaptation(width=8), ShallowAdaptation(width=8)),
+        (
+            Combination([FineTuning(), SSFAdaptation()]).settings(),
+            FineTuning(),
+            Combination([FineTuning(), SSFAdaptation()]),
+        ),
+    ],
+)
+def test_a_training_goes_on_with_what_its_file_has(
+    saved: dict[str, Any], typed: Adaptation, expected: Adaptation
+) -> None:
+    assert resumed_adaptation(saved, typed) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (
+            DenseAdaptation("vl"),
+            r"encoders is 'vl' here, and the file .* has LoRAAdaptation\(encoders='v'.*leave it out",
+        ),
+        (DenseAdaptation("v", width=32), "width is 32 here"),
+        (FineTuning("full"), "trainable is 'full' here"),
+    ],
+)
+def test_settings_that_the_file_has_not(typed: Adaptation, message: str) -> None:
+    with pytest.raises(AdaptationError, match=message):
+        resumed_adaptation(LoRAAdaptation("v").settings(), typed)
+
+
+def test_kinds_within() -> None:
+    inner = Combination([Known(3), LoRAAdaptation()])
+    kinds = ["SliceContextAdaptation", "Combination", Known.kind(), "LoRAAdaptation"]
+    assert list(adaptation_kinds(SliceContextAdaptation(inner).settings())) == kinds
+    assert list(adaptation_kinds({})) == [""]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from monai_vlsm.adapters import AdapterTargets, BottleneckAdapter, EncoderTarget
 
 def targets(text_width: int = 6) -> AdapterTargets:
     return AdapterTargets(
-        EncoderTargets(8, [], []), EncoderTargets(text_width, [], []), (1, 3), 6, decoder=nn.Identity(), used=[]
+        EncoderTargets(8, []), EncoderTargets(text_width, []), (1, 3), 6, decoder=nn.Identity(), used=[]
     )
 
 
@@ -57,8 +57,8 @@ def test_settings_make_an_equal_value() -> None:
     ("arguments", "message"),
     [
         ({"encoders": "l"}, "encoders must be one of 'v', 'vl', got 'l'"),
-        ({"width": 0}, "width must be positive, got 0"),
-        ({"condition_width": -1}, "condition_width must be positive, got -1"),
+        ({"width": 0}, "width must be a positive whole number, got 0"),
+        ({"condition_width": -1}, "condition_width must be a positive whole number, got -1"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:

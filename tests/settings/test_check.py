@@ -16,6 +16,7 @@ import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
+from monai_vlsm.adapters import AdaptationError, Combination, DenseAdaptation, LoRAAdaptation
 from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.errors import UserError
 from monai_vlsm.settings import SETTINGS, check_settings
@@ -115,6 +116,33 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 def test_wrong_settings(number: int, case: tuple[str, dict[str, Any], str]) -> None:
     kind, override, message = case
     assert message in refusal(kind, BUNDLES[number % len(BUNDLES)], **override)
+
+
+LORA = "monai_vlsm.adapters.LoRAAdaptation"
+
+
+def test_another_adaptation_in_one_word() -> None:
+    for word in ({"_target_": LORA, "rank": 2}, f"${LORA}(rank=2)"):
+        found = make("train", adaptation=word).parser.get_parsed_content("adaptation")
+        assert found == LoRAAdaptation(rank=2)
+    parts = [{"_target_": "monai_vlsm.adapters.DenseAdaptation", "encoders": "v"}, {"_target_": LORA}]
+    both = make("train", "vlsm_shallow", adaptation={"_target_": "monai_vlsm.adapters.Combination", "parts": parts})
+    assert both.parser.get_parsed_content("adaptation") == Combination([DenseAdaptation("v"), LoRAAdaptation()])
+
+
+def test_settings_of_the_adaptation_that_was_replaced() -> None:
+    said = refusal("train", adaptation={"_target_": LORA}, adapter_width=8)
+    assert said == (
+        "--adapter_width: nothing reads it beside the --adaptation that was given; put it there, or leave it out"
+    )
+    make("train", adaptation={"_target_": LORA, "encoders": "@encoders"}, encoders="v")
+
+
+def test_a_wrong_adaptation_is_told_in_one_line() -> None:
+    made = make("train", adaptation={"_target_": LORA, "rank": 0})
+    with pytest.raises(RuntimeError) as caught:
+        made.parser.get_parsed_content("adaptation")
+    assert isinstance(caught.value.__cause__, AdaptationError)
 
 
 def test_arguments_that_a_part_takes_can_be_added() -> None:
