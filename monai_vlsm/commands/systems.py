@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import torch
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, count_parameters
+from monai_vlsm.adapters import (
+    Adaptation,
+    BitFitAdaptation,
+    DenseAdaptation,
+    FineTuning,
+    LoRAAdaptation,
+    ShallowAdaptation,
+    SSFAdaptation,
+    count_parameters,
+)
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from monai_vlsm.tables import markdown_table
 
@@ -53,6 +62,7 @@ def _clipseg(adaptation: Adaptation) -> Callable[[], PromptedNet]:
     return lambda: CLIPSegNet(adaptation=adaptation, load_weights=False)
 
 
+ATTENTION = ("query", "key", "value", "out")
 SYSTEMS = (
     System("CLIPSeg, zero-shot", "clipseg, trainable none", _clipseg(FineTuning("none")), "nothing"),
     System("CLIPSeg, decoder", "clipseg", _clipseg(FineTuning("decoder")), "decoder", "150 M (1)", 79.53),
@@ -77,6 +87,19 @@ SYSTEMS = (
         "",
         80.06,
     ),
+    System("LoRA", "vlsm_dense, LoRAAdaptation", _clipseg(LoRAAdaptation()), "queries and values"),
+    System(
+        "LoRA, attention", "vlsm_dense, LoRAAdaptation", _clipseg(LoRAAdaptation(projections=ATTENTION)), "attention"
+    ),
+    System(
+        "LoRA, MLP too",
+        "vlsm_dense, LoRAAdaptation",
+        _clipseg(LoRAAdaptation(projections=(*ATTENTION, "fc1", "fc2"))),
+        "attention and MLP",
+    ),
+    System("DoRA", "vlsm_dense, LoRAAdaptation", _clipseg(LoRAAdaptation(dora=True)), "queries and values"),
+    System("SSF", "vlsm_dense, SSFAdaptation", _clipseg(SSFAdaptation()), "factors and shifts"),
+    System("BitFit", "vlsm_dense, BitFitAdaptation", _clipseg(BitFitAdaptation()), "biases"),
     System("CRIS", "cris", lambda: CRISNet(load_weights=False), "everything", "147 M", 82.59),
     System("SAN", "san", lambda: SANNet(load_weights=False), "side network", "8.4 M", 63.42),
     System("U-Net", "unet", TargetUNet, "everything, reads no text"),
