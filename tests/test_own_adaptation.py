@@ -37,15 +37,15 @@ ROOT = Path(__file__).parents[1]
 
 def forget() -> None:
     """As in a process that has not imported the module."""
-    sys.modules.pop("my_lora", None)
-    KINDS.pop("my_lora:LoRA", None)
+    sys.modules.pop("my_ia3", None)
+    KINDS.pop("my_ia3:IA3", None)
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    (tmp_path / "my_lora.py").write_text(CODE, encoding="utf-8")
+    (tmp_path / "my_ia3.py").write_text(CODE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("my_lora")
+    yield importlib.import_module("my_ia3")
     forget()
 
 
@@ -53,8 +53,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
 def network(module: ModuleType, backbone: Path) -> CLIPSegNet:
     """Trained for a step."""
     torch.manual_seed(0)
-    network = CLIPSegNet(backbone, module.LoRA(rank=2), default_prompt="polyp")
-    optimizer = torch.optim.SGD(trainable_parameters(network), lr=10.0)
+    network = CLIPSegNet(backbone, module.IA3(), default_prompt="polyp")
+    optimizer = torch.optim.SGD(trainable_parameters(network), lr=1.0)
     for _ in range(2):  # the first reaches what begins at zero, the second what is behind it
         optimizer.zero_grad()
         network(torch.ones(1, 3, 32, 32)).square().mean().backward()
@@ -71,10 +71,10 @@ def file(network: CLIPSegNet, tmp_path: Path) -> Path:
 
 def test_it_begins_at_the_frozen_network_and_all_of_it_trains(module: ModuleType, backbone: Path) -> None:
     assert len(CODE.splitlines()) < 60
-    bare, network = CLIPSegNet(backbone).eval(), CLIPSegNet(backbone, module.LoRA(rank=2)).eval()
+    bare, network = CLIPSegNet(backbone).eval(), CLIPSegNet(backbone, module.IA3()).eval()
     assert torch.equal(ask(network), ask(bare))
-    # rank 2 on queries and values of 10 layers each, 12 wide and 8 wide
-    assert count_parameters(network)[0] == 2 * 10 * (2 * 2 * 12 + 2 * 2 * 8)
+    # keys, values and hidden values of 10 layers each, 12 wide and 8 wide
+    assert count_parameters(network)[0] == 10 * (12 + 12 + 16) + 10 * (8 + 8 + 16)
 
 
 def test_every_part_gets_a_gradient(network: CLIPSegNet) -> None:
@@ -82,13 +82,13 @@ def test_every_part_gets_a_gradient(network: CLIPSegNet) -> None:
 
 
 def test_a_file_is_described_without_the_module_and_loaded_with_it(file: Path, network: CLIPSegNet) -> None:
-    assert describe(file).adaptation_text == "my_lora:LoRA(rank=2, alpha=8.0)"
+    assert describe(file).adaptation_text == "my_ia3:IA3(mlp=True)"
     bank = AdapterBank(network.backbone)
     for load in (load_network, lambda path: bank.load("mine", path)):
-        with pytest.raises(AdaptationNotImportedError, match="of the module my_lora, which is not imported"):
+        with pytest.raises(AdaptationNotImportedError, match="of the module my_ia3, which is not imported"):
             load(file)
-    assert "my_lora" not in sys.modules
-    importlib.import_module("my_lora")
+    assert "my_ia3" not in sys.modules
+    importlib.import_module("my_ia3")
     bank.load("mine", file)
     for other in (load_network(file), bank.network("mine")):
         torch.testing.assert_close(ask(other), ask(network), atol=1e-5, rtol=1e-5)
@@ -100,46 +100,46 @@ def test_commands(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ["predict", image, "--prompt", "polyp", "--adapters", file, "--output", tmp_path / "masks"],
         ["adapters", "check", file],
         ["export", file, "--output", tmp_path / "exported", "--format", "torchscript"],
-        ["push", file, "anna/lora", "--preview", tmp_path / "preview"],
+        ["push", file, "anna/ia3", "--preview", tmp_path / "preview"],
     ):
         forget()
         assert main([*map(str, words)]) == 1
-        assert "of the module my_lora, which is not imported" in capsys.readouterr().err
-        assert main([*map(str, words), "--import", "my_lora"]) == 0
+        assert "of the module my_ia3, which is not imported" in capsys.readouterr().err
+        assert main([*map(str, words), "--import", "my_ia3"]) == 0
     assert (tmp_path / "masks" / "wide_polyp.png").is_file()
     assert (tmp_path / "exported" / "model.ts").is_file()
     card = (tmp_path / "preview" / "README.md").read_text("utf-8")
-    assert "--adapters lora/model.pt --backbone /path/to/the/base --import my_lora" in card
+    assert "--adapters ia3/model.pt --backbone /path/to/the/base --import my_ia3" in card
     assert "VLSM-Adapter" not in card
     assert main(["predict", str(image), "--prompt", "a", "--adapters", str(file), "--import", "no_such"]) == 1
     assert "error: the module no_such cannot be imported" in capsys.readouterr().err
 
 
 def test_the_hub(hub: Hub, module: ModuleType, tmp_path: Path) -> None:  # noqa: F811
-    network = CLIPSegNet("clipseg-mini", module.LoRA(), load_weights=True)
+    network = CLIPSegNet("clipseg-mini", module.IA3(), load_weights=True)
     save_atomically(TrainedState(network).state_dict(), tmp_path / "model.pt")
-    push(tmp_path / "model.pt", "anna/lora", token=TOKEN, endpoint=hub.url)
+    push(tmp_path / "model.pt", "anna/ia3", token=TOKEN, endpoint=hub.url)
     forget()
-    with pytest.raises(AdaptationNotImportedError, match="my_lora"):
-        pull("anna/lora", tmp_path / "here", endpoint=hub.url)
+    with pytest.raises(AdaptationNotImportedError, match="my_ia3"):
+        pull("anna/ia3", tmp_path / "here", endpoint=hub.url)
     assert not (tmp_path / "here" / "model.pt").exists()
-    importlib.import_module("my_lora")
-    assert pull("anna/lora", tmp_path / "here", endpoint=hub.url).is_file()
+    importlib.import_module("my_ia3")
+    assert pull("anna/ia3", tmp_path / "here", endpoint=hub.url).is_file()
 
 
 def test_a_bundle_and_monai_label(file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    bundle = tmp_path / "bundles" / "vlsm_lora"
+    bundle = tmp_path / "bundles" / "vlsm_ia3"
     shutil.copytree(ROOT / "bundles" / "vlsm_dense", bundle, ignore=shutil.ignore_patterns("models", "eval"))
     (bundle / "models").mkdir()
     shutil.copy(file, bundle / "models" / "model.pt")
     app = install_app(tmp_path / "app", [bundle])
-    assert served_models(app) == [] and "of the module my_lora, which is not imported" in caplog.text
+    assert served_models(app) == [] and "of the module my_ia3, which is not imported" in caplog.text
     for name in ("train", "inference"):
         path = bundle / "configs" / f"{name}.json"
         config = json.loads(path.read_text("utf-8"))
-        config["imports"].append("$import my_lora")
+        config["imports"].append("$import my_ia3")
         if name == "train":
-            config["adaptation"] = {"_target_": "my_lora.LoRA", "rank": 4}
+            config["adaptation"] = {"_target_": "my_ia3.IA3", "mlp": False}
             config["backbone"] = describe(file).settings["backbone"]
         config["bundle_root"] = str(bundle)
         path.write_text(json.dumps(config), encoding="utf-8")
@@ -147,9 +147,5 @@ def test_a_bundle_and_monai_label(file: Path, tmp_path: Path, caplog: pytest.Log
         parser = ConfigParser()
         parser.read_config(path)
         built = parser.get_parsed_content("network_def")
-        assert built.adaptation.settings() == {
-            "type": "my_lora:LoRA",
-            "rank": 4 if name == "train" else 2,
-            "alpha": 8.0,
-        }
-    assert [model.name for model in served_models(app)] == ["vlsm_lora"]
+        assert built.adaptation.settings() == {"type": "my_ia3:IA3", "mlp": name != "train"}
+    assert [model.name for model in served_models(app)] == ["vlsm_ia3"]

@@ -67,13 +67,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own(place: Path, backbone: Path) -> Iterator[Path]:
     """A file with an adaptation of a module that lies where the server starts."""
     page = Path(__file__).parents[2] / "docs" / "own_adaptation.md"
-    (place / "my_lora.py").write_text(page.read_text("utf-8").split("```python\n")[1].split("```")[0], "utf-8")
+    (place / "my_ia3.py").write_text(page.read_text("utf-8").split("```python\n")[1].split("```")[0], "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(place)
-        network = CLIPSegNet(backbone, importlib.import_module("my_lora").LoRA(rank=2), default_prompt="polyp")
+        network = CLIPSegNet(backbone, importlib.import_module("my_ia3").IA3(), default_prompt="polyp")
     save_atomically(TrainedState(network).state_dict(), place / "own.pt")
     yield place / "own.pt"
-    del sys.modules["my_lora"], KINDS["my_lora:LoRA"]
+    del sys.modules["my_ia3"], KINDS["my_ia3:IA3"]
 
 
 @pytest.fixture(scope="module")
@@ -82,5 +82,5 @@ def client(place: Path, bundle: Path, adapter: Path, own: Path) -> Iterator[Clie
     (app / "prompts.json").write_text(json.dumps({"polyp": "one small polyp", "brain": "brain"}))
     write_images(place / "studies")
     scoring = ["epistemic_model", "second", "epistemic_simulation_size", "2"]
-    with running(app, place / "studies", place, *scoring, "import", "my_lora") as found:
+    with running(app, place / "studies", place, *scoring, "import", "my_ia3") as found:
         yield found
