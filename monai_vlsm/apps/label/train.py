@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +31,10 @@ FINAL = DefaultLabelTag.FINAL.value
 
 class NothingLabelledError(UserError, ValueError):
     """Training was asked for, and there is no label that can be used."""
+
+
+class TrainingFailedError(UserError, RuntimeError):
+    """A training ended without a model."""
 
 
 class TrainRequestError(UserError, ValueError):
@@ -85,18 +90,34 @@ class PromptTrainTask(BundleTrainTask):
 
         Raises:
             NothingLabelledError: no label can be used.
+            TrainingFailedError: it ended without a model.
             TrainRequestError: a wrong value in the request.
         """
         checked = checked_request(request)
         self._pretrained = checked["pretrained"]
+        trained = self.output / "model.pt"
+        trained.unlink(missing_ok=True)  # of a training that did not end
         with TemporaryDirectory(prefix="monai_vlsm_") as folder:  # images of patients do not stay here
             self._folder = Path(folder)
             result: dict[str, Any] = super().__call__(checked, datastore)
-        trained = self.output / "model.pt"
-        if trained.is_file():
-            trained.replace(self.model.file)
-            logger.info("%s: trained, saved %s", self.model.name, self.model.file)
+        if not trained.is_file():
+            raise TrainingFailedError(
+                f"{self.model.name}: the training made no model, so {self.model.file} stays as it was; what went wrong "
+                "stands in the log above"
+            )
+        trained.replace(self.model.file)
+        logger.info("%s: trained, saved %s", self.model.name, self.model.file)
         return result
+
+    def _run_command(self, cmd: Sequence[str], env: Mapping[str, str]) -> None:
+        """Train in processes of torchrun, whose failure MONAI Label would only log."""
+        logger.info("several GPUs: %s", " ".join(cmd))
+        status = subprocess.run(cmd, env=env, check=False).returncode
+        if status:
+            raise TrainingFailedError(
+                f"{self.model.name}: the training on several GPUs ended with status {status}, so {self.model.file} "
+                "stays as it was; what went wrong stands in the log above"
+            )
 
     def _fetch_datalist(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         datastore.datalist()  # remote stores fetch their labels by this
