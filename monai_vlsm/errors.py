@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import signal
 import sys
 import threading
+import time
 from types import TracebackType
 
 from monai_vlsm.interrupts import exit_code, goodbye, own_process, sigterm_like_ctrl_c
@@ -16,6 +19,8 @@ __all__ = ["UserError", "show_user_errors_plainly"]
 
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "no route to host")  # gloo's words
+_SECONDS = 3  # that process 0 has to say the same
 _ENGINES = ("SupervisedTrainer", "SupervisedEvaluator")  # MONAI's, which log by these names
 
 
@@ -33,7 +38,8 @@ def show_user_errors_plainly() -> None:
     ``monai.bundle run`` wraps an error in several others, and a list of faulty files drowns in a hundred lines of them.
     Bundles call this first thing in ``run``. A full or read-only disk that another library meets is told as plainly.
     Ctrl-C and SIGTERM end in one line too, with status 130 and 143; other errors keep their traceback, and the exit
-    status stays 1.
+    status stays 1. Of several processes that torchrun started, those that miss one that has ended say so, and an error
+    that all of them have is said by one.
 
     Nothing happens in a program that runs a bundle in Python: ``sys.excepthook`` and the signals are its own there.
     """
@@ -52,8 +58,24 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
     message = _plain_message(error)
     if message is None:
         sys.__excepthook__(kind, error, traceback)
-    else:
-        print(f"\nerror: {message}", file=sys.stderr)
+        return
+    _let_process_0_speak(error)
+    print(f"\nerror: {message}", file=sys.stderr, flush=True)
+
+
+def _let_process_0_speak(error: BaseException) -> None:
+    """Wait in other processes: torchrun ends them, as it does whenever one fails, if process 0 has the error too."""
+    if _rank() is None:
+        return
+    waits = _rank() != 0 and not _is_alone(error)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if waits else signal.SIG_IGN)
+    if waits:
+        time.sleep(_SECONDS)
+
+
+def _rank() -> int | None:
+    """Number of this process among those that torchrun started."""
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
 
 
 def _show_of_thread(arguments: threading.ExceptHookArgs) -> None:
@@ -79,8 +101,23 @@ def _plain_message(error: BaseException | None) -> str | None:
                 f"cannot write {error.filename or 'a file'}: {error.strerror}; what was written before is whole. "
                 "Make room there, or give another folder"
             )
+        if _is_alone(error):
+            return (
+                "another process of this run has ended, so this one ends too; what was written before is whole, and "
+                "what went wrong stands in the lines of that process"
+            )
         error = error.__cause__
     return None
+
+
+def _is_alone(error: BaseException | None) -> bool:
+    """Whether an error, or one of its causes, says that another process could not be reached any more."""
+    while error is not None:
+        lost = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LOST)
+        if _rank() is not None and (lost or any(kind.__name__ == "DistError" for kind in type(error).__mro__)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _said(error: UserError) -> str:

@@ -149,3 +149,44 @@ def test_other_errors_keep_their_traceback(kind: str) -> None:
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "failed to evaluate an expression" in result.stderr
+
+
+LOST = RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:9")
+
+
+@pytest.mark.usefixtures("own_program")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_process_that_is_left_alone_says_so(
+    wrapped: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and a later SIGTERM of torchrun does not tear the line."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(errors.time, "sleep", lambda _: pytest.fail("it waits"))
+    error = RuntimeError("Failed to evaluate")
+    error.__cause__ = LOST
+    end_with(error if wrapped else LOST)
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: another process of this run has ended") and "\n" not in said
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("own_program")
+@pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [errors._SECONDS])])
+def test_what_all_processes_find_is_said_by_the_first(
+    rank: str, waits: list[int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait, and torchrun ends them meanwhile; one that finds it alone says it after that."""
+    waited: list[int] = []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(errors.time, "sleep", waited.append)
+    end_with(UserError("no masks"))
+    assert waited == waits
+    assert capsys.readouterr().err == "\nerror: no masks\n"
+    assert signal.getsignal(signal.SIGTERM) == (signal.SIG_DFL if waits else signal.SIG_IGN)
+
+
+def test_without_torchrun_a_lost_connection_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert errors._plain_message(LOST) is None

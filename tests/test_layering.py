@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoints": {"adapters", "data", "errors"},
     "backbones": {"errors"},
     "probing": {"caches", "data"},
-    "processes": set(),
+    "processes": {"errors"},
     "prompts": {"errors", "io"},
     "data": {"checked_files", "errors", "io", "prompts", "tables"},
     "handlers": {
