@@ -49,13 +49,13 @@ def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str 
     """The type in which a bundle's network calculates where it may; None is float32 throughout.
 
     Args:
-        device: where the network is.
+        device: where the network is. On others than CPUs and CUDA's GPUs (Apple's, Intel's) it is float32.
         amp: whether mixed precision is wanted.
         amp_dtype: name of the type on a GPU. On a CPU it is bfloat16, where the CPU has it (see `PromptInferer`).
     """
     if torch.device(device).type == "cpu":
         return torch.bfloat16 if amp and cpu_has_bf16() else None
-    return getattr(torch, amp_dtype) if amp else None
+    return getattr(torch, amp_dtype) if amp and torch.device(device).type == "cuda" else None
 
 
 def call_rows(network: Any, image: Tensor, **rows: Any) -> Tensor:

@@ -1,15 +1,19 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of the paper, and the two that its code computed instead."""
+"""The loss of the paper, the two that its code computed instead, and any of them over several processes."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+import torch.distributed as dist
 from monai.losses import DiceCELoss, DiceLoss
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-__all__ = ["PromptedSegmentationLoss"]
+__all__ = ["PromptedSegmentationLoss", "RankMeanLoss"]
 
 _KINDS = ("paper", "double_sigmoid", "dice")
 
@@ -61,3 +65,50 @@ class PromptedSegmentationLoss(nn.Module):
         if self.kind == "double_sigmoid":
             loss = loss + binary_cross_entropy_with_logits(logits.sigmoid(), target)
         return loss
+
+
+class RankMeanLoss(nn.Module):
+    """A loss whose mean over several processes is that over all pairs of image and prompt in their batches.
+
+    DistributedDataParallel averages gradients over processes, so pairs in a short batch would count more than others.
+    Here each process weighs its loss by its pairs, whose total all of them must ask for: in each training step, and
+    nowhere else. Of one process it is the loss itself.
+
+    Args:
+        loss: such as `PromptedSegmentationLoss`, a mean over the pairs; masks of -1 belong to no prompt.
+        sampler: tells with ``take`` which records at the end of an epoch are repeated ones, which do not count
+            (`monai_vlsm.data.TrainingShare`); None counts all.
+    """
+
+    def __init__(self, loss: nn.Module, sampler: Any = None) -> None:
+        super().__init__()
+        self.loss, self.sampler = loss, sampler
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: ``(B, K, H, W)``.
+            target: masks of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        if not dist.is_initialized():
+            loss: Tensor = self.loss(logits, target)
+            return loss
+        logits, target = (convert_to_tensor(one, track_meta=False) for one in (logits, target))
+        own = len(target) if self.sampler is None else self.sampler.take(len(target))
+        pairs = _pairs(target[:own])
+        total = pairs.clone()
+        dist.all_reduce(total)
+        # without a record of its own a process still takes part in the backward pass
+        mean = self.loss(logits[:own], target[:own]) if own else (logits * 0).sum()
+        return mean * (pairs * dist.get_world_size() / total)
+
+
+def _pairs(target: Tensor) -> Tensor:
+    """How many masks of a batch belong to a prompt, as a float32 scalar where the masks are."""
+    if target.shape[1] > 1:
+        return (target.flatten(2)[..., 0] >= 0).sum().float()
+    return torch.full((), float(len(target)), device=target.device)

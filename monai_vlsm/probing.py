@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.distributed as dist
-from monai.data import DataLoader, DistributedSampler
+from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, Transform
 
 from monai_vlsm.caches import Caching, cached_dataset
-from monai_vlsm.data import questions
+from monai_vlsm.data import ScoringShare, questions
 
 __all__ = ["probe_evaluator"]
 
@@ -25,9 +25,10 @@ def probe_evaluator(
     postprocessing: Transform,
     handlers: Sequence[Any],
     caching: Caching | None = None,
-    shared: bool = False,
 ) -> SupervisedEvaluator:
     """An evaluator that asks one image at a time all its questions, and runs the network as another one does.
+
+    Several processes share the images.
 
     Args:
         evaluator: its network, inferer, device and precision are used.
@@ -36,12 +37,10 @@ def probe_evaluator(
         postprocessing: of the other evaluator.
         handlers: such as `monai_vlsm.handlers.ProbeWriter` and `monai_vlsm.handlers.ThresholdSetter`.
         caching: what is kept of the images; images are not, since each is read once.
-        shared: True gives each of several processes its part of the images; else each asks all.
     """
     workers = caching.num_workers if caching else 0
     dataset = cached_dataset(questions(records), preprocessing, caching, batch_size=1, images=False)
-    divided = shared and dist.is_initialized()
-    parts = DistributedSampler(dataset, even_divisible=True, shuffle=False) if divided else None
+    parts = ScoringShare(dataset) if dist.is_initialized() else None
     return SupervisedEvaluator(
         device=evaluator.state.device,
         val_data_loader=DataLoader(dataset, batch_size=1, sampler=parts, num_workers=workers),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm import inferers
-from monai_vlsm.inferers import PromptInferer, call_rows, cpu_has_bf16
+from monai_vlsm.inferers import PromptInferer, autocast_dtype, call_rows, cpu_has_bf16
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.transforms import RequestTokensd, TokenizePromptd
 from tests import tiny
@@ -361,3 +361,12 @@ def test_by_image_changes_no_logits(backbone: Path) -> None:
     with torch.no_grad():
         one, each = (PromptInferer(cpu_autocast=False, by_image=by)(image, net, tokens) for by in (True, False))
     torch.testing.assert_close(one, each, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "amp", "expected"),
+    [("cuda:1", True, torch.float16), ("cuda", False, None), ("mps", True, None), ("xpu", True, None)],
+)
+def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype | None) -> None:
+    """That in which MONAI's engines run a network there, whose mixed precision is for CUDA."""
+    assert autocast_dtype(device, amp) == expected

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from monai.data import MetaTensor
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from monai_vlsm.losses import PromptedSegmentationLoss
+from monai_vlsm.losses import PromptedSegmentationLoss, RankMeanLoss
 
 
 def dice_term(logits: Tensor, target: Tensor) -> Tensor:
@@ -64,3 +68,50 @@ def test_masks_of_no_prompt_do_not_count(kind: str) -> None:
     (slopes,) = torch.autograd.grad(found, logits)
     assert not slopes[0, 1:].any()
     assert all(slopes[pair].any() for pair in pairs)
+
+
+def _weigh(rank: int, folder: Path, sizes: list[int], prompts: int) -> None:
+    """One step of a linear model; each process has its part of the batch, padded with one more record."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(sizes))
+    weight, (images, target) = torch.nn.Parameter(torch.ones(4, 4)), _batch(sum(sizes), prompts)
+    model = DistributedDataParallel(_Scaled(weight))
+    start = sum(sizes[:rank])
+    own = [*range(start, start + sizes[rank]), 0]
+    sampler = SimpleNamespace(take=lambda count: min(count, sizes[rank]))
+    loss = RankMeanLoss(PromptedSegmentationLoss(), sampler)(model(images[own]), target[own])
+    loss.backward()
+    torch.save([loss.detach(), weight.grad], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+class _Scaled(torch.nn.Module):
+    def __init__(self, weight: torch.nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.weight
+
+
+def _batch(count: int, prompts: int) -> tuple[Tensor, Tensor]:
+    """Images with one prompt less each, down to one."""
+    torch.manual_seed(0)
+    images, target = torch.randn(count, prompts, 4, 4), (torch.rand(count, prompts, 4, 4) > 0.5).float()
+    for index in range(count):
+        target[index, max(1, prompts - index) :] = -1
+    return images, target
+
+
+@pytest.mark.parametrize(("sizes", "prompts"), [([2, 1], 1), ([2, 0], 1), ([1, 3], 3), ([2, 0], 2)])
+def test_processes_together_have_the_loss_of_one(sizes: list[int], prompts: int, tmp_path: Path) -> None:
+    """The mean of their losses, and the gradients that they share, whoever has how many pairs."""
+    torch.multiprocessing.start_processes(
+        _weigh, args=(tmp_path, sizes, prompts), nprocs=len(sizes), start_method="fork"
+    )
+    weight, (images, target) = torch.nn.Parameter(torch.ones(4, 4)), _batch(sum(sizes), prompts)
+    expected = RankMeanLoss(PromptedSegmentationLoss())(images * weight, target)
+    expected.backward()
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(len(sizes))]
+    assert torch.stack([loss for loss, _ in found]).mean() == pytest.approx(expected.item(), abs=1e-6)
+    for _, gradient in found:
+        torch.testing.assert_close(gradient, weight.grad)

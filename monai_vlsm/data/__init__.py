@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.by_image import ImageSampler, image_batches
-from monai_vlsm.data.case_sampler import WholeCaseSampler
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
@@ -18,6 +17,7 @@ from monai_vlsm.data.padding import MASK_KEYS, NO_PROMPT, TOKEN_KEYS, collate_pr
 from monai_vlsm.data.probes import Probe, probe_records, questions
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
+from monai_vlsm.data.shares import ScoringShare, TrainingShare
 
 __all__ = [
     "MASK_KEYS",
@@ -37,8 +37,9 @@ __all__ = [
     "PictureReader",
     "Probe",
     "Problem",
+    "ScoringShare",
     "SeededLoader",
-    "WholeCaseSampler",
+    "TrainingShare",
     "absent_probability",
     "binary_fault",
     "check_records",

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib
 import numpy as np
@@ -165,6 +166,6 @@ def below(images: Sequence[Image.Image], gap: int = 8, margin: int = 0, left: bo
     return page
 
 
-def save_png(image: Image.Image, path: Path) -> None:
+def save_png(image: Image.Image, path: Path | BinaryIO) -> None:
     """Write an image as PNG, whatever the name of the file; little packed, since it costs more time than it saves."""
     image.save(path, format="PNG", compress_level=3)

@@ -4,7 +4,7 @@
 
 Order in ``train_handlers``: :class:`InterruptExit`, :class:`EpochSeed`, :class:`NaNGuard`, :class:`ClipGradNorm`,
 ``ValidationHandler``, :class:`PlateauSchedule`, :class:`EarlyStop`, :class:`ModelSaver`, :class:`ProgressBar`,
-:class:`CurvePlot`, MONAI's StatsHandler and TensorBoard handlers, :class:`TrainingState` (last). :class:`HandlerList`
+:class:`CurvePlot`, MONAI's StatsHandler, :class:`TensorBoardLog`, :class:`TrainingState` (last). :class:`HandlerList`
 attaches them in this order, and tells those that follow the validation its evaluator.
 
 Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:`OverlayWriter`, MONAI's handlers
@@ -41,6 +41,7 @@ from monai_vlsm.handlers.prompt_metric import PromptMetric
 from monai_vlsm.handlers.run_info import RunInfoWriter
 from monai_vlsm.handlers.run_summary import RunSummary
 from monai_vlsm.handlers.scores import ScoreWriter
+from monai_vlsm.handlers.tensorboard import TensorBoardLog
 from monai_vlsm.handlers.training_state import NothingToResumeError, ResumeError, TrainingState, require_state
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "RunInfoWriter",
     "RunSummary",
     "ScoreWriter",
+    "TensorBoardLog",
     "ThresholdSetter",
     "TrainingState",
     "claim_folders",

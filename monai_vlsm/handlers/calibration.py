@@ -35,7 +35,7 @@ def count_bins(probabilities: Tensor, truth: Tensor) -> Tensor:
     Returns:
         ``(3, 10)`` float64: pixels, sum of their probabilities, number of true pixels.
     """
-    flat, true = probabilities.detach().flatten().double().cpu(), truth.detach().flatten().double().cpu()
+    flat, true = (part.detach().flatten().cpu().double() for part in (probabilities, truth))
     index = (flat * BINS).long().clamp(0, BINS - 1)
     return torch.stack([torch.bincount(index, weights, BINS) for weights in (torch.ones_like(flat), flat, true)])
 
@@ -97,7 +97,7 @@ class CalibrationWriter:
                 self._counts[tag] = self._counts.get(tag, 0) + count_bins(scores, truth)
 
     def _write(self, engine: Workflow) -> None:
-        parts = gather_rows([(tag, counts) for tag, counts in self._counts.items()])
+        parts = gather_rows([(tag, counts) for tag, counts in self._counts.items()], engine)
         if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
         totals: dict[str, Tensor] = {}

@@ -45,7 +45,7 @@ class CaseScoreWriter:
     `monai_vlsm.metrics.volume_scores` says.
 
     Attach to the *evaluator*, with decollation, on all processes; each volume must be on one of them
-    (`monai_vlsm.data.WholeCaseSampler`). Does nothing where no record is a slice of a volume.
+    (`monai_vlsm.data.ScoringShare`). Does nothing where no record is a slice of a volume.
 
     Args:
         output_dir: folder of the file, or the files of an evaluation.
@@ -87,9 +87,9 @@ class CaseScoreWriter:
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self, engine: Workflow) -> dict[str, Any] | None:
         """What `case_summary` makes of the rows of all processes, all of which must ask; None without any."""
-        rows = self._gathered() if self.plans else []
+        rows = self._gathered(engine) if self.plans else []
         return case_summary(rows, self.tolerance) if rows else None
 
     def _clear(self, engine: Workflow | None = None) -> None:
@@ -139,19 +139,20 @@ class CaseScoreWriter:
                 path.write_bytes(content)
 
     def _write(self, engine: Workflow) -> None:
-        unfinished = gather_rows([f"{self.plans[at].case} ({masks.missing()})" for at, masks in self._open.items()])
+        missing = [f"{self.plans[at].case} ({masks.missing()})" for at, masks in self._open.items()]
+        unfinished = gather_rows(missing, engine)
         if unfinished:
             raise MissingSlicesError(
                 f"slices were not evaluated: {', '.join(unfinished)}. Each volume must be evaluated as a whole by one "
                 "process; --case_scores False leaves its scores out"
             )
-        rows, files = self._gathered(), gather_rows(self._files)
+        rows, files = self._gathered(engine), gather_rows(self._files, engine)
         if is_best_epoch(engine) and idist.get_rank() == 0:
             self._save(files)
             self.files.write("cases.csv", table_text(CASE_COLUMNS, rows))
 
-    def _gathered(self) -> list[Row]:
-        return [row for _, row in sorted(gather_rows(self._rows), key=lambda pair: pair[0])]
+    def _gathered(self, engine: Any) -> list[Row]:
+        return [row for _, row in sorted(gather_rows(self._rows, engine), key=lambda pair: pair[0])]
 
 
 def _names(plans: Sequence[CasePlan]) -> list[str]:

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
+from torch.utils.data import DistributedSampler
 
-__all__ = ["EpochSeed", "epoch_seed"]
+from monai_vlsm.data.shares import epoch_seed
 
-
-def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
-    """A 32-bit seed that is a function of the run's seed, the epoch and the process."""
-    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
+__all__ = ["EpochSeed"]
 
 
 class EpochSeed:
@@ -26,7 +24,9 @@ class EpochSeed:
 
     At EPOCH_STARTED it seeds torch, numpy and Python and the random transforms of the trainer's data set. Ignite makes
     the loader's iterator (order of the images, seeds of the workers) after that event, in the first epoch as in later
-    ones, so that all of it follows. Attach to the trainer, anywhere.
+    ones, so that all of it follows. Of several processes each has random numbers of its own, and a sampler that deals
+    out the images (torch's ``DistributedSampler``, `monai_vlsm.data.TrainingShare`) gets seed and epoch. Attach to the
+    trainer, anywhere.
 
     Args:
         seed: seed of the run, at least 0.
@@ -56,6 +56,10 @@ class EpochSeed:
                 "EpochSeed cannot seed persistent workers: use monai_vlsm.data.SeededLoader, or set "
                 "persistent_workers=False in the DataLoader"
             )
+        sampler = getattr(loader, "sampler", None)
+        if isinstance(sampler, DistributedSampler):
+            sampler.seed = self.seed
+            sampler.set_epoch(engine.state.epoch)
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)

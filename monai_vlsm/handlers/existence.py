@@ -63,7 +63,8 @@ class ThresholdSetter:
     Loads ``path``, collects ``existence`` of the engine's output for prompts of what is there and of what is not, and
     saves the state anew with :func:`best_threshold` of them. Without a file it does nothing.
 
-    Attach to an *evaluator* of its own with decollation, whose batches hold one record each. Process 0 decides.
+    Attach to an *evaluator* of its own with decollation, whose batches hold one record each, on all processes: each
+    loads the file, what they find is put together, and process 0 writes.
 
     Args:
         state: has ``state_dict``, ``load_state_dict`` and an attribute ``existence_threshold``
@@ -80,14 +81,13 @@ class ThresholdSetter:
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``."""
-        if idist.get_rank() != 0:
-            return
         engine.add_event_handler(Events.STARTED, self._load)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._save)
 
     def _load(self, engine: Workflow) -> None:
         self._scores = {"own": [], "absent": []}
+        idist.barrier()  # process 0 may be writing it
         if self.path.is_file():
             self.state.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
 
@@ -98,9 +98,9 @@ class ThresholdSetter:
                 self._scores[probe.kind].append(output["existence"][record["prompt"].index(probe.prompt)])
 
     def _save(self, engine: Workflow) -> None:
-        if not self.path.is_file():
+        present, absent = (gather_rows(self._scores[kind], engine) for kind in ("own", "absent"))
+        if idist.get_rank() != 0 or not self.path.is_file():
             return
-        present, absent = self._scores["own"], self._scores["absent"]
         threshold = best_threshold(present, absent)
         self.state.existence_threshold = threshold
         save_atomically(self.state.state_dict(), self.path)
@@ -163,7 +163,7 @@ class ExistenceWriter(RowWriter):
             self._table.add(self._rows[before:])
 
     def _write(self, engine: Workflow) -> None:
-        own, rows = len(self._rows), gather_rows(self._rows)
+        own, rows = len(self._rows), gather_rows(self._rows, engine)
         if idist.get_rank() == 0:
             self._table.add(rows[own:])
             self._table.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data.volumes import middle_slice
 from monai_vlsm.evaluations import OVERLAYS, EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
+from monai_vlsm.handlers.rows import gather_rows
 from monai_vlsm.handlers.scores import prompts_of, texts_of
 from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.names import OverlayNames
@@ -185,14 +187,14 @@ class OverlayWriter:
     The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
     prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
     several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
-    Attach to the *evaluator*, on all processes (process 0 writes). Images of before are removed, and files that were
-    not written by this are never replaced.
+    Attach to the *evaluator*, on all processes: each draws its part, and process 0 writes. Images of before are
+    removed, and files that were not written by this are never replaced.
 
     Args:
         output_dir: folder of the images, made if needed; or the files of an evaluation, whose folder ``overlays``
             gets them.
-        count: number of images. ``"all"`` writes one for each image (of process 0), as soon as it is scored; that
-            takes time, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
+        count: number of images. ``"all"`` writes one for each image, as soon as it is scored (those of other processes
+            when all are); that takes time, so it is meant for evaluations, not for training. ``"none"``, as 0, writes
             none.
         images: gives the network input (3, S, S) of an item whose ``image`` holds cached features
             (`monai_vlsm.caches.FeatureDataset.image`); not asked for other items.
@@ -222,14 +224,13 @@ class OverlayWriter:
         self.images = images
         self._given = None if mean is None or std is None else Normalisation(mean, std)
         self._overlays: list[Overlay] = []
+        self._drawn: list[tuple[str, str, bytes]] = []  # by a process that does not write
         self._names = OverlayNames()
         self._first = True  # nothing of this evaluation has been drawn
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
-        if idist.get_rank() != 0:
-            return
-        if self.count != 0:
+        if self.count != 0 and idist.get_rank() == 0:
             self.outputs.require_free(path.name for path in sorted(self.outputs.folder.glob("*.png")))
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
@@ -252,22 +253,37 @@ class OverlayWriter:
             return
         # the records of an image are one batch when they are batched by image: another structure of each image
         item, output = pairs[(engine.state.iteration - 1) % len(pairs)]
-        chosen = evenly_spaced(engine.state.epoch_length, self.count)
+        own = len(range(idist.get_rank(), self.count, idist.get_world_size()))
+        chosen = evenly_spaced(engine.state.epoch_length, own)
         if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
             self._overlays.append(self._overlay(engine, item, output))
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
-        if self.count is None or is_best_epoch(engine):
-            for overlay in overlays:
-                self._draw(overlay)
+        if self.count is not None and not is_best_epoch(engine):
+            return
+        for overlay in overlays:
+            self._draw(overlay)
+        others, self._drawn = gather_rows(self._drawn, engine), []
+        if idist.get_rank() == 0:
+            for name, style, png in others:
+                self._put(name, style, png)
             self.outputs.finish()
 
     def _draw(self, overlay: Overlay) -> None:
+        png = BytesIO()
+        drawing.save_png(draw_overlay(overlay), png)
+        if idist.get_rank() == 0:
+            self._put(overlay.name, overlay.style, png.getvalue())
+        else:
+            self._drawn.append((overlay.name, overlay.style, png.getvalue()))
+
+    def _put(self, name: str, style: str, png: bytes) -> None:
+        """Write an image."""
         if self._first:
             self._first = False
             if self.files is not None:
                 self.files.open()
             self.outputs.clear()  # images of before do not lie among these, also when the run is interrupted
-        with self.outputs.writing(f"{self._names.stem(overlay.name, overlay.style)}.png") as path:
-            drawing.save_png(draw_overlay(overlay), path)
+        with self.outputs.writing(f"{self._names.stem(name, style)}.png") as path:
+            path.write_bytes(png)

@@ -107,8 +107,6 @@ class ProbeWriter(RowWriter):
         return probe_rows(self.records[item["name"]], output)
 
     def _write(self, engine: Workflow) -> None:
-        rows = gather_rows(self._rows)
+        rows = gather_rows(self._rows, engine)
         if idist.get_rank() == 0:
-            # a sampler of several processes repeats images so that all have as many
-            unique = {(row["dataset"], row["name"], row["probe"], row["own_prompt"]): row for row in rows}
-            self.files.write("probes.csv", table_text(PROBE_COLUMNS, unique.values()))
+            self.files.write("probes.csv", table_text(PROBE_COLUMNS, rows))

@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +30,8 @@ class PromptMetric(IgniteMetricHandler):
     Where prompts of several tags are in a validation, the value is the mean over those that give away least: ``class``
     before ``metadata`` before ``mask-derived``. In BUSI with style p1 these are the prompts that name the tumour;
     images without one, whose prompt says "No tumor", do not count. With one tag for all it is MONAI's own mean. The
-    details in ``engine.state.metric_details`` are of all masks.
+    details in ``engine.state.metric_details`` are of all masks, in the order of `monai_vlsm.handlers.rows.gather_rows`,
+    by which several processes put them together.
 
     Attach to an evaluator with decollation.
 
@@ -44,6 +44,7 @@ class PromptMetric(IgniteMetricHandler):
     """
 
     _tags: list[str]
+    _found: list[torch.Tensor]
     _told = False
 
     def __init__(
@@ -63,26 +64,40 @@ class PromptMetric(IgniteMetricHandler):
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         super().attach(engine, name)
 
-    def compute(self) -> Any:
-        """The mean over the masks whose prompts give away least.
+    def reset(self) -> None:
+        """Forget all scores."""
+        super().reset()
+        self._found = []
+
+    def update(self, output: Sequence[Any]) -> None:
+        """Score the masks of a batch; ``output`` has what was found and the truth."""
+        found, truth = output
+        self._found.append(torch.as_tensor(self.metric_fn(found, truth)).flatten())
+
+    def compute(self) -> float:
+        """The mean over the masks whose prompts give away least; NaN scores do not count.
 
         Raises:
             ValueError: when the metric does not give one score for each mask.
         """
-        value = super().compute()
-        tags = gather_rows(self._tags)
-        if len(set(tags)) < 2:
-            return value
-        scores = torch.as_tensor(self.metric_fn.get_buffer()).flatten().tolist()
-        if len(scores) != len(tags):
-            raise ValueError(f"metric {self._name!r} has {len(scores)} scores for {len(tags)} masks")
+        own = torch.cat(self._found).tolist()
+        if len(own) != len(self._tags):
+            raise ValueError(f"metric {self._name!r} has {len(own)} scores for {len(self._tags)} masks")
+        found = gather_rows(list(zip(own, self._tags, strict=True)), self._engine)
+        scores, tags = torch.tensor([score for score, _ in found]), [tag for _, tag in found]
+        if self._engine is not None:
+            self._engine.state.metric_details[self._name] = scores  # type: ignore[attr-defined]
         kept = min(tags, key=TAGS.index)
-        counted = [score for score, tag in zip(scores, tags, strict=True) if tag == kept and not math.isnan(score)]
-        if not self._told and self._name == self._key:
-            self._told = True
-            found = ", ".join(f"{count} {tag}" for tag, count in Counter(tags).items())
-            logger.info("of the validation prompts (%s) only the %s ones count for %s", found, kept, self._name)
-        return sum(counted) / len(counted) if counted else math.nan
+        self._tell(tags, kept)
+        return float(scores[torch.tensor([tag == kept for tag in tags])].nanmean())
+
+    def _tell(self, tags: Sequence[str], kept: str) -> None:
+        """Say once of the key metric which of several tags count."""
+        if self._told or self._name != self._key or len(set(tags)) < 2:
+            return
+        self._told = True
+        found = ", ".join(f"{count} {tag}" for tag, count in Counter(tags).items())
+        logger.info("of the validation prompts (%s) only the %s ones count for %s", found, kept, self._name)
 
     def _clear(self, engine: Engine) -> None:
         self._tags = []

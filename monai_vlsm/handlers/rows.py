@@ -18,12 +18,19 @@ __all__ = ["RowWriter", "gather_rows"]
 Entry = TypeVar("Entry")
 
 
-def gather_rows(rows: list[Entry]) -> list[Entry]:
-    """Rows of all processes, in the order of their ranks, which is that of MONAI's metric details."""
+def gather_rows(rows: list[Entry], engine: Any) -> list[Entry]:
+    """Rows of all processes, in the order of their ranks; all of them must ask.
+
+    Args:
+        rows: of this process.
+        engine: the evaluator that gave them. Nothing counts of a process that only stands in
+            (`monai_vlsm.data.ScoringShare`).
+    """
     if idist.get_world_size() == 1:
         return rows
+    sampler = getattr(getattr(engine, "data_loader", None), "sampler", None)
     gathered: list[Any] = [None] * idist.get_world_size()
-    torch.distributed.all_gather_object(gathered, rows)
+    torch.distributed.all_gather_object(gathered, [] if getattr(sampler, "stands_in", False) else rows)
     return [row for part in gathered for row in part]
 
 

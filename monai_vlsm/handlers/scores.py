@@ -165,8 +165,8 @@ class ScoreWriter(RowWriter):
         return image_rows(item, output)
 
     def _write(self, engine: Workflow) -> None:
-        rows = gather_rows(self._rows)
-        cases = self.cases.summary() if self.cases else None
+        rows = gather_rows(self._rows, engine)
+        cases = self.cases.summary(engine) if self.cases else None
         if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
         for name in self.metrics:

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
 from monai_vlsm.adapters import NothingTrainsError
@@ -172,3 +172,23 @@ def test_volumes_of_the_sample(tmp_path: Path) -> None:
     assert labels.shape == image.shape
     assert np.allclose(labels.affine, image.affine)
     assert set(np.unique(np.asarray(labels.dataobj))) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir()))
+def test_mixed_precision_follows_the_device(bundle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what else there is on the machine: MONAI's engines would run a CPU in mixed precision for GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for config, name in (("train", "gpu_amp"), ("inference", "evaluator#amp")):
+        parser = ConfigParser()
+        parser.read_config(configs(bundle, config))
+        expression = parser[name]
+        for device, amp, expected in (
+            ("cpu", True, False),
+            ("mps", True, False),
+            ("cuda:1", True, True),
+            ("cuda", False, False),
+        ):
+            parser["device"], parser["amp"] = device, amp
+            parser.parse(reset=True)
+            parser["asked"] = expression
+            assert parser.get_parsed_content("asked") is expected

@@ -14,6 +14,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import CopyItemsd
 from numpy.testing import assert_allclose
+from torch.overrides import TorchFunctionMode
 
 from monai_vlsm.handlers import CalibrationWriter
 from monai_vlsm.handlers.calibration import calibration_bins, count_bins
@@ -98,3 +99,24 @@ def test_a_second_evaluation_starts_anew(tmp_path: Path) -> None:
     first = (tmp_path / "calibration.json").read_text()
     evaluator.run(2)
     assert (tmp_path / "calibration.json").read_text() == first
+
+
+class _Order(TorchFunctionMode):
+    """Names of what is done to tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def test_float64_comes_on_the_cpu_only() -> None:
+    """Apple's GPUs have none."""
+    with _Order() as order:
+        count_bins(torch.rand(2, 3), torch.ones(2, 3))
+    doubles = [place for place, name in enumerate(order.names) if name == "double"]
+    assert len(doubles) == 2
+    assert all(order.names[place - 1] == "cpu" for place in doubles)

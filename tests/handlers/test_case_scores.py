@@ -183,7 +183,7 @@ def test_styles_planes_and_tags(tmp_path: Path, file: str) -> None:
     assert sorted(path.name for path in (tmp_path / "out" / "cases").glob("*.nii.gz")) == [
         f"liver_1_{plane}_{told}.nii.gz" for plane in ("axial", "coronal") for told in ("p1_class", "p6_mask-derived")
     ]
-    summary = writer.summary()
+    summary = writer.summary(None)
     assert summary is not None
     assert list(summary["by_tag"]) == ["class", "mask-derived"]
     assert summary["by_tag"]["class"]["by_plane"]["coronal"]["dice"] == 1
@@ -194,7 +194,7 @@ def test_what_is_no_volume_or_not_wanted(tmp_path: Path, file: str) -> None:
     for writer in (CaseScoreWriter(tmp_path / "out", records, enabled=False), CaseScoreWriter(tmp_path / "out", [])):
         writer.attach(Engine(lambda engine, batch: None))  # type: ignore[arg-type]
         assert not writer.plans
-        assert writer.summary() is None
+        assert writer.summary(None) is None
     with pytest.raises(MissingSlicesError, match="liver lacks 0"):
         CaseScoreWriter(tmp_path / "out", records[1:])
 
@@ -222,7 +222,7 @@ def test_padding_of_a_batch_is_left_out(tmp_path: Path, file: str) -> None:
     for record in slice_records(file, CLASSES, multi_prompt=True):
         engine.state.batch, engine.state.output = [record], [{"probabilities": torch.zeros(5, SIZE, SIZE)}]
         writer._collect(engine)
-    assert [row["pred_voxels"] for row in writer._gathered()] == [0, 0]
+    assert [row["pred_voxels"] for row in writer._gathered(engine)] == [0, 0]
 
 
 def _evaluate_part(rank: int, folder: Path, file: str) -> None:
@@ -231,7 +231,7 @@ def _evaluate_part(rank: int, folder: Path, file: str) -> None:
     records = [record for part in parts for record in part]
     own = [record for part in parts[rank::2] for record in part]
     writer = evaluate(folder / f"rank{rank}", records, perfect, own, save=True)
-    summary = writer.summary()
+    summary = writer.summary(None)
     assert summary is not None and summary["by_tag"]["class"]["cases"] == 3
     torch.distributed.destroy_process_group()
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from monai.data import CacheDataset, DataLoader, Dataset
+from monai.data import CacheDataset, DataLoader, Dataset, DistributedSampler
 from monai.transforms import Compose, Lambda, RandScaleIntensity
 
 from monai_vlsm.data import SeededLoader
+from monai_vlsm.data.shares import epoch_seed
 from monai_vlsm.handlers import EpochSeed
-from monai_vlsm.handlers.epoch_seed import epoch_seed
 
 
 def _epochs(
@@ -76,3 +76,18 @@ def test_errors() -> None:
     EpochSeed(0).attach(engine)
     with pytest.raises(ValueError, match="SeededLoader, or set persistent_workers=False"):
         engine.run(DataLoader(Dataset([1, 2]), num_workers=1, persistent_workers=True))
+
+
+def test_samplers_of_torch_and_monai_follow_seed_and_epoch() -> None:
+    def orders(seed: int) -> list[list[int]]:
+        seen: list[list[int]] = []
+        loader = DataLoader(Dataset([*range(9)]), sampler=DistributedSampler(Dataset([*range(9)]), True, 2, 0))
+        engine = Engine(lambda _, batch: seen[-1].extend(batch.tolist()))
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: seen.append([]))
+        EpochSeed(seed).attach(engine)
+        engine.run(loader, max_epochs=2)
+        return seen
+
+    first, second = orders(1), orders(2)
+    assert first[0] != first[1] and first != second
+    assert orders(1) == first

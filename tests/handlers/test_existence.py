@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, AsDiscreted, Compose, SelectItemsd
@@ -122,11 +121,20 @@ def test_without_a_model_nothing_is_written(tmp_path: Path) -> None:
     assert state.existence_threshold == 0.0
 
 
-def test_other_processes_leave_the_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monai_vlsm.handlers.existence.idist.get_rank", lambda: 1)
-    follower = Engine(lambda engine, batch: None)
-    ThresholdSetter(_State(), tmp_path / "model.pt", DATA).attach(follower)  # type: ignore[arg-type]
-    assert not any(follower._event_handlers.values())
+def _set_as_rank(rank: int, folder: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    state, own = _State(), MODEL_DATA[rank::2]
+    engine(own, ThresholdSetter(state, folder / "model.pt", own)).run()
+    assert state.weight.item() == 1.0  # each asks the model that was kept
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_share_the_questions(tmp_path: Path) -> None:
+    """Neither would set a threshold on the few absent things that it asked for itself."""
+    torch.save({"weight": torch.ones(1), "monai_vlsm": {"existence_threshold": 0.0}}, tmp_path / "model.pt")
+    torch.multiprocessing.start_processes(_set_as_rank, args=(tmp_path,), nprocs=2, start_method="fork")
+    saved = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert saved["monai_vlsm"]["existence_threshold"] == pytest.approx(0.55, abs=1e-5)
 
 
 @pytest.mark.parametrize(("threshold", "pixels"), [(0.0, [64, 0, 0, 64, 64]), (0.75, [64, 0, 0, 64, 0])])

@@ -109,8 +109,3 @@ def test_file_of_an_evaluation(tmp_path: Path) -> None:
     assert [float(row["dice_own"]) for row in rows] == [1.0, 0.0, 0.75, 0.0, 0.5, 0.0]
     assert [float(row["existence"]) > 0.5 for row in rows] == [True, False] * 3
     assert len(run(tmp_path / "out", items(1))) == 2
-
-
-def test_an_image_that_comes_twice_counts_once(tmp_path: Path) -> None:
-    data = items(2)
-    assert len(run(tmp_path, [*data, data[0]])) == 4
