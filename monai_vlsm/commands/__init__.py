@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from monai_vlsm.commands import adapters, cache, data, export, hub, label, merge, models, predict, report, study
+from monai_vlsm.commands import adapters, bundle, cache, data, export, hub, label, merge, models, predict, report, study
 from monai_vlsm.commands.modules import import_named
 from monai_vlsm.errors import UserError
 from monai_vlsm.interrupts import end_in_one_line
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (models, data, report, predict, adapters, export, merge, hub, label, cache, study):
+    for command in (models, bundle, data, report, predict, adapters, export, merge, hub, label, cache, study):
         command.add(subparsers)
     with end_in_one_line():
         values = parser.parse_args(arguments)

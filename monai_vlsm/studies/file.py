@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from monai_vlsm.bundle_files import bundles_folder
 from monai_vlsm.studies.keys import StudyError, known, listed, nearest, take
 from monai_vlsm.studies.study import LEASE, Dataset, Study, System
 
@@ -93,7 +94,7 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
         figures=_groups(f"{file}, figures", table.get("figures", tables), "system", systems, False),
         lease=float(take(f"{file}, lease", table.get("lease", LEASE), "seconds above 0", _is_positive)),
         data=_text(f"{file}, data", table.get("data", "data")),
-        bundles=_text(f"{file}, bundles", table.get("bundles", "bundles")),
+        bundles=_text(f"{file}, bundles", table.get("bundles", _bundles())),
     )
 
 
@@ -167,3 +168,8 @@ def _is_share(value: Any) -> bool:
 
 def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _bundles() -> str:
+    """The folder of the bundles where none is named: that of the working folder, else those of the package."""
+    return "bundles" if Path("bundles").is_dir() else str(bundles_folder())

@@ -32,7 +32,7 @@ groups = {
     "adapters": ["list", "info", "check"],
     "cache": ["info", "clear"],
 }
-alone = ["models", "report", "predict", "export", "push", "pull", "label"]
+alone = ["models", "bundle", "report", "predict", "export", "merge", "push", "pull", "label"]
 for words in [[], *([one] for one in [*alone, *groups]), *([one, two] for one in groups for two in groups[one])]:
     try:
         main([*words, "--help"])
@@ -46,7 +46,7 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
 def test_no_help_imports_torch() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("usage: python -m monai_vlsm") == 21
+    assert done.stdout.count("usage: python -m monai_vlsm") == 23
 
 
 def test_the_package_as_a_command_imports_no_kind() -> None:
