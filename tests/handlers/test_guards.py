@@ -95,6 +95,46 @@ def test_infinite_scaled_gradients_skip_the_step_without_an_error() -> None:
     assert scaler.get_scale() == 512.0
 
 
+def _scaled(folder: Path, bad: Any, **settings: Any) -> Any:
+    """A trainer in mixed precision on a CPU, whose gradients are NaN in the iterations that ``bad`` says."""
+    engine = toy.trainer(folder, **settings)
+    engine.amp, engine.scaler, engine.amp_kwargs = True, torch.amp.GradScaler("cpu"), {"enabled": False}
+    weight = next(engine.network.parameters())
+    weight.register_hook(lambda gradient: gradient * (math.nan if bad(engine.state.iteration) else 1.0))
+    return engine
+
+
+def _run(engine: Any) -> None:
+    Engine.run(engine, engine.data_loader, max_epochs=engine.state.max_epochs)
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 10])
+def test_a_training_of_no_step_is_a_failure(epochs: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At once when no smaller scale can help, else at the end; each epoch until then says so."""
+    engine = _scaled(tmp_path, lambda _: True, epochs=epochs)
+    message = "20 steps in a row" if epochs == 10 else f"none of {3 * epochs} steps was taken"
+    with pytest.raises(NonFiniteError, match=rf"{message}.*--amp_dtype bfloat16"):
+        _run(engine)
+    assert engine.state.epoch == min(epochs, 7)
+    assert caplog.text.count("steps up to epoch") == engine.state.epoch - 1
+    assert (tmp_path / "model.pt").exists() == (epochs > 1)
+
+
+def test_no_step_until_an_early_stop_is_a_failure(tmp_path: Path) -> None:
+    engine = _scaled(tmp_path, lambda _: True, epochs=5)
+    engine.add_event_handler(Events.EPOCH_COMPLETED(once=2), engine.terminate)
+    with pytest.raises(NonFiniteError, match="none of 6 steps was taken"):
+        _run(engine)
+
+
+def test_a_few_steps_less_are_normal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "monai_vlsm.handlers.skipped_steps"):
+        _run(_scaled(tmp_path, lambda iteration: iteration <= 2, epochs=3))
+    assert [record.getMessage() for record in caplog.records if "left out" in record.getMessage()] == [
+        "2 of 3 steps up to epoch 1 were left out: 16 bits were too few"
+    ]
+
+
 @pytest.mark.parametrize("scaler", [None, torch.amp.GradScaler("cpu", enabled=False)])
 def test_infinite_gradients_without_a_scaler_stop(scaler: Any) -> None:
     with pytest.raises(NonFiniteError, match=r"(?s)norm of the gradients is inf in epoch 1, batch 1 of 3.*  case"):
