@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of the paper, the two that its code computed instead, and any of them over several processes."""
+"""The loss of the paper, the two that its code computed instead, any of them over several processes, and a contrast."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch.distributed as dist
 from monai.losses import DiceCELoss, DiceLoss
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
-__all__ = ["PromptedSegmentationLoss", "RankMeanLoss"]
+__all__ = ["PromptedSegmentationLoss", "RankMeanLoss", "SoftContrastiveLoss"]
 
 _KINDS = ("paper", "double_sigmoid", "dice")
 
@@ -112,3 +112,38 @@ def _pairs(target: Tensor) -> Tensor:
     if target.shape[1] > 1:
         return (target.flatten(2)[..., 0] >= 0).sum().float()
     return torch.full((), float(len(target)), device=target.device)
+
+
+class SoftContrastiveLoss(nn.Module):
+    """SoftCon of MedCLIPSeg (arXiv 2602.20423): each image finds its prompt in the batch, and each prompt its image.
+
+    With rows of length 1, ``V`` of the images and ``T`` of the prompts: the cross entropy of ``softmax(V T' / t)`` and
+    of ``softmax(T V' / t)`` with ``softmax(T T' / s)``, half of each. Prompts that say nearly the same are not told
+    apart, as they would be by a target of 1 for the own prompt and 0 for all others.
+
+    Args:
+        temperature: t, that of CLIP at the start of its training.
+        softness: s, the temperature of the targets.
+    """
+
+    def __init__(self, temperature: float = 0.07, softness: float = 0.2) -> None:
+        super().__init__()
+        self.temperature, self.softness = temperature, softness
+
+    def forward(self, images: Tensor, prompts: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            images: ``(N, D)``.
+            prompts: ``(N, D)``; row n belongs to image n.
+
+        Returns:
+            A scalar; 0 without any rows.
+        """
+        if not len(images):
+            return images.sum() + prompts.sum()
+        with torch.autocast(images.device.type, enabled=False):
+            visual, text = normalize(images.float(), dim=-1), normalize(prompts.float(), dim=-1)
+            targets = (text @ text.T / self.softness).softmax(-1).detach()
+            logits = visual @ text.T / self.temperature
+            return (cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2

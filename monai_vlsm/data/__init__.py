@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from monai_vlsm.data.absent import ClassPromptError, NothingAbsentError, absent_probability, with_absent_prompts
+from monai_vlsm.data.absent import ClassPromptError
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
@@ -13,6 +13,7 @@ from monai_vlsm.data.fractions import part_of
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
 from monai_vlsm.data.loader import SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
+from monai_vlsm.data.negatives import NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.padding import MASK_KEYS, NO_PROMPT, TOKEN_KEYS, collate_prompts
 from monai_vlsm.data.probes import Probe, probe_records, questions
 from monai_vlsm.data.problems import DatasetProblems, Problem

@@ -190,6 +190,22 @@ class CLIPSegNet(PromptedNet):
             logits = self.feature_adapters.logits(logits[:, None])
         return logits.view(images, prompts, *logits.shape[-2:])
 
+    def shared_embeddings(self, image_features: list[Tensor], text_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and prompts in CLIP's common space, for a loss between them.
+
+        Args:
+            image_features: what `encode_image` returned for B images.
+            text_features: what `encode_text` returned for B*K prompts.
+
+        Returns:
+            The mean over the patches of the last activation behind CLIP's frozen projection, ``(B, D)``, and the
+            embeddings ``(B*K, D)``, both in float32.
+        """
+        clip = self.base.clip
+        with torch.autocast(text_features.device.type, enabled=False):
+            patches = clip.vision_model.post_layernorm(at_least_float32(image_features[-1][:, 1:])).mean(1)
+            return clip.visual_projection(patches), at_least_float32(text_features)
+
     @property
     def frozen_encoders(self) -> frozenset[str]:
         """Encoders that the adaptation leaves alone, if none of their weights trains and they drop nothing."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,6 +80,8 @@ class PromptedNet(nn.Module, ABC):
         self.trained_names: tuple[str, ...] = ()
         self.slices = 1  # that an image holds: its own and its neighbours
         self.cuts_padding = True  # False for a network that looks at it
+        # is shown what goes into `decode`, as `monai_vlsm.handlers.ContrastiveTerm` is in training
+        self.watch: Callable[[Any, Any], object] | None = None
         # recorded only, for the steps around the network (see `RECORDED`)
         self.existence_threshold = 0.0
         self.window: Any = None
@@ -153,7 +155,10 @@ class PromptedNet(nn.Module, ABC):
         text = encoded_text
         if text is None:
             text = self.encode_text(*tokens) if frozen_text is None else self.finish_text(frozen_text)
-        return self.decode(encoded, text if prompt_index is None else rows_of(text, prompt_index.flatten()))
+        text = text if prompt_index is None else rows_of(text, prompt_index.flatten())
+        if self.watch is not None:
+            self.watch(encoded, text)
+        return self.decode(encoded, text)
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:

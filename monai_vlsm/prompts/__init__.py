@@ -11,6 +11,7 @@ from monai_vlsm.prompts.describe import describe_mask
 from monai_vlsm.prompts.recipe import Recipe, RecipeError, built_in_recipes, class_recipe, load_recipe
 from monai_vlsm.prompts.rules import mask_words
 from monai_vlsm.prompts.shape import outline_word, shape_word
+from monai_vlsm.prompts.sides import FLIP_WORDS, FLIPS, FlipWords, FlipWordsError
 from monai_vlsm.prompts.styles import compose, table_tags
 from monai_vlsm.prompts.tags import (
     TAGS,
@@ -24,16 +25,21 @@ from monai_vlsm.prompts.tags import (
 )
 from monai_vlsm.prompts.templates import CLASS, DATASETS, FIELDS, MASK_DERIVED, METADATA, TEMPLATES, Template
 from monai_vlsm.prompts.vqa import ask_about, load_answerer
-from monai_vlsm.prompts.words import number_word
+from monai_vlsm.prompts.words import EVERYDAY, number_word
 
 __all__ = [
     "CLASS",
     "DATASETS",
+    "EVERYDAY",
     "FIELDS",
+    "FLIPS",
+    "FLIP_WORDS",
     "MASK_DERIVED",
     "METADATA",
     "TAGS",
     "TEMPLATES",
+    "FlipWords",
+    "FlipWordsError",
     "Recipe",
     "RecipeError",
     "Template",

@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["known_words", "number_word"]
+__all__ = ["EVERYDAY", "known_words", "number_word"]
+
+EVERYDAY = (
+    *("apple", "armchair", "bicycle", "bird", "boat", "book", "bridge", "car", "carpet", "castle", "chair", "church"),
+    *("cloud", "dog", "door", "elephant", "fence", "fish", "flower", "garden", "guitar", "hammer", "horse", "house"),
+    *("lamp", "lorry", "mountain", "piano", "river", "road", "shoe", "spoon", "train", "tree", "umbrella", "window"),
+)
+"""Names of things that no medical image shows: what a network can be asked for in vain, whatever the data."""
 
 _SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")

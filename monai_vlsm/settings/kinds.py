@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_vlsm.data.volumes import WindowError, plain_window
+from monai_vlsm.prompts import FlipWords, FlipWordsError
 
-__all__ = ["Kind", "choice", "device", "number", "switch", "table", "text", "triple", "window"]
+__all__ = ["Kind", "choice", "device", "flip_words", "number", "switch", "table", "text", "triple", "window"]
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Types of devices that a network of this package can be on."""
@@ -101,6 +102,19 @@ def window() -> Kind:
             raise ValueError(str(error).removeprefix("a window must be ").partition(", got ")[0]) from None
 
     return Kind("", take, optional=True)
+
+
+def flip_words() -> Kind:
+    """Words that change places when an image is flipped, see `monai_vlsm.prompts.FlipWords`."""
+
+    def take(value: Any) -> Any:
+        try:
+            FlipWords(value)
+        except FlipWordsError as error:
+            raise ValueError(str(error).partition("expected ")[2].partition("; got ")[0]) from None
+        return value
+
+    return Kind("", take)
 
 
 def choice(*words: str) -> Kind:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.settings.kinds import Kind, choice, device, number, switch, table, text, triple, window
+from monai_vlsm.settings.kinds import Kind, choice, device, flip_words, number, switch, table, text, triple, window
 
 __all__ = ["SAME_AS", "SETTINGS", "SettingError", "checked"]
 
@@ -62,6 +62,14 @@ SETTINGS: dict[str, Kind] = {
     "seed": number(0, 2**32 - 1, whole=True),
     "resume": switch(),
     "labels_only": switch(),
+    "augment": switch(),
+    "flips": choice("none", "horizontal", "vertical", "both"),
+    "flip_words": flip_words(),
+    "rotation": number(0, 180),
+    "schedule": choice("plateau", "cosine"),
+    "warmup": number(0, 1),
+    "ema": number(0, 0.999999),
+    "contrastive": number(0),
     # network
     "encoders": choice("v", "vl"),
     "adapter_width": number(1, 8192, whole=True),

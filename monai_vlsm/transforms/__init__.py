@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """MONAI transforms of this package, each as array class and as dictionary class (``d``, ``D``, ``Dict``)."""
 
-from monai_vlsm.transforms.absent import (
-    RandAbsentPrompt,
-    RandAbsentPromptD,
-    RandAbsentPromptd,
-    RandAbsentPromptDict,
-)
 from monai_vlsm.transforms.draw import RandDrawPromptsD, RandDrawPromptsd, RandDrawPromptsDict
 from monai_vlsm.transforms.existence import (
     ExistenceScoreD,
     ExistenceScored,
     ExistenceScoreDict,
     existence_scores,
+)
+from monai_vlsm.transforms.flip import (
+    KeepPlacesD,
+    KeepPlacesd,
+    KeepPlacesDict,
+    RandFlipPromptsD,
+    RandFlipPromptsd,
+    RandFlipPromptsDict,
 )
 from monai_vlsm.transforms.label import (
     LabelResultD,
@@ -58,6 +60,9 @@ __all__ = [
     "ExistenceScoreD",
     "ExistenceScoreDict",
     "ExistenceScored",
+    "KeepPlacesD",
+    "KeepPlacesDict",
+    "KeepPlacesd",
     "LabelResultD",
     "LabelResultDict",
     "LabelResultd",
@@ -69,13 +74,12 @@ __all__ = [
     "OrientVolumeDict",
     "OrientVolumed",
     "PromptPostprocessing",
-    "RandAbsentPrompt",
-    "RandAbsentPromptD",
-    "RandAbsentPromptDict",
-    "RandAbsentPromptd",
     "RandDrawPromptsD",
     "RandDrawPromptsDict",
     "RandDrawPromptsd",
+    "RandFlipPromptsD",
+    "RandFlipPromptsDict",
+    "RandFlipPromptsd",
     "RandSelectPrompt",
     "RandSelectPromptD",
     "RandSelectPromptDict",

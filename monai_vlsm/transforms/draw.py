@@ -13,33 +13,32 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
-from monai_vlsm.prompts import CLASS
 from monai_vlsm.transforms.select import TAGS_KEY
 
 __all__ = ["RandDrawPromptsD", "RandDrawPromptsDict", "RandDrawPromptsd"]
 
-CLASS_STYLE = "p1"
 STRUCTURE_KEY = "structure"
+Table = Mapping[str, Any]
 
 
 class RandDrawPromptsd(Randomizable, MapTransform):
     """Of the K prompts of an image up to ``at_most``, and among them a share that asks for what is not there.
 
-    The drawn masks go on, ``(k, H, W)``; those of absent things are empty. Absent things are the texts at ``"absent"``
-    (:func:`monai_vlsm.data.with_absent_prompts`), which is removed; each becomes a class prompt (style p1). Own prompts
-    stay in their order, the absent ones stand behind them. All draws come from ``self.R``, so the same seed gives the
-    same prompts, in worker processes too.
+    The drawn masks go on, ``(k, H, W)``; those of absent things are empty. Absent things are the prompt tables at
+    ``"absent"`` (:func:`monai_vlsm.data.with_absent_prompts`), which is removed. Own prompts stay in their order, the
+    absent ones stand behind them. A record with one prompt asks for an absent thing in its place. All draws come from
+    ``self.R``, so the same seed gives the same prompts, in worker processes too.
 
-    Use it behind `ResizeImaged`, so that a cache keeps all masks of the image, and before the styles are drawn. Records
-    with one prompt stay as they are; `RandAbsentPromptd` is for those.
+    Use it behind `ResizeImaged`, so that a cache keeps all masks of the image, and before the styles are drawn, which
+    then are those of present and absent things alike: a style must not tell which of them a prompt asks for.
 
     Args:
-        keys: key of the prompts, one only: a list of K tables or texts.
-        at_most: how many prompts go on; None takes all K own ones, and absent ones beside them.
+        keys: key of the prompts, one only: a table or text, or a list of K of them.
+        at_most: how many of several prompts go on; None takes all K own ones, and absent ones beside them.
         share: of the prompts that go on, those of absent things, from 0 to 0.5; reached on average, where there are
             enough of them.
         label_key: key of the masks ``(K, H, W)``.
-        absent_key: key of the texts.
+        absent_key: key of the tables.
         allow_missing_keys: leave records without a prompt as they are.
 
     Raises:
@@ -68,18 +67,18 @@ class RandDrawPromptsd(Randomizable, MapTransform):
         self._own: list[int] = []
         self._others: list[int] = []
 
-    def randomize(self, data: tuple[int, int]) -> None:
+    def randomize(self, data: tuple[int, int, int | None]) -> None:
         """Draw which prompts go on.
 
         Args:
-            data: how many prompts the image has, and how many absent things there are.
+            data: how many prompts the image has, how many absent things there are, and how many prompts go on at most.
         """
-        own, absent = data
+        own, absent, at_most = data
         total = own / (1 - self.share)
-        total = total if self.at_most is None else min(total, self.at_most)
+        total = total if at_most is None else min(total, at_most)
         wanted = total * self.share
         others = min(absent, int(wanted) + int(self.R.random_sample() < wanted % 1)) if absent and wanted else 0
-        kept = own if self.at_most is None else min(own, self.at_most - others)
+        kept = own if at_most is None else min(own, at_most - others)
         self._own = self._some(own, kept)
         self._others = self._some(absent, others)
 
@@ -91,22 +90,34 @@ class RandDrawPromptsd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The record with the drawn prompts."""
         d = dict(data)
+        absent = d.pop(self.absent_key, [])
         for key in self.key_iterator(d):
-            if isinstance(d[key], list | tuple):
-                absent = d.pop(self.absent_key, [])
-                self.randomize((len(d[key]), len(absent)))
-                self._draw(d, key, [absent[index] for index in self._others])
+            several = isinstance(d[key], list | tuple)
+            count = len(d[key]) if several else 1
+            self.randomize((count, len(absent), self.at_most if several else 1))
+            if self._others or len(self._own) < count:
+                self._draw(d, key, [absent[index] for index in self._others], several)
         return d
 
-    def _draw(self, d: dict[Hashable, Any], key: Hashable, others: Sequence[str]) -> None:
+    def _draw(self, d: dict[Hashable, Any], key: Hashable, others: Sequence[Table], several: bool) -> None:
         """Put the drawn ones in the place of all; the values that were given stay: a cache may hold them."""
         tags = d.get(TAGS_KEY)
-        each = list(tags) if isinstance(tags, list | tuple) else [tags] * len(d[key])
-        d[key] = [*(d[key][index] for index in self._own), *({CLASS_STYLE: text} for text in others)]
-        d[TAGS_KEY] = [*(each[index] for index in self._own), *({CLASS_STYLE: CLASS} for _ in others)]
-        d[self.label_key] = _channels(d[self.label_key], self._own, len(others))
+        each = list(tags) if several and isinstance(tags, list | tuple) else [tags] * (len(d[key]) if several else 1)
+        drawn = {key: [*self._kept(d[key], several), *others]}
+        drawn[TAGS_KEY] = [*self._kept(each, True), *([None] * len(others))]
         if STRUCTURE_KEY in d:
-            d[STRUCTURE_KEY] = [*(d[STRUCTURE_KEY][index] for index in self._own), *others]
+            drawn[STRUCTURE_KEY] = [*self._kept(d[STRUCTURE_KEY], several), *map(_name, others)]
+        d.update(drawn if several else {name: values[0] for name, values in drawn.items()})
+        d[self.label_key] = _channels(d[self.label_key], self._own, len(others))
+
+    def _kept(self, values: Any, several: bool) -> list[Any]:
+        return [(values if several else [values])[index] for index in self._own]
+
+
+def _name(table: Table) -> str:
+    """The first prompt of a table, which names the thing."""
+    first = next(iter(table.values()))
+    return first if isinstance(first, str) else str(first[0])
 
 
 def _channels(mask: Tensor, kept: Sequence[int], empty: int) -> Tensor:

@@ -111,13 +111,42 @@ def test_unreadable_masks_are_not_empty(tmp_path: Path, masks: dict[str, str]) -
     assert KnownFiles().empty_masks(files) == {masks["empty"]}
 
 
-def test_records_get_all_texts(masks: dict[str, str]) -> None:
+def class_prompts(records: list[dict[str, Any]]) -> list[list[list[str]] | None]:
+    """The class prompts of each absent thing of each record."""
+    return [None if one.get("absent") is None else [table["p1"] for table in one["absent"]] for one in records]
+
+
+def test_records_get_all_that_is_absent(masks: dict[str, str]) -> None:
     records = [record("a", LUNG, masks["full"]), record("b", LIVER, masks["full"]), record("c", LIVER, masks["full"])]
     records.append(record("c", LUNG, masks["full"]))
     marked = with_absent_prompts(records, 0.25)
-    assert [one.get("absent") for one in marked] == [["liver", "hepatic tissue"], ["lung"], None, None]
+    assert class_prompts(marked) == [[["liver", "hepatic tissue"]], [["lung"]], None, None]
     assert all("absent" not in one for one in records)
     assert with_absent_prompts(records, 0.0) == records
+    without = {name: value for name, value in records[0].items() if name != "prompt"}
+    assert with_absent_prompts([*records, {**without, "image": "d"}], 0.25)[-1] == {**without, "image": "d"}
+
+
+def test_absent_things_are_asked_for_in_the_styles_of_present_ones(masks: dict[str, str]) -> None:
+    """Of a structure, in all its own prompts; of a word, in those of the structures with the word in their place."""
+    polyps = [{"p0": "", "p1": "Polyp", "p5": f"{size} polyp", "p6": [f"{size} polyp, top", "growth"]} for size in "ab"]
+    polyps.append({"p1": "Polyp", "p5": "no polyp"})
+    records = [record(f"{i}", table, masks["full"]) for i, table in enumerate(polyps)]
+    records.append(record("normal", {"p1": "lung", "p5": "dark lung"}, masks["full"]))
+    tree, polyp = with_absent_prompts(records, 0.25, ["tree"])[-1]["absent"][::-1]
+    assert polyp == {"p1": ["Polyp"], "p5": ["a polyp", "b polyp"], "p6": ["a polyp, top", "growth", "b polyp, top"]}
+    assert tree == {
+        "p1": ["tree"],
+        "p5": ["a tree", "b tree", "dark tree"],
+        "p6": ["a tree, top", "b tree, top"],
+    }
+
+
+def test_tables_stay_small(masks: dict[str, str]) -> None:
+    records = [record(f"{i}", {"p1": "polyp", "p2": f"polyp {i}"}, masks["full"]) for i in range(100)]
+    records.append(record("normal", LUNG, masks["full"]))
+    (table,) = with_absent_prompts(records, 0.25)[-1]["absent"]
+    assert len(table["p2"]) == 32
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.6])
@@ -163,10 +192,7 @@ def test_what_records_say_is_absent() -> None:
     liver, cyst = ({"prompt": prompt, "structure": "x"} for prompt in (LIVER, {"p1": "cyst"}))
     records = [record("a", LUNG, "a.nii::axial=1::label=1") | {"absent": [liver, cyst]}]
     records += [record("b", LUNG, "a.nii::axial=2::label=1") | {"absent": []}]
-    texts = [one.get("absent") for one in with_absent_prompts(records, 0.5, ["brain", "lung"])]
-    assert texts == [["liver", "hepatic tissue", "cyst", "brain"], ["brain"]]
-    assert [one.get("absent") for one in with_absent_prompts(records, 0.5)] == [
-        ["liver", "hepatic tissue", "cyst"],
-        None,
-    ]
+    found = class_prompts(with_absent_prompts(records, 0.5, ["brain", "lung"]))
+    assert found == [[["liver", "hepatic tissue"], ["cyst"], ["brain"]], [["brain"]]]
+    assert class_prompts(with_absent_prompts(records, 0.5)) == [[["liver", "hepatic tissue"], ["cyst"]], None]
     assert not any("absent" in one for one in with_absent_prompts(records, 0))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ignite.engine import Engine, Events
 
-from monai_vlsm.handlers import EarlyStop, PlateauSchedule
+from monai_vlsm.handlers import EarlyStop, RateSchedule
 
 
 def _train(handlers: Sequence[Any], evaluator: Any, scores: Sequence[float], interval: int = 1) -> Engine:
@@ -110,5 +110,5 @@ def test_state_before_attaching_is_an_error() -> None:
 def test_plateau_schedule_steps_after_validations_only() -> None:
     evaluator, steps = _evaluator(), []
     scheduler = SimpleNamespace(step=steps.append)
-    _train([PlateauSchedule(scheduler, evaluator, "dice")], evaluator, [0.3, 0.2], interval=3)
+    _train([RateSchedule(scheduler, evaluator, "dice")], evaluator, [0.3, 0.2], interval=3)
     assert steps == [0.3, 0.2]

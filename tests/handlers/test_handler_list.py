@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from monai.handlers import ValidationHandler
 
-from monai_vlsm.handlers import CurvePlot, EarlyStop, HandlerList, ModelSaver, PlateauSchedule, ProgressBar
+from monai_vlsm.handlers import CurvePlot, EarlyStop, HandlerList, ModelSaver, ProgressBar, RateSchedule
 
 
 class Noted:
@@ -41,7 +41,7 @@ def test_without_validation_there_is_no_evaluator() -> None:
     assert log == [(engine, None)]
 
 
-@pytest.mark.parametrize("kind", [CurvePlot, EarlyStop, ModelSaver, PlateauSchedule, ProgressBar])
+@pytest.mark.parametrize("kind", [CurvePlot, EarlyStop, ModelSaver, RateSchedule, ProgressBar])
 def test_those_of_the_package_can_be_told_later(kind: Any) -> None:
-    arguments = {CurvePlot: ("x.png",), ModelSaver: (None, "model.pt"), PlateauSchedule: (SimpleNamespace(),)}
+    arguments = {CurvePlot: ("x.png",), ModelSaver: (None, "model.pt"), RateSchedule: (SimpleNamespace(),)}
     assert kind(*arguments.get(kind, ())).evaluator is None

@@ -31,8 +31,8 @@ from monai_vlsm.handlers import (
     InterruptExit,
     ModelSaver,
     NaNGuard,
-    PlateauSchedule,
     ProgressBar,
+    RateSchedule,
     ScoreWriter,
     TrainingState,
 )
@@ -141,7 +141,7 @@ def trainer(
             NaNGuard(),
             ClipGradNorm(0.5),
             ValidationHandler(interval=interval, validator=validator),
-            PlateauSchedule(scheduler, validator, "val_loss"),
+            RateSchedule(scheduler, validator, "val_loss"),
             early_stop,
             saver,
             ProgressBar(validator, stream),

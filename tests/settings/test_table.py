@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from monai_vlsm.caches.images import MODES
-from monai_vlsm.data.absent import MOST
+from monai_vlsm.data.negatives import MOST
 from monai_vlsm.settings import SETTINGS, SettingError, checked
 
 NAN, INF = math.nan, math.inf

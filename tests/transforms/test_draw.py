@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ from monai.transforms import Compose
 from monai_vlsm.data import SeededLoader
 from monai_vlsm.transforms import RandDrawPromptsd, RandSelectPromptd
 
-ABSENT = ["liver", "spleen", "heart"]
+NAMES = ["liver", "spleen", "heart"]
+ABSENT = [{"p1": [name], "p2": [f"large {name}", f"small {name}"]} for name in NAMES]
 
 
-def record(own: int = 4, absent: list[str] | None = None) -> dict[Any, Any]:
+def record(own: int = 4, absent: list[dict[str, list[str]]] | None = None) -> dict[Any, Any]:
     """Mask k is full of k + 1, so that whoever it belongs to is seen."""
     masks = torch.arange(1.0, own + 1)[:, None, None].expand(own, 2, 2)
     names = [f"lung {k}" for k in range(own)]
@@ -30,7 +32,8 @@ def record(own: int = 4, absent: list[str] | None = None) -> dict[Any, Any]:
 
 def pairs(d: dict[Any, Any]) -> list[tuple[str, float]]:
     """Name and value of the mask of each prompt."""
-    texts = [next(iter(prompt.values())) for prompt in d["prompt"]]
+    firsts = [next(iter(prompt.values())) for prompt in d["prompt"]]
+    texts = [first if isinstance(first, str) else first[0] for first in firsts]
     assert len(texts) == len(d["label"]) == len(d["tags"]) == len(d["structure"])
     return [(text, float(mask.mean())) for text, mask in zip(texts, d["label"], strict=True)]
 
@@ -68,23 +71,45 @@ def test_some_of_the_own_ones_with_their_masks(at_most: int) -> None:
 def test_the_share_of_absent_ones(own: int, at_most: int | None) -> None:
     transform = seeded(at_most=at_most, share=0.25)
     drawn = [pair for _ in range(2000) for pair in pairs(transform(record(own, ABSENT)))]
-    absent = [pair for pair in drawn if pair[0] in ABSENT]
+    absent = [pair for pair in drawn if pair[0] in NAMES]
     assert len(absent) / len(drawn) == pytest.approx(0.25, abs=0.03)
     assert {value for _, value in absent} == {0.0}
-    assert {text for text, _ in absent} == set(ABSENT)
+    assert {text for text, _ in absent} == set(NAMES)
 
 
-def test_a_drawn_absent_thing_is_a_class_prompt_with_an_empty_mask() -> None:
-    chain: list[Any] = [RandDrawPromptsd(share=0.5), RandSelectPromptd("prompt")]
-    transform = Compose(chain)
-    d = transform({**record(2, ABSENT[:2]), "name": "a"})
-    assert d["prompt"][:2] == ["lung 0", "lung 1"]
-    assert sorted(d["prompt"][2:]) == ["liver", "spleen"]
-    assert d["prompt_style"] == ["p2", "p2", "p1", "p1"]
-    assert d["prompt_tag"] == ["mask-derived", "mask-derived", "class", "class"]
-    assert d["label"].meta["filename_or_obj"] == "a.png"
-    assert d["label"].amax((1, 2)).tolist() == [1, 2, 0, 0]
-    assert "absent" not in d
+def test_styles_do_not_tell_what_is_absent() -> None:
+    """Present and absent things are asked for in the same styles, equally often; masks of absent ones are empty."""
+    chain: list[Any] = [seeded(share=0.5), RandSelectPromptd("prompt").set_random_state(1)]
+    transform, found = Compose(chain), Counter[tuple[bool, str]]()
+    for _ in range(1000):
+        given = {**record(2, ABSENT[:2]), "name": "a"}
+        given["prompt"] = [{"p1": f"lung {k}", "p2": f"small lung {k}"} for k in range(2)]
+        d = transform(given)
+        assert d["label"].amax((1, 2)).tolist() == [1, 2, 0, 0]
+        assert d["label"].meta["filename_or_obj"] == "a.png"
+        assert "absent" not in d
+        absent = [any(name in text for name in NAMES) for text in d["prompt"]]
+        assert absent == [False, False, True, True]
+        found.update(zip(absent, d["prompt_style"], strict=True))
+    assert [found[there, "p2"] / 2000 for there in (False, True)] == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_an_absent_thing_in_the_place_of_the_only_prompt() -> None:
+    transform = Compose([seeded(at_most=3, share=0.25), RandSelectPromptd("prompt").set_random_state(1)])
+    seen = []
+    for _ in range(2000):
+        single: dict[Any, Any] = {"label": torch.ones(1, 2, 2), "prompt": {"p2": "small lung"}, "name": "a"}
+        d = transform({**single, "tags": {"p2": "mask-derived"}, "structure": "lung", "absent": ABSENT})
+        assert isinstance(d["prompt"], str)
+        assert d["label"].shape == (1, 2, 2)
+        assert d.keys() == {"label", "prompt", "name", "structure", "prompt_style", "prompt_tag"}
+        there = bool(d["label"].any())
+        assert (d["prompt"], d["prompt_tag"], d["structure"]) == ("small lung", "mask-derived", "lung") or not there
+        assert there or d["structure"] in NAMES
+        assert there or d["prompt"].split()[-1] == d["structure"]
+        seen.append((there, d["prompt_style"]))
+    assert sum(not there for there, _ in seen) / 2000 == pytest.approx(0.25, abs=0.03)
+    assert {style for there, style in seen if not there} == {"p1", "p2"}
 
 
 def test_a_step_may_ask_for_absent_things_only() -> None:
@@ -98,10 +123,10 @@ def test_a_step_may_ask_for_absent_things_only() -> None:
     assert pairs(transform(empty)) == [("lung 0", 0)]
 
 
-def test_records_with_one_prompt_or_none_stay() -> None:
+def test_records_without_absent_things_or_prompts_stay() -> None:
     single: dict[Any, Any] = {"label": torch.ones(1, 2, 2), "prompt": {"p1": "lung"}}
-    single["absent"] = ABSENT
     assert RandDrawPromptsd(at_most=1, share=0.5)(single) == single
+    assert RandDrawPromptsd()({**single, "absent": ABSENT}) == single
     assert RandDrawPromptsd(allow_missing_keys=True)({"label": 1}) == {"label": 1}
     with pytest.raises(KeyError):
         RandDrawPromptsd()({"label": 1})

@@ -1,0 +1,190 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a prompt says when its image is flipped: "left" and "right" change places, where they mean places of the image.
+
+A word such as "left" is a place of the image only where nothing stands behind it that it could belong to: at the end of
+a part of the sentence, or before "of the image", "in the breast ultrasound image" and the like. Everywhere else ("left
+kidney", "left-sided", "patient's left") it is, or may be, a side of the patient, which a flipped image does not
+exchange: such a prompt cannot be flipped. Words inside words ("leftover", "bright") are no sides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from monai_vlsm.errors import UserError
+from monai_vlsm.prompts.rules import LOCATIONS
+
+__all__ = ["FLIPS", "FLIP_WORDS", "FlipWords", "FlipWordsError"]
+
+FLIPS = ("horizontal", "vertical")
+"""Flips: which exchanges left and right, and which exchanges top and bottom."""
+
+FLIP_WORDS: dict[str, dict[str, str]] = {
+    "horizontal": {LOCATIONS[1][0]: LOCATIONS[1][2]},
+    "vertical": {LOCATIONS[0][1]: LOCATIONS[2][1]},
+}
+"""For each flip the words that change places: those of the nine places that masks are described by."""
+
+_BOTH = {"anterior", "posterior", "ventral", "dorsal", "clock", "clockwise", "counterclockwise"}
+_SIDES = {  # words that a flip makes wrong, and that are not exchanged unless they are declared
+    "horizontal": _BOTH
+    | {"left", "right", "leftmost", "rightmost", "leftward", "rightward", "leftwards", "rightwards"}
+    | {"l", "r", "lt", "rt"},
+    "vertical": _BOTH
+    | {"top", "bottom", "upper", "lower", "topmost", "bottommost", "uppermost", "lowermost", "above", "below"}
+    | {"superior", "inferior", "cranial", "caudal"},
+}
+_MIDDLE = {"center", "centre", "middle", "central"}
+_WORD = re.compile(r"[^\W\d_]+")
+_JOINT = re.compile(r"\s+|\s*[-/,]\s*|,?\s+(?:and|or)\s+")
+_OWNER = re.compile(
+    r"(?:['\u2019]s|s['\u2019]|\b(?:his|her|its|their|your|my|patient|anatomical|anatomic))\s+$", re.IGNORECASE
+)
+_PART = r"(?:\s+(?:side|part|half|third|edge|border|corner|area|region|portion))?"
+_SHOWN = r"image|picture|photo|photograph|frame|view|scan|slice|ultrasound|x-?ray|radiograph"
+_PLACE = re.compile(
+    rf"{_PART}(?:\s*(?:$|[.,;:!?)\]])|\s+(?:with|which|that|is|are)\b"
+    rf"|\s+(?:of|in|on)\s+(?:the\s+|an?\s+|this\s+)?(?:[\w-]+\s+){{0,3}}(?:{_SHOWN})\b)",
+    re.IGNORECASE,
+)
+
+
+class FlipWordsError(UserError, ValueError):
+    """Words that cannot change places in a flip."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Words of direction that belong together, such as "top left", as matches of `_WORD`."""
+
+    words: Sequence[re.Match[str]]
+
+    @property
+    def start(self) -> int:
+        return self.words[0].start()
+
+    @property
+    def end(self) -> int:
+        return self.words[-1].end()
+
+
+class FlipWords:
+    """The vocabulary of flips.
+
+    Args:
+        words: for each of `FLIPS` words to those that they change places with; "left" to "right" is enough for both
+            ways. An entry of several words or with a hyphen ("left kidney", "left-sided") is exchanged wherever it
+            stands, a single word only where it is a place of the image. None takes `FLIP_WORDS`.
+
+    Raises:
+        FlipWordsError: another flip, something that is no word, or a word that would have to become two others: one on
+            both sides, or twice on one.
+    """
+
+    def __init__(self, words: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        given = FLIP_WORDS if words is None else words
+        if not isinstance(given, Mapping) or not set(given) <= set(FLIPS):
+            raise _error(f"a table with {' and '.join(FLIPS)}", given)
+        self.partners = {axis: _both_ways(axis, given.get(axis) or {}) for axis in FLIPS}
+        self._directions = _MIDDLE.union(*_SIDES.values(), *self.partners.values())
+
+    def flipped(self, text: str, axis: str) -> str | None:
+        """The prompt of the flipped image; None if it names a side that cannot be exchanged.
+
+        Args:
+            text: a prompt.
+            axis: one of `FLIPS`.
+        """
+        partners, changed = self.partners[axis], []
+        phrases = list(_phrases(partners).finditer(text)) if partners else []
+        for run in self._runs(text, phrases):
+            sides = [word for word in run.words if _key(word[0]) in _SIDES[axis] | set(partners)]
+            if sides and not (_is_place(text, run) and all(_key(word[0]) in partners for word in sides)):
+                return None
+            changed += sides
+        spans = {match.span(): _cased(match[0], partners[_key(match[0])]) for match in [*phrases, *changed]}
+        return None if None in spans.values() else _replaced(text, spans)
+
+    def names_places(self, text: str) -> bool:
+        """Whether a prompt has any word of a side or place, the middle included."""
+        words = {_key(match[0]) for match in _WORD.finditer(text)}
+        return bool(words & self._directions) or any(_phrases(own).search(text) for own in self.partners.values())
+
+    def _runs(self, text: str, phrases: Sequence[re.Match[str]]) -> Iterator[_Run]:
+        """The words of direction outside of phrases, those that belong together at a time."""
+        run: list[re.Match[str]] = []
+        for word in _WORD.finditer(text):
+            if _key(word[0]) not in self._directions or any(one.start() <= word.start() < one.end() for one in phrases):
+                continue
+            if run and not _JOINT.fullmatch(text[run[-1].end() : word.start()]):
+                yield _Run(run)
+                run = []
+            run.append(word)
+        if run:
+            yield _Run(run)
+
+
+def _is_place(text: str, run: _Run) -> bool:
+    """Whether words of direction are a place of the image, and do not belong to what stands beside them."""
+    before, after = text[: run.start], text[run.end :]
+    joined = before.endswith(("-", "'", "\u2019")) or after.startswith("-")
+    return not joined and not _OWNER.search(before) and bool(_PLACE.match(after))
+
+
+def _both_ways(axis: str, words: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(words, Mapping):
+        raise _error(f"a table such as {{'left': 'right'}} for {axis}", words)
+    partners: dict[str, str] = {}
+    for pair in words.items():
+        for word, other in (pair, pair[::-1]):
+            key = _checked(axis, word)
+            if key in partners or key == _checked(axis, other):
+                what = f"one other word for each to change places with, and {word!r} stands on both sides or twice"
+                raise _error(f"for {axis} {what}", dict(words))
+            partners[key] = _checked(axis, other)
+    return partners
+
+
+def _checked(axis: str, word: Any) -> str:
+    if not isinstance(word, str) or not _WORD.search(word):
+        raise _error(f"words for {axis}", word)
+    return _key(word)
+
+
+def _error(expected: str, given: Any) -> FlipWordsError:
+    return FlipWordsError(f"flip_words: expected {expected}; got {given!r}")
+
+
+def _key(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+@lru_cache(maxsize=64)
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    words = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
+    return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])" if phrases else r"(?!)", re.IGNORECASE)
+
+
+def _phrases(partners: Mapping[str, str]) -> re.Pattern[str]:
+    """Finds the entries that are more than one word, the longest first."""
+    return _pattern(tuple(sorted((one for one in partners if not _WORD.fullmatch(one)), key=len, reverse=True)))
+
+
+def _cased(like: str, word: str) -> str | None:
+    """A word in the letters of the one that it takes the place of; None where those follow no rule."""
+    if like.islower():
+        return word
+    if like.isupper():
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[1:].islower() else None
+
+
+def _replaced(text: str, spans: Mapping[tuple[int, int], str | None]) -> str:
+    for (start, end), word in sorted(spans.items(), reverse=True):
+        text = f"{text[:start]}{word}{text[end:]}"
+    return text

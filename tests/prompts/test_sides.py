@@ -1,0 +1,166 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a prompt when its image is flipped."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monai_vlsm.prompts import FLIP_WORDS, FLIPS, TEMPLATES, FlipWords, FlipWordsError, compose, mask_words
+from monai_vlsm.prompts.rules import LOCATIONS
+from tests.prompts.shapes import boxes
+
+SAME = "the same"
+CASES: list[tuple[str, str | None, str | None]] = [  # prompt, flipped horizontally, vertically; None: not to be flipped
+    ("polyp", SAME, SAME),
+    ("", SAME, SAME),
+    (
+        "one small polyp, located in top left of the image",
+        "one small polyp, located in top right of the image",
+        "one small polyp, located in bottom left of the image",
+    ),
+    (
+        "polyp located in left, center, bottom right of the image",
+        "polyp located in right, center, bottom left of the image",
+        "polyp located in left, center, top right of the image",
+    ),
+    (
+        "Two tumors at the top, left in the breast ultrasound image.",
+        "Two tumors at the top, right in the breast ultrasound image.",
+        "Two tumors at the bottom, left in the breast ultrasound image.",
+    ),
+    (
+        "Edema located in left of the PA view of a Chest Xray. Mass, Edema are present.",
+        "Edema located in right of the PA view of a Chest Xray. Mass, Edema are present.",
+        SAME,
+    ),
+    ("polyp on the left", "polyp on the right", SAME),
+    ("Polyp Top Left", "Polyp Top Right", "Polyp Bottom Left"),
+    ("POLYP, LEFT", "POLYP, RIGHT", SAME),
+    ("polyp, lEft", None, SAME),
+    ("polyp in the upper left", "polyp in the upper right", None),
+    (
+        "polyp at the top-left of the image",
+        "polyp at the top-right of the image",
+        "polyp at the bottom-left of the image",
+    ),
+    ("polyp on the left side of the image", "polyp on the right side of the image", SAME),
+    ("polyp at the left edge", "polyp at the right edge", SAME),
+    ("polyps on the left and right of the photo", "polyps on the right and left of the photo", SAME),
+    ("polyp at the left which is red", "polyp at the right which is red", SAME),
+    ("left kidney", None, SAME),
+    ("Left ventricular cavity of the heart.", None, SAME),
+    ("left and right lung", None, SAME),
+    ("left, right kidney", None, SAME),
+    (
+        "cyst in the top left of the image in the left kidney",
+        None,
+        "cyst in the bottom left of the image in the left kidney",
+    ),
+    ("kidney (L)", None, SAME),
+    ("right upper lobe of the lung", None, None),
+    ("left-sided effusion", None, SAME),
+    ("right-angled triangle", None, SAME),
+    ("effusion on the patient's left", None, SAME),
+    ("her left", None, SAME),
+    ("mass left of the heart", None, SAME),
+    ("top of the lung", SAME, None),
+    ("superior vena cava", SAME, None),
+    ("mass below the diaphragm", SAME, None),
+    ("anterior wall", None, None),
+    ("tumor at 3 o'clock", None, None),
+    ("leftover bright copyright stopper", SAME, SAME),
+    ("bottomless toplines of the image", SAME, SAME),
+]
+
+
+@pytest.mark.parametrize(("text", "horizontal", "vertical"), CASES, ids=[case[0] for case in CASES])
+def test_a_prompt_in_both_flips(text: str, horizontal: str | None, vertical: str | None) -> None:
+    words = FlipWords()
+    for flip, expected in zip(FLIPS, (horizontal, vertical), strict=True):
+        expected = text if expected == SAME else expected
+        assert words.flipped(text, flip) == expected
+        if expected is not None:
+            assert words.flipped(expected, flip) == text
+
+
+def test_the_words_are_those_of_our_own_places() -> None:
+    words = FlipWords()
+    assert FLIP_WORDS == {"horizontal": {"left": "right"}, "vertical": {"top": "bottom"}}
+    for row, places in enumerate(LOCATIONS):
+        for column, place in enumerate(places):
+            assert words.flipped(place, "horizontal") == LOCATIONS[row][2 - column]
+            assert words.flipped(place, "vertical") == LOCATIONS[2 - row][column]
+
+
+@pytest.mark.parametrize("template", ["photo", "breast_ultrasound", "chest_xray"])
+@pytest.mark.parametrize("flip", FLIPS)
+def test_all_our_sentences_agree_with_the_flipped_mask(template: str, flip: str) -> None:
+    """Composed anew from the flipped mask, each prompt says what the exchanged one says."""
+    words, found = FlipWords(), random.Random(0)
+    known = {"class": "tumor", "kind": "benign", "outline": "regular", "view": "frontal", "labels": "Edema"}
+    for _ in range(30):
+        row, column = found.choice([3, 33, 63]), found.choice([3, 63, 123])
+        mask = boxes((row, column, row + 20, column + 40))
+        turned = mask[:, ::-1] if flip == "horizontal" else mask[::-1]
+        both = (
+            compose(
+                TEMPLATES[template], {**known, "shape": "round", "colour": "red", **mask_words(np.ascontiguousarray(m))}
+            )
+            for m in (mask, turned)
+        )
+        for texts, expected in zip(*(table.values() for table in both), strict=True):
+            pairs = zip(texts, expected, strict=True) if isinstance(texts, list) else [(texts, str(expected))]
+            assert all(words.flipped(text, flip) == other for text, other in pairs)
+
+
+def test_declared_words_and_phrases() -> None:
+    table = {
+        "horizontal": {"left": "right", "left kidney": "right kidney", "left-sided": "right-sided"},
+        "vertical": {"upper": "lower"},
+    }
+    words = FlipWords(table)
+    assert words.flipped("Left kidney, top left", "horizontal") == "Right kidney, top right"
+    assert words.flipped("right-sided mass of the left kidney", "horizontal") == "left-sided mass of the right kidney"
+    assert words.flipped("left lung", "horizontal") is None
+    assert words.flipped("upper left", "vertical") == "lower left"
+    assert words.flipped("top", "vertical") is None  # not declared here
+
+
+def test_without_words_no_side_can_be_exchanged() -> None:
+    words = FlipWords({})
+    assert words.flipped("polyp on the left", "horizontal") is None
+    assert words.flipped("polyp on the left", "vertical") == "polyp on the left"
+    assert words.flipped("polyp", "horizontal") == "polyp"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("polyp", False), ("in the center", True), ("LEFT kidney", True), ("leftover", False), ("upper lobe", True)],
+)
+def test_whether_a_prompt_names_a_place(text: str, expected: bool) -> None:
+    assert FlipWords().names_places(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"horizontal": {"left": "right", "right": "left"}}, "'right' stands on both sides or twice"),
+        ({"horizontal": {"left": "right", "port": "right"}}, "'right' stands on both sides or twice"),
+        ({"horizontal": {"left": "Left"}}, "'left' stands on both sides or twice"),
+        ({"vertical": {"top": "bottom", "upper": "TOP"}}, "'TOP' stands on both sides or twice"),
+        ({"sideways": {"left": "right"}}, "a table with horizontal and vertical"),
+        ({"horizontal": ["left", "right"]}, "a table such as"),
+        ({"horizontal": {"left": 3}}, "words for horizontal; got 3"),
+        ({"horizontal": {"": "right"}}, "words for horizontal; got ''"),
+        ("left", "a table with horizontal and vertical"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be(wrong: Any, said: str) -> None:
+    with pytest.raises(FlipWordsError, match="flip_words: expected") as raised:
+        FlipWords(wrong)
+    assert said in str(raised.value)
