@@ -97,9 +97,8 @@ def train(folder: Path, system: str, seed: int, arguments: argparse.Namespace) -
     resume, start = last.is_file(), time.perf_counter()
     records: dict[str, Any] = {}
     if arguments.limit:
-        together = {"multi_prompt": on is not None}
         for part, split in (("train", "train"), ("validate", "val")):
-            found = load_datalist(arguments.dataset_dir, split, check=False, **together)
+            found = load_datalist(arguments.dataset_dir, split, multi_prompt=on is not None, check=False)
             records[f"{part}#records"] = some(found, arguments.limit)
     run_bundle(
         arguments.bundle,
@@ -110,6 +109,7 @@ def train(folder: Path, system: str, seed: int, arguments: argparse.Namespace) -
         output_dir=str(folder),
         ckpt_dir=str(folder),
         epochs=arguments.epochs,
+        val_interval=arguments.val_interval,
         resume=resume,
     )
     if not resume:
@@ -140,7 +140,8 @@ def evaluate(model: Path, folder: Path, seed: int, arguments: argparse.Namespace
 
 def shared_settings(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """What trainings and evaluations have in common."""
-    place = {"dataset_dir": str(arguments.dataset_dir), "num_workers": arguments.num_workers, "seed": seed}
+    place: dict[str, Any] = {"dataset_dir": str(arguments.dataset_dir), "num_workers": arguments.num_workers}
+    place |= {"seed": seed, "overlays": "none"}
     return place | ({"backbone": arguments.backbone} if arguments.backbone else {})
 
 
@@ -226,6 +227,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[41, 42])
     parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--val-interval", type=int, default=1, help="as many as epochs: the last model, not the best")
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--limit", type=int, help="records of each list, to try it out")
     print(f"\n{study(parser.parse_args())}")

@@ -53,7 +53,7 @@ def rate_schedule(optimizer: Optimizer, kind: str, steps: int, warmup: float = 0
     Args:
         optimizer: whose learning rates it sets.
         kind: ``"plateau"``, the paper's: 0.3 of the rate after 5 validations without a better one. ``"cosine"``,
-            MONAI's ``WarmupCosineSchedule``: up in a straight line, then down to 0 along half a cosine, over all steps; a
+            MONAI's ``WarmupCosineSchedule``: up in a straight line, down to 0 along half a cosine, over all steps. A
             run of other length is another schedule, and cannot go on from this one.
         steps: iterations of the whole training.
         warmup: share of them in which the rate rises.

@@ -143,8 +143,9 @@ class KeepPlacesd(Randomizable, MapTransform):
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> KeepPlacesd:
         """Seed this transform and the one that draws for it."""
         super().set_random_state(seed, state)
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=self.R.randint(2**32, dtype=np.uint32))
+        inner: Any = self.transform
+        if isinstance(inner, Randomizable):
+            inner.set_random_state(seed=self.R.randint(2**32, dtype=np.uint32))
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

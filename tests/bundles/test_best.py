@@ -29,7 +29,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def workflow(folder: Path, data: Path, backbone: Path, bundle: str = "vlsm_dense", **override: Any) -> ConfigWorkflow:
     names = override.pop("names", ["train", "best"])
-    settings = {"dataset_dir": str(data), "backbone": str(backbone), "output_dir": str(folder), "ckpt_dir": str(folder)}
+    settings: dict[str, Any] = {
+        "dataset_dir": str(data),
+        "backbone": str(backbone),
+        "output_dir": str(folder),
+        "ckpt_dir": str(folder),
+    }
     settings |= {"epochs": 2, "batch_size": 2, "num_workers": 0, "amp": False, "overlays": "none"}
     files = [str(BUNDLES / bundle / "configs" / f"{name}.json") for name in names]
     made = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**settings, **override})
@@ -67,12 +72,9 @@ def test_each_switch_alone_changes_the_training(switch: str, data: Path, backbon
     assert not same(run(tmp_path / "on", data, backbone, **alone, epochs=1), plain)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_with_everything_is_the_same_again_and_resumed(
-    workers: int, data: Path, backbone: Path, tmp_path: Path
-) -> None:
+def test_a_run_with_everything_is_the_same_again_and_resumed(data: Path, backbone: Path, tmp_path: Path) -> None:
     """Resumed without the cosine, whose length is that of the whole run."""
-    more = {"num_workers": workers, "schedule": "plateau", "cache": "memory"}
+    more = {"schedule": "plateau", "cache": "memory"}
     whole = run(tmp_path / "whole", data, backbone, **more)
     half = run(tmp_path / "half", data, backbone, **more, epochs=1)
     assert not same(half, whole)
@@ -143,9 +145,7 @@ def test_a_contrast_needs_a_common_space(data: Path, backbone: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("bundle", "backbone_name"), [("cris", "cris-mini"), ("san", "san-mini"), ("unet", "unet-mini")]
-)
-def test_the_other_bundles_have_it_too(bundle: str, backbone_name: str, data: Path, tmp_path: Path) -> None:
-    run(tmp_path, data, Path(backbone_name), bundle=bundle, image_size=64, epochs=1)
+@pytest.mark.parametrize("bundle", ["cris", "unet"])
+def test_the_other_bundles_have_it_too(bundle: str, data: Path, tmp_path: Path) -> None:
+    run(tmp_path, data, Path(f"{bundle}-mini"), bundle=bundle, image_size=64, epochs=1)
     assert (tmp_path / "model.pt").is_file()

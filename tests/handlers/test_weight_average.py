@@ -29,7 +29,7 @@ def data() -> list[dict[str, torch.Tensor]]:
     ]
 
 
-def network() -> nn.Module:
+def network() -> Any:
     torch.manual_seed(0)
     made = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     made[0].requires_grad_(False)
@@ -38,7 +38,7 @@ def network() -> nn.Module:
 
 def trainer(
     folder: Path, decay: float, epochs: int = EPOCHS, resume: bool = False, kind: str = "plateau", **more: Any
-) -> tuple[SupervisedTrainer, WeightAverage]:
+) -> tuple[Any, WeightAverage]:
     net = network()
     optimizer = torch.optim.SGD([one for one in net.parameters() if one.requires_grad], lr=0.1, momentum=0.9)
     schedule: Any = make_schedule(optimizer, kind, EPOCHS * BATCHES, 0.25)
@@ -54,7 +54,7 @@ def trainer(
         saver,
         TrainingState(objects, folder / "last.pt", resume),
     ]
-    made = SupervisedTrainer(
+    made: Any = SupervisedTrainer(
         torch.device("cpu"),
         epochs,
         data(),
@@ -77,7 +77,7 @@ def by_hand(decay: float, steps: list[torch.Tensor], start: torch.Tensor) -> tor
     return average
 
 
-def history(engine: SupervisedTrainer) -> list[torch.Tensor]:
+def history(engine: Any) -> list[torch.Tensor]:
     """The weights of the training after each iteration."""
     found: list[torch.Tensor] = []
     weight = engine.network[1].weight
@@ -140,7 +140,8 @@ def test_steps_that_a_scaler_skips_do_not_count(fused: bool) -> None:
     optimizer = torch.optim.AdamW([weight], lr=0.1, fused=fused)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     average = WeightAverage(0.5)
-    average._start(SimpleNamespace(optimizer=optimizer))
+    engine: Any = SimpleNamespace(optimizer=optimizer)
+    average._start(engine)
     for factor in (1.0, float("inf"), 1.0):
         optimizer.zero_grad()
         scaler.scale((weight * factor).sum()).backward()
@@ -154,7 +155,8 @@ def test_another_decay_or_other_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ema is 0\.5 here and 0\.9 in the run"):
         trainer(tmp_path, 0.5, resume=True)[0].run()
     average = WeightAverage(0.9)
-    average._start(SimpleNamespace(optimizer=torch.optim.SGD(nn.Linear(2, 2).parameters())))
+    engine: Any = SimpleNamespace(optimizer=torch.optim.SGD(nn.Linear(2, 2).parameters()))
+    average._start(engine)
     state = average.state_dict()
     with pytest.raises(ValueError, match="averages are of other weights"):
         average.load_state_dict({**state, "average": state["average"][:1]})

@@ -48,7 +48,8 @@ def flipped(d: dict[Any, Any], flips: str = "horizontal") -> dict[Any, Any]:
 def test_twice_is_as_before_and_places_follow(flips: str) -> None:
     random = np.random.default_rng(0)
     for _ in range(30):
-        mask = square(*(int(one) for one in random.integers(0, SIZE - 10, 2)), side=int(random.integers(3, 20)))
+        row, column, side = (int(one) for one in random.integers((0, 0, 3), (SIZE - 10, SIZE - 10, 20)))
+        mask = square(row, column, side)
         given = record((f"polyp, located in {mask_words(mask.numpy())['location']} of the image", mask))
         turned = flipped(given, flips)
         assert agree(turned)
@@ -151,7 +152,7 @@ def moved(d: dict[Any, Any], given: dict[Any, Any]) -> bool:
 
 def test_deformations_keep_places() -> None:
     """What names a place is moved within it only; what names none is moved anywhere, with its mask."""
-    keep, seen = KeepPlacesd(affine(10, 12), rotation=10), set()
+    keep, seen = KeepPlacesd(affine(10, 12), rotation=10), set[bool | str]()
     keep.set_random_state(0)
     for _ in range(40):
         given = record(("polyp, located in top left of the image", square(8, 8)))
