@@ -150,9 +150,9 @@ def test_seed_decides_and_files_are_looked_at_once(
     monkeypatch.setattr(facts, "examine_files", noted)
     again = last(run([TRAIN], tmp_path / "again", **settings, negatives=0.25))
     assert len(looked_at) == len(set(looked_at)) == len([*data.glob("images/*"), *data.glob("masks/*")]) - 3
-    without = last(run([TRAIN], tmp_path / "without", **settings))
+    asked = last(run([TRAIN], tmp_path / "asked", **settings, negatives=0.5, absent_prompts=["brain"]))
     assert all(torch.equal(value, again[name]) for name, value in last(trained).items())
-    assert not all(torch.equal(value, without[name]) for name, value in last(trained).items())
+    assert not all(torch.equal(value, asked[name]) for name, value in last(trained).items())
 
 
 def test_threshold_is_in_model_pt(settings: dict[str, Any], trained: Path, complete: Path, tmp_path: Path) -> None:
