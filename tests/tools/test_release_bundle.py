@@ -71,7 +71,7 @@ def names(archive: Path) -> list[str]:
 def test_content(bundle: Path, model: Path, tmp_path: Path) -> None:
     archive = release(bundle, tmp_path / "out", model)
     assert archive.name == "vlsm_dense_v0.1.0.zip"
-    configs = ("evaluate", "inference", "metadata", "multi_gpu_evaluate", "multi_gpu_train", "train")
+    configs = ("best", "evaluate", "inference", "metadata", "multi_gpu_evaluate", "multi_gpu_train", "train")
     expected = {"LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt", "models/model.pt"}
     expected |= {f"configs/{name}.json" for name in configs}
     assert set(names(archive)) == {f"vlsm_dense/{file}" for file in expected}
