@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "statistics",
         "tables",
     },
-    "settings": {"checkpoints", "data", "errors", "interrupts", "prompts"},
+    "settings": {"adapters", "checkpoints", "data", "errors", "interrupts", "prompts"},
     "transforms": {"backbones", "data", "drawing", "errors", "inferers", "io", "names", "outputs", "prompts"},
     "networks": {"adapters", "backbones", "checkpoints", "data", "errors"},
     "caches": {"checked_files", "data", "errors", "inferers", "io", "networks", "transforms"},

@@ -188,15 +188,23 @@ def slice_count(context: int, attend: bool) -> int:
     return 2 * context + 1 if attend else 1
 
 
-def with_slices(adaptation: Adaptation, slices: int) -> Adaptation:
+def with_slices(adaptation: Adaptation, slices: int | None) -> Adaptation:
     """An adaptation for so many slices: as it is, or within a `SliceContextAdaptation`.
 
     Args:
-        adaptation: of single slices; one that has slice attention already stays what it is.
-        slices: see `slice_count`.
+        adaptation: of single slices, or of so many.
+        slices: see `slice_count`; None for as many as the adaptation is for.
+
+    Raises:
+        ContextError: the adaptation is for another number of slices.
     """
-    if slices == 1 or isinstance(adaptation, SliceContextAdaptation):
+    if slices in (None, adaptation.slices):
         return adaptation
+    if adaptation.slices > 1:
+        raise ContextError(
+            f"{adaptation.kind()} is for {adaptation.slices} slices at a time, and here they are {slices}: set context "
+            f"to {adaptation.slices // 2} and slice_attention to True"
+        )
     return SliceContextAdaptation(adaptation, slices // 2)
 
 

@@ -49,12 +49,13 @@ class CLIPSegNet(PromptedNet):
         checkpointing: True keeps of each encoder layer only its input and computes the rest again in the backward pass,
             in training mode. The numbers stay the same; a step needs less memory and takes longer.
         slices: how many slices of a volume attend to one another, as in `monai_vlsm.adapters.SliceContextAdaptation`,
-            which is put around the adaptation unless it is one; 1 leaves the adaptation as it is.
+            which is put around the adaptation unless it is one; None for as many as the adaptation is for.
 
     Raises:
         AdaptationError: when what the adaptation does cannot be saved and loaded.
         BackboneNotFoundError: when backbone, weights or tokenizer cannot be had.
         BackboneWeightsError: when the weights are of another model.
+        ContextError: when the adaptation is for another number of slices.
         ValueError: when ``image_size`` is not a multiple of the patch size.
     """
 
@@ -68,7 +69,7 @@ class CLIPSegNet(PromptedNet):
         load_weights: bool = True,
         attention: str = "sdpa",
         checkpointing: bool = False,
-        slices: int = 1,
+        slices: int | None = None,
     ) -> None:
         config: Any = load_config(backbone)  # transformers types its parts as "config, dict or None"
         super().__init__(backbone, image_size, default_prompt, stride=config.vision_config.patch_size)

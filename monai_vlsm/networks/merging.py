@@ -31,8 +31,7 @@ def merged_network(network: PromptedNet) -> CLIPSegNet:
         raise MergeError(
             f"{type(network).__name__} has no adapters, so there is nothing to merge; give a CLIPSeg model"
         )
-    arguments = {"image_size": network.image_size, "default_prompt": network.default_prompt}
-    plain = CLIPSegNet(network.backbone, load_weights=False, **arguments).eval()
+    plain = CLIPSegNet(network.backbone, None, network.image_size, network.default_prompt, load_weights=False).eval()
     state = network.base.state_dict()
     plain.base.load_state_dict({name: state[name] for name in plain.base.state_dict()})
     with torch.no_grad():

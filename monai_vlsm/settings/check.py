@@ -11,6 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
+from monai_vlsm.adapters import Adaptation
 from monai_vlsm.errors import show_user_errors_plainly
 from monai_vlsm.settings.command_line import is_bundle_command, overrides
 from monai_vlsm.settings.kinds import Kind
@@ -45,12 +46,24 @@ def check_settings() -> None:
     _put_root(workflow)
     for name, setting in _places(workflow):
         _check(workflow, name, setting, name in values)
+    if "adaptation" in values:
+        _check_adaptation(workflow)
     if workflow.parser.get("max_prompts") is not None and not workflow.parser.get("multi_prompt"):
         raise SettingError(
             f"max_prompts: expected None without multi_prompt, since each record then has one prompt, got "
             f"{workflow.parser['max_prompts']}; add --multi_prompt True"
         )
     workflow.parser.parse(reset=True)
+
+
+def _check_adaptation(workflow: ConfigWorkflow) -> None:
+    """One in place of the bundle's own is made before anything else is: it costs nothing, and names can be wrong."""
+    made = _evaluated(workflow, "adaptation")
+    if not isinstance(made, Adaptation):
+        raise SettingError(
+            "adaptation: expected one such as {'_target_': 'monai_vlsm.adapters.LoRAAdaptation', 'rank': 4}, got "
+            f"{made!r}"
+        )
 
 
 def _places(workflow: ConfigWorkflow) -> Iterator[tuple[str, str]]:

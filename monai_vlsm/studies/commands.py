@@ -34,6 +34,7 @@ def evaluate_words(study: Study, run: Run, folder: Path, dataset: str) -> list[s
     """Evaluate the trained model on the test images of a dataset."""
     target = study.datasets[dataset]
     settings = {"probes": False, **study.settings, **target.settings, **study.systems[run.system].settings}
+    settings.pop("adaptation", None)  # the model file has it, with the slices that attend to one another
     given = {
         "seed": run.seed,
         "model_file": folder / TRAINING / "model.pt",

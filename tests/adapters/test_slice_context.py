@@ -179,8 +179,12 @@ def test_wrong_numbers_of_slices_are_refused(slices: int, shape: tuple[int, int]
 
 def test_of_bundles() -> None:
     both = SliceContextAdaptation(DENSE, 2)
-    assert with_slices(DENSE, slice_count(2, True)) == both == with_slices(both, 3)
+    assert with_slices(DENSE, slice_count(2, True)) == both == with_slices(both, 5) == with_slices(both, None)
     assert with_slices(DENSE, slice_count(2, False)) is DENSE
+    with pytest.raises(
+        ContextError, match="is for 5 slices at a time, and here they are 1: set context to 2 and slice_att"
+    ):
+        with_slices(both, slice_count(2, False))
     with pytest.raises(ContextError, match="slice_attention needs neighbours"):
         slice_count(0, True)
     for adaptation in (DENSE, both):

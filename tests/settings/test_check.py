@@ -16,7 +16,7 @@ import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, verify_net_in_out
 
-from monai_vlsm.adapters import AdaptationError, Combination, DenseAdaptation, LoRAAdaptation
+from monai_vlsm.adapters import Combination, DenseAdaptation, LoRAAdaptation
 from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.errors import UserError
 from monai_vlsm.settings import SETTINGS, check_settings
@@ -138,11 +138,20 @@ def test_settings_of_the_adaptation_that_was_replaced() -> None:
     make("train", adaptation={"_target_": LORA, "encoders": "@encoders"}, encoders="v")
 
 
-def test_a_wrong_adaptation_is_told_in_one_line() -> None:
-    made = make("train", adaptation={"_target_": LORA, "rank": 0})
-    with pytest.raises(RuntimeError) as caught:
-        made.parser.get_parsed_content("adaptation")
-    assert isinstance(caught.value.__cause__, AdaptationError)
+WRONG_ADAPTATIONS: list[tuple[Any, str]] = [
+    ({"_target_": LORA, "rank": 0}, "rank must be a positive whole number, got 0"),
+    ({"_target_": LORA, "ranks": 2}, "got an unexpected keyword argument 'ranks'"),
+    ({"_target_": LORA[:-1]}, "Cannot locate class or function path: 'monai_vlsm.adapters.LoRAAdaptatio'"),
+    ({"rank": 2}, "adaptation: expected one such as {'_target_': "),
+    (f"${LORA}(ranks=2)", "got an unexpected keyword argument 'ranks'"),
+    (f"${LORA}", "adaptation: expected one such as"),
+    ("LoRA", "adaptation is a part of the config and no setting, got 'LoRA'"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG_ADAPTATIONS)
+def test_a_wrong_adaptation_is_told_before_anything_is_done(given: Any, message: str) -> None:
+    assert message in refusal("train", adaptation=given)
 
 
 def test_arguments_that_a_part_takes_can_be_added() -> None:

@@ -35,3 +35,11 @@ def test_an_evaluation_has_the_settings_of_its_own_dataset(place: Path, study: C
     assert (
         f"--model_file={place / 'run/training/model.pt'}" in other and f"--dataset_dir={place / 'data/moles'}" in other
     )
+
+
+def test_an_evaluation_takes_the_adaptation_from_the_file(place: Path, study: Callable[..., Study]) -> None:
+    given = {"adaptation": "$monai_vlsm.adapters.LoRAAdaptation(rank=4)"}
+    made = study(systems={"good": {"settings": given}})
+    run = plan_runs(made)[0]
+    assert f"--adaptation={given['adaptation']}" in train_words(made, run, place / "run")
+    assert not any("adaptation" in word for word in evaluate_words(made, run, place / "run", "polyps"))
