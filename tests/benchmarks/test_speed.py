@@ -47,7 +47,7 @@ def run(name: str, output: Path, *more: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(case.name, marks=[] if case.name in ("dense_v", "hd95") else [pytest.mark.slow])
+        pytest.param(case.name, marks=[] if case.name == "dense_v" else [pytest.mark.slow])
         for case in CASES
         if case.name not in STARTING
     ],

@@ -107,7 +107,7 @@ def test_exponent_of_growth() -> None:
 
 @pytest.mark.parametrize(
     "axis",
-    [axis if axis in ("prompts", "images") else pytest.param(axis, marks=pytest.mark.slow) for axis in scaling.AXES],
+    [axis if axis == "prompts" else pytest.param(axis, marks=pytest.mark.slow) for axis in scaling.AXES],
 )
 def test_scaling_measures_each_axis(axis: str, small_network: None) -> None:
     point = scaling.measure_point(axis, 2 if axis != "size" else 64, QUICK, repeats=1)

@@ -18,6 +18,8 @@ from monai_vlsm.checkpoints import SETTINGS_KEY, read_settings, seal
 from monai_vlsm.data import NothingAbsentError, facts
 from tests.bundles.dataset import LEFT, RIGHT, write_dataset
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
 TRAIN, EVALUATE, INFERENCE = (str(BUNDLE / "configs" / f"{name}.json") for name in ("train", "evaluate", "inference"))
 

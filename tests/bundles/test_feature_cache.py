@@ -21,6 +21,8 @@ from monai_vlsm.inferers import cpu_has_bf16
 from monai_vlsm.networks import NotFrozenError
 from tests.bundles.dataset import write_dataset
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SHALLOW = {"adapter_width": 4, "multi_prompt": True, "negatives": 0.5, "absent_prompts": ["brain"]}
 

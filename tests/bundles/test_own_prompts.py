@@ -17,6 +17,8 @@ from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import EVALUATE, TRAIN, run
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 
 @pytest.fixture(scope="module")
 def settings(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import TRAIN, run
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 # what must be equal: bits, or numbers within a tolerance where the same maths is done in another order or precision
 SWITCHES: dict[str, tuple[dict[str, Any], float]] = {
     "cache in memory": ({"cache": "memory"}, 0),

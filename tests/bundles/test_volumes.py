@@ -20,6 +20,8 @@ from monai_vlsm.statistics.reading import VOLUME_METRICS
 from tests.bundles.test_vlsm_dense import EVALUATE, TRAIN, run
 from tests.data.lists.folders import decathlon
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 
 @pytest.fixture(scope="module")
 def settings(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def test_script_is_deterministic(nilearn: Path, made: Path, tmp_path: Path) -> N
     assert digests(tmp_path) == digests(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "bright"),
     [("axial_+02", "upper right"), ("coronal_+02", "upper right"), ("sagittal_-20", "upper left")],
@@ -127,6 +128,7 @@ def test_script_draws_as_a_clinician_sees_it(name: str, bright: str, made: Path)
     assert max(brightest, key=brightest.__getitem__) == bright
 
 
+@pytest.mark.slow
 def test_script_masks_agree_with_the_atlas(made: Path) -> None:
     load_datalist(made, "train")
     masks = {s: np.asarray(Image.open(made / f"masks/axial_+02_{s.replace(' ', '_')}.png")) > 0 for s in STRUCTURES}

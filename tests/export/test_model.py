@@ -53,8 +53,6 @@ CASES = [
 FAST = {
     ("dense", "embedding", "onnx"),
     ("dense", "tokens", "torchscript"),
-    ("cris", "embedding", "onnx"),
-    ("san", "embedding", "torchscript"),
     ("unet", "embedding", "onnx"),
 }
 

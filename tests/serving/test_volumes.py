@@ -137,6 +137,7 @@ def test_nothing_of_the_volume_stays_on_the_disk_but_what_was_there(segment: Seg
     assert stored() == kept
 
 
+@pytest.mark.slow
 def test_a_bundle_writes_the_same_for_a_series(segment: Segmenter, head: nib.Nifti1Image, tmp_path: Path) -> None:
     """In the plane that the model file names, by the prompts in the order that they were given."""
     segment.network.plane = "coronal"
