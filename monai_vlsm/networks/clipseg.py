@@ -16,13 +16,12 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPS
 from monai_vlsm.adapters import (
     Adaptation,
     AdapterTargets,
-    EncoderTargets,
     Installation,
-    LayerTargets,
     base_fingerprint,
     with_slices,
 )
 from monai_vlsm.backbones import load_config
+from monai_vlsm.networks.layer_targets import clip_encoder
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompted import PromptedNet
@@ -252,8 +251,8 @@ class CLIPSegNet(PromptedNet):
         """The places where adapters can sit."""
         vision, text = self.base.clip.vision_model, self.base.clip.text_model
         return AdapterTargets(
-            vision=_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),
-            text=_encoder(text.encoder.layers, self.config.text_config.hidden_size),
+            vision=clip_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),
+            text=clip_encoder(text.encoder.layers, self.config.text_config.hidden_size),
             extract_layers=tuple(self.config.extract_layers),
             condition_width=self.config.projection_dim,
             decoder=self.base.decoder,
@@ -279,23 +278,3 @@ class CLIPSegNet(PromptedNet):
 def _repeated(states: Tensor, times: int) -> Tensor:
     """Each image's states as often as it has prompts; ``repeat_interleave`` would copy them for one prompt too."""
     return states if times == 1 else states.repeat_interleave(times, dim=0)
-
-
-def _encoder(layers: nn.ModuleList, width: int) -> EncoderTargets:
-    return EncoderTargets(width, [_layer(layer) for layer in layers])
-
-
-def _layer(layer: Any) -> LayerTargets:
-    attention, mlp = layer.self_attn, layer.mlp
-    return LayerTargets(
-        module=layer,
-        attention=attention,
-        mlp=mlp,
-        norms=(layer.layer_norm1, layer.layer_norm2),
-        query=attention.q_proj,
-        key=attention.k_proj,
-        value=attention.v_proj,
-        out=attention.out_proj,
-        fc1=mlp.fc1,
-        fc2=mlp.fc2,
-    )
