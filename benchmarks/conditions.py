@@ -92,7 +92,7 @@ def fill_adapters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
     for name, parameter in parameters:
         if "adapter" in name:
             generator = torch.Generator().manual_seed(zlib.crc32(common_name(name).encode()))
-            drawn = torch.rand(parameter.shape, generator=generator) * 2 - 1
+            drawn = torch.rand(parameter.shape, generator=generator, device="cpu") * 2 - 1
             parameter.data.copy_(drawn * parameter.shape[-1] ** -0.5)
 
 

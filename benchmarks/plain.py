@@ -114,15 +114,18 @@ class PlainTrainer:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=1e-3)
         self.scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
 
-    def step(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor, target: Tensor) -> None:
+    def step(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor, target: Tensor) -> Tensor:
+        """Take the step; returns the loss."""
         self.optimizer.zero_grad()
         with half_on_gpu(self.device):
             logits = self.network(image, input_ids, attention_mask)
-        self.scaler.scale(self.loss(logits.float(), target)).backward()
+        loss: Tensor = self.loss(logits.float(), target)
+        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, 0.5)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        return loss.detach()
 
 
 def half_on_gpu(device: torch.device) -> AbstractContextManager[Any]:

@@ -1,8 +1,8 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A table and a plot of what ``speed.py`` measured, from its result files alone.
+"""A table and a plot of what ``speed.py`` measured, and tables of what ``gpu.py`` did, from the result files alone.
 
-Replaces the table in ``docs/speed_benchmarks.md`` and writes ``docs/images/speed.png``::
+Replaces the tables in ``docs/speed_benchmarks.md`` and writes ``docs/images/speed.png``::
 
     python benchmarks/table.py
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from gpu_table import gpu_tables, read_gpu_results
 from registry import CASES
 from speed import RESULTS
 
@@ -29,6 +30,7 @@ from matplotlib.axes import Axes
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PLOT = DOCS / "speed_benchmarks.md", DOCS / "images" / "speed.png"
 START, END = "<!-- table -->", "<!-- end -->"
+GPU_START, GPU_END = "<!-- gpu -->", "<!-- end of gpu -->"
 OURS, PLAIN, TARGET = "#1f6f8b", "#b8bec4", "#c8553d"
 HEAD = ("case", "conditions", "plain", "ours", "measured", "range", "target", "", "GiB", "GFLOP")
 Result = dict[str, Any]
@@ -171,17 +173,17 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=9, borderaxespad=0)
 
 
-def replace_table(page: Path, text: str) -> None:
-    """Put ``text`` between the two marks of a page.
+def replace_table(page: Path, text: str, start: str = START, end: str = END) -> None:
+    """Put ``text`` between two marks of a page.
 
     Raises:
         SystemExit: when the page lacks them.
     """
     content = page.read_text(encoding="utf-8")
-    if content.count(START) != 1 or content.count(END) != 1:
-        raise SystemExit(f"{page} must hold {START} and {END} once, the table goes between them")
-    before, rest = content.split(START)
-    page.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    if content.count(start) != 1 or content.count(end) != 1:
+        raise SystemExit(f"{page} must hold {start} and {end} once, the table goes between them")
+    before, rest = content.split(start)
+    page.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -196,6 +198,8 @@ def main(argv: list[str] | None = None) -> int:
     image = Path(os.path.relpath(given.plot, given.page.parent)).as_posix()
     text = f"![Speed-up and peak memory]({image})\n\n{table(results)}\n\n{machines(results)}"
     replace_table(given.page, text)
+    if cards := read_gpu_results(given.results):
+        replace_table(given.page, gpu_tables(cards), GPU_START, GPU_END)
     print(text)
     return 0
 

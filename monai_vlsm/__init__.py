@@ -18,6 +18,7 @@ __all__ = [
     "caches",
     "checkpoints",
     "data",
+    "engines",
     "errors",
     "export",
     "handlers",

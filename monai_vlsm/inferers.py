@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_vlsm.data.volumes import EncodedSlices, in_channels, with_neighbours
+from monai_vlsm.host import on_host, send
 
 __all__ = ["FEATURES_KEY", "NOTHING", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
 
@@ -122,8 +123,7 @@ def distinct_neighbours(image: Tensor) -> tuple[Tensor, Tensor]:
 def asked_prompts(tokens: Tokens, images: int) -> Tensor | None:
     """Which of the K prompts of each image are prompts, ``(B, K)`` bool; None where all are.
 
-    Where an image has fewer than K, the rest have an attention mask of zeros (`monai_vlsm.data.collate_prompts`). A GPU
-    is asked before it has anything else to do.
+    Where an image has fewer than K, the rest have an attention mask of zeros (`monai_vlsm.data.collate_prompts`).
     """
     mask = tokens.get("attention_mask")
     if mask is None or mask.ndim != 3:
@@ -132,10 +132,24 @@ def asked_prompts(tokens: Tokens, images: int) -> Tensor | None:
     return None if bool(asked.all()) else asked
 
 
+def cut_tokens(tokens: Tokens, network: Any) -> Tokens:
+    """Tokens up to the longest text, if they are on the CPU and the network does not look at what follows a text.
+
+    A compiled network gets them uncut: it would be compiled anew for each length.
+    """
+    mask = tokens.get("attention_mask")
+    inner = _inner(network)
+    compiled = getattr(inner, "_compiled_call_impl", None) or getattr(network, "_compiled_call_impl", None)
+    if mask is None or compiled or not getattr(inner, "cuts_padding", False) or not on_host(mask):
+        return tokens
+    longest = int(mask.sum(-1).max())
+    return {key: value[..., :longest] for key, value in tokens.items()}
+
+
 def in_places(logits: Tensor, asked: Tensor) -> Tensor:
     """Logits ``(R, S, S)`` of the R places of ``asked``, ``(B, K)`` bool, as ``(B, K, S, S)``; elsewhere `NOTHING`."""
     filled = logits.new_full((*asked.shape, *logits.shape[1:]), NOTHING)
-    return filled.index_put((asked,), logits)
+    return filled.index_put([send(index, logits.device) for index in asked.nonzero(as_tuple=True)], logits)
 
 
 class PromptInferer(Inferer):
@@ -150,6 +164,9 @@ class PromptInferer(Inferer):
 
     A network that was trained with the neighbours of a slice (``network.context``) gets those of a volume; where slices
     attend to one another (``network.slices``), each is encoded once, unless gradients are wanted.
+
+    Tokens may stay on the CPU: what depends on them is decided there, and then they are sent after the images, so that
+    nobody waits for a GPU (`monai_vlsm.engines.PromptBatch`).
 
     MONAI's engines run mixed precision on CUDA only (``amp=True`` is float32 on a CPU), so the bfloat16 autocast for
     CPUs is done here. Gradients flow.
@@ -219,7 +236,7 @@ class PromptInferer(Inferer):
         meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
         found = meta.get(TOKENS_KEY, {}) if input_ids is None else given
-        tokens = {key: value.to(image.device) for key, value in found.items() if value is not None}
+        tokens = cut_tokens({key: value for key, value in found.items() if value is not None}, network)
         bf16 = self.cpu_autocast and image.device.type == "cpu"
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
             if image.ndim == 5 and FEATURES_KEY not in meta:
@@ -239,16 +256,17 @@ class PromptInferer(Inferer):
         asked = asked_prompts(tokens, count)
         if asked is None:
             return self._pairs(image, network, tokens, count, rows)
-        own = asked.nonzero()[:, 0]
+        own = send(asked.nonzero()[:, 0], image.device)
         rows["image_index"] = rows["image_index"][own] if "image_index" in rows else own
         tokens = {key: value.expand(count, -1, -1)[asked] for key, value in tokens.items()}
         return in_places(self._pairs(image, network, tokens, len(own), rows)[:, 0], asked)
 
     def _pairs(self, image: Tensor, network: Any, tokens: Tokens, count: int, rows: dict[str, Any]) -> Tensor:
         """One call for ``count`` rows of tokens; ``rows`` says which images they are about."""
-        texts = self.prompts(tokens, count) if self.prompts is not None and tokens else tokens
-        if not rows and texts is tokens:
-            return network(image, **tokens)
+        given = self.prompts(tokens, count) if self.prompts is not None and tokens else tokens
+        texts = {key: send(value, image.device) if isinstance(value, Tensor) else value for key, value in given.items()}
+        if not rows and given is tokens:
+            return network(image, **texts)
         return call_rows(network, image, **texts, **rows)
 
     def _volumes(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens) -> Tensor:

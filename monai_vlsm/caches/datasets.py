@@ -29,7 +29,7 @@ class Caching:
     Args:
         network: whose frozen image encoder makes features; needed with ``features`` only.
         folder: for ``images`` and ``features``, which lie below it; None takes `monai_vlsm.caches.default_folder`.
-        images: ``"off"``, ``"memory"`` or ``"disk"`` (`CachedImageDataset`).
+        images: ``"off"``, ``"memory"``, ``"disk"`` or ``"auto"`` (`CachedImageDataset`).
         rate: share of the images that are kept in memory.
         features: True keeps what the frozen encoder makes of the images (`FeatureDataset`).
         dtype: in which features are kept.

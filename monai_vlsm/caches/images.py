@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose, MapTransform, RandomizableTrait, Transform
 from torch import Tensor
 
+from monai_vlsm.caches.choice import choose_cache
 from monai_vlsm.caches.packing import Packed, pack, unpack
 from monai_vlsm.checked_files import CheckedFiles, default_folder, is_leftover
 from monai_vlsm.data.volumes import Address, signature
@@ -31,7 +33,9 @@ from monai_vlsm.transforms import ResizeImaged
 
 __all__ = ["CachedImageDataset", "MixedTransformsError", "image_files"]
 
-MODES = ("off", "memory", "disk")
+logger = logging.getLogger(__name__)
+
+MODES = ("auto", "off", "memory", "disk")
 FORMAT = 4  # raised when a transform of this package gives other numbers, so that files of before are not read
 SUFFIX = ".image"
 NAME = re.compile(r"[0-9a-f]{64}")  # of a file in the cache, see file_key
@@ -61,12 +65,13 @@ class CachedImageDataset(Dataset):
         cache: ``"off"`` runs all transforms each time, as MONAI's ``Dataset``. ``"memory"`` prepares the images now
             and keeps them in this process (MONAI's ``CacheDataset``): forked workers read them where they are.
             ``"disk"`` writes each image when it is first used and reads it from then on, in later runs and other
-            processes too. A changed file or transform is seen, and so is a damaged file of the cache.
+            processes too. A changed file or transform is seen, and so is a damaged file of the cache. ``"auto"`` takes
+            one of these by what is free (`monai_vlsm.caches.choice.choose_cache`).
         cache_rate: share of the files that ``"memory"`` keeps, from 0 to 1.
         cache_dir: folder of ``"disk"``; None takes ``images`` in
             `monai_vlsm.caches.default_folder`. It may be deleted at any time.
         keys: where a record names files.
-        num_workers: threads that prepare the images for ``"memory"``.
+        num_workers: threads that prepare the images for ``"memory"``, and processes that will ask for items.
 
     Raises:
         ValueError: an unknown ``cache`` or a ``cache_rate`` outside 0..1.
@@ -90,16 +95,22 @@ class CachedImageDataset(Dataset):
         if not 0 <= cache_rate <= 1:
             raise ValueError(f"cache_rate must be from 0 to 1, got {cache_rate}")
         self.images: Dataset | None = None
+        if cache == "auto" and (fault := uncacheable(self.transform)):
+            logger.info("cache off: %s", fault)
+            cache = "off"
         if cache == "off":
             return
         self._start = cached_transforms(self.transform)
         items, self._places = files_of_records(data, keys)
         prepare = Compose([*lenient(self.transform.transforms[: self._start]), PackImages()])
+        folder = cache_dir or f"{default_folder()}/images"
+        if cache == "auto":
+            cache = choose_cache(items, prepare, folder, num_workers)
         if cache == "memory":
             self.images = MemoryImages(items, prepare, cache_rate=cache_rate, num_workers=num_workers, copy_cache=False)
-        else:
+        elif cache == "disk":
             key = partial(file_key, described=json.dumps([FORMAT, describe(self.transform.transforms[: self._start])]))
-            self.images = DiskImages(items, prepare, cache_dir or f"{default_folder()}/images", key)
+            self.images = DiskImages(items, prepare, folder, key)
 
     def _transform(self, index: int) -> Any:
         if self.images is None:
@@ -171,6 +182,17 @@ def flat(transform: Sequence[Callable[..., Any]] | Callable[..., Any]) -> Callab
     if isinstance(transform, Sequence):
         return Compose(transform).flatten()
     return transform.flatten() if isinstance(transform, Compose) else transform
+
+
+def uncacheable(transform: Any) -> str:
+    """Why what transforms give cannot be kept; empty if it can."""
+    if not isinstance(transform, Compose):
+        return "the transforms are no Compose"
+    try:
+        cached_transforms(transform)
+    except MixedTransformsError as error:
+        return str(error)
+    return ""
 
 
 def cached_transforms(transform: Compose) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_vlsm.caches.store import CacheSettingError
+from monai_vlsm.host import send
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.networks.prompt_rows import without_padding
 
@@ -40,8 +41,7 @@ def distinct(tokens: dict[str, Tensor], images: int) -> tuple[dict[str, Tensor],
 class DistinctPrompts:
     """Encodes equal prompts of a batch once; for `monai_vlsm.inferers.PromptInferer`. Gradients flow.
 
-    The numbers are the same but for rounding: how a matrix product rounds may depend on its size. On a GPU the number
-    of different prompts must be known on the CPU, which waits for the GPU once in each step.
+    The numbers are the same but for rounding: how a matrix product rounds may depend on its size.
     """
 
     def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class PromptCache:
     def __call__(self, tokens: dict[str, Tensor], images: int) -> dict[str, Any]:
         """Arguments of `PromptedNet.forward_rows` for the tokens of a batch of ``images`` images."""
         kept, index = distinct(tokens, images)
-        device = kept["input_ids"].device
+        device = next(self.network.parameters()).device
         lengths = kept["attention_mask"].sum(-1).tolist() if "attention_mask" in kept else None
         ids = kept["input_ids"].tolist()
         texts = [tuple(row if lengths is None else row[: lengths[i]]) for i, row in enumerate(ids)]
@@ -111,13 +111,14 @@ class EncodedPrompts:
         """Arguments of `PromptedNet.forward_rows` for the tokens of a batch of ``images`` images."""
         kept, index = distinct(tokens, images)
         ids, mask = kept["input_ids"], kept.get("attention_mask")
-        kind = ids.device.type
-        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        key = ids.device, precision, ids.tolist(), None if mask is None else mask.tolist()
+        device = next(self.network.parameters()).device
+        precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+        key = device, precision, ids.tolist(), None if mask is None else mask.tolist()
         last = self._last
         if key != last[0]:
             rows = without_padding(ids, mask) if self.network.cuts_padding else (ids, mask)
-            self._last = last = key, self.network.encode_text(*rows)
+            sent = (None if part is None else send(part, device) for part in rows)
+            self._last = last = key, self.network.encode_text(*sent)
         return {"encoded_text": last[1], "prompt_index": index}
 
 

@@ -49,7 +49,8 @@ class TrainedState:
     def fingerprint(self) -> str:
         """`base_fingerprint` of the network, computed once: the base is frozen."""
         if self._fingerprint is None:
-            self._fingerprint = base_fingerprint(self.network, self.network.trained_names)
+            known = getattr(self.network, "float32_fingerprints", {}).get("")
+            self._fingerprint = known or base_fingerprint(self.network, self.network.trained_names)
         return self._fingerprint
 
     @property

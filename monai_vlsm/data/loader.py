@@ -22,10 +22,13 @@ from monai_vlsm.errors import UserError
 __all__ = ["SeededLoader", "default_workers"]
 
 
-def default_workers(most: int = 4) -> int:
-    """Workers for a loader where nothing is said: one for each CPU of this process, and at most ``most``."""
+def default_workers(most: int = 16) -> int:
+    """Workers for a loader where nothing is said: one for each CPU of this process, and at most ``most``.
+
+    Processes that torchrun started on one machine share its CPUs.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(most, usable)
+    return max(1, min(most, usable // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 class SeededLoader(DataLoader):

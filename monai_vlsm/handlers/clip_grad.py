@@ -7,7 +7,7 @@ from __future__ import annotations
 from monai.engines import IterationEvents, SupervisedTrainer
 from torch.nn.utils import clip_grad_norm_
 
-from monai_vlsm.handlers.nan_guard import non_finite_error
+from monai_vlsm.handlers.nan_guard import require_finite
 from monai_vlsm.handlers.skipped_steps import SkippedSteps
 
 __all__ = ["ClipGradNorm"]
@@ -49,10 +49,10 @@ class ClipGradNorm:
             scaler.unscale_(engine.optimizer)
         parameters = [parameter for group in engine.optimizer.param_groups for parameter in group["params"]]
         norm = clip_grad_norm_(parameters, self.max_norm)
-        if scaler is not None:
+        if scaler is None:
+            require_finite(engine, "the norm of the gradients", norm)
+        else:
             self.skipped.add(norm)
-        if scaler is None and not norm.isfinite():
-            raise non_finite_error(engine, "the norm of the gradients", float(norm))
 
 
 def _steps_now(engine: SupervisedTrainer) -> bool:

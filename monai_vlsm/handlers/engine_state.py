@@ -13,6 +13,8 @@ import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 
+from monai_vlsm.handlers.deferred import DeferredReads
+
 __all__ = [
     "EpochLoss",
     "batch_names",
@@ -85,21 +87,25 @@ def batch_names(batch: Any) -> list[str]:
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
 
-def mean_loss(output: Any) -> float:
-    """The loss of a training iteration, mean over all processes, all of which must ask: for ``output_transform``.
+def mean_loss(output: Any) -> torch.Tensor:
+    """The loss of a training iteration where it was computed, mean over all processes, all of which must ask.
 
     Args:
         output: of a trainer, with ``loss``.
     """
     first = output[0] if isinstance(output, list) else output
-    loss = float(torch.as_tensor(first["loss"]).detach())
-    return float(idist.all_reduce(loss)) / idist.get_world_size() if idist.get_world_size() > 1 else loss
+    loss = torch.as_tensor(first["loss"]).detach()
+    if idist.get_world_size() == 1:
+        return loss
+    total: torch.Tensor = idist.all_reduce(loss.clone())  # type: ignore[assignment]
+    return total / idist.get_world_size()
 
 
 class EpochLoss:
     """Mean training loss over the iterations of the current epoch, in ``mean`` (NaN before the first one).
 
-    When the epoch ends it becomes the mean over all processes; until then it is that of this one.
+    When the epoch ends it becomes the mean over all processes; until then it is that of this one, over what has been
+    read of a GPU (`DeferredReads`).
     """
 
     def __init__(self) -> None:
@@ -112,6 +118,7 @@ class EpochLoss:
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a trainer whose output holds ``loss``, on all processes."""
+        DeferredReads.of(engine)  # first, so that `_join` finds the whole epoch
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._join)
@@ -124,8 +131,11 @@ class EpochLoss:
         if isinstance(output, list):
             output = output[0]
         if isinstance(output, Mapping) and "loss" in output:
-            self._sum += float(torch.as_tensor(output["loss"]).detach())
-            self._count += 1
+            DeferredReads.of(engine).add(torch.as_tensor(output["loss"]), self._take)
+
+    def _take(self, value: float) -> None:
+        self._sum += value
+        self._count += 1
 
     def _join(self, engine: Workflow) -> None:
         if idist.get_world_size() > 1:

@@ -94,9 +94,10 @@ class ProgressBar:
     def _summarise(self, engine: Workflow) -> None:
         if self._bar is None:
             return
-        values = dict(self._training)
+        mean = self._loss.mean  # by now of all processes, and of all steps
+        values = {**({} if math.isnan(mean) else {"loss": mean}), **self._training}
         if "loss" in values:
-            values["loss"] = self._loss.mean  # by now of all processes
+            values["loss"] = mean
         scored = engine if self.evaluator is None else self.evaluator
         if validated_in(scored, engine.state.epoch):
             values.update(scalar_metrics(scored))

@@ -8,13 +8,18 @@ import os
 from typing import Any
 
 import ignite.distributed as idist
+import torch
 from monai.handlers import TensorBoardStatsHandler
+
+from monai_vlsm.handlers.deferred import DeferredReads
 
 __all__ = ["TensorBoardLog"]
 
 
 class TensorBoardLog(TensorBoardStatsHandler):
-    """MONAI's ``TensorBoardStatsHandler``, of which only process 0 writes a file.
+    """MONAI's ``TensorBoardStatsHandler``, of which only process 0 writes a file, and for which no GPU is waited for.
+
+    What ``output_transform`` gives is one number of an iteration, and is written when it has been read (`DeferredReads`).
 
     Attach on all processes: what it writes may be a mean that all of them take together.
 
@@ -26,6 +31,18 @@ class TensorBoardLog(TensorBoardStatsHandler):
     def __init__(self, log_dir: str | os.PathLike[str], **kwargs: Any) -> None:
         writer: Any = None if idist.get_rank() == 0 else _Silent()
         super().__init__(writer, log_dir=os.fspath(log_dir), **kwargs)
+
+    def attach(self, engine: Any) -> None:
+        """Follow ``engine``."""
+        DeferredReads.of(engine)  # which then reads before the events of an epoch are closed
+        super().attach(engine)
+
+    def iteration_completed(self, engine: Any) -> None:
+        """Take the number of this iteration."""
+        step, value = engine.state.iteration, torch.as_tensor(self.output_transform(engine.state.output))
+        DeferredReads.of(engine).add(
+            value, lambda number: self._write_scalar(engine, self._writer, self.tag_name, number, step)
+        )
 
 
 class _Silent:

@@ -5,6 +5,7 @@
 from monai_vlsm.networks.build import build_network, load_network, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
+from monai_vlsm.networks.frozen import round_frozen
 from monai_vlsm.networks.merging import merged_network
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
 from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
@@ -26,4 +27,5 @@ __all__ = [
     "load_network",
     "merged_network",
     "network_class",
+    "round_frozen",
 ]

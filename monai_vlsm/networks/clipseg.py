@@ -223,18 +223,23 @@ class CLIPSegNet(PromptedNet):
         self.require_frozen(encoder)
         return {
             "encoder": encoder,
-            "weights": base_fingerprint(self._module_of(encoder), ()),
+            "weights": self.float32_fingerprints.get(encoder) or base_fingerprint(self.module_of(encoder), ()),
             "layers": list(self.config.extract_layers if encoder == "vision" else self.feature_adapters.text_layers),
             "attention": self.base.config._attn_implementation,
         }
 
-    def _module_of(self, encoder: str) -> nn.Module:
+    def half_modules(self) -> list[nn.Module]:
+        """The encoders."""
+        return [self.module_of("vision"), self.module_of("text")]
+
+    def module_of(self, encoder: str) -> nn.Module:
+        """An encoder, ``"vision"`` or ``"text"``."""
         clip = self.base.clip
         return clip.vision_model if encoder == "vision" else nn.ModuleList([clip.text_model, clip.text_projection])
 
     def _is_constant(self, encoder: str) -> bool:
         config = self.config.vision_config if encoder == "vision" else self.config.text_config
-        trains = any(parameter.requires_grad for parameter in self._module_of(encoder).parameters())
+        trains = any(parameter.requires_grad for parameter in self.module_of(encoder).parameters())
         return not trains and config.attention_dropout == 0
 
     def settings(self) -> dict[str, Any]:

@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_vlsm.host import on_host
+
 __all__ = ["check_prompts", "one_row_per_prompt", "rows_of", "without_padding"]
 
 
 def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Columns up to the longest text; all columns without a mask, and while a graph is recorded.
+    """Columns up to the longest text; all columns without a mask, while a graph is recorded, and of tokens on a GPU.
 
-    A mask on a GPU is waited for. The loss of the step before has been waited for too, so nothing else is going on.
+    A GPU would be waited for. `monai_vlsm.inferers.PromptInferer` cuts tokens before it sends them there.
 
     Args:
         input_ids: ``(B*K, L)``.
         attention_mask: ``(B*K, L)`` or None.
     """
-    if attention_mask is None or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if attention_mask is None or torch.jit.is_tracing() or torch.compiler.is_compiling() or not on_host(attention_mask):
         return input_ids, attention_mask
     longest = int(attention_mask.sum(-1).max())
     return input_ids[:, :longest], attention_mask[:, :longest]

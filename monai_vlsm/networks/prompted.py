@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -78,6 +78,7 @@ class PromptedNet(nn.Module, ABC):
         ids = torch.tensor([prompt_ids(backbone, default_prompt)], device="cpu")
         self.register_buffer("default_input_ids", ids, persistent=False)
         self.trained_names: tuple[str, ...] = ()
+        self.float32_fingerprints: dict[str, str] = {}  # of encoders, and of the base at "", once weights are rounded
         self.slices = 1  # that an image holds: its own and its neighbours
         self.cuts_padding = True  # False for a network that looks at it
         # is shown what goes into `decode`, as `monai_vlsm.handlers.ContrastiveTerm` is in training
@@ -148,7 +149,6 @@ class PromptedNet(nn.Module, ABC):
             if not frozen_image:
                 self._check_image(image)
             check_prompts(ids, rows, prompt_index, frozen_text if encoded_text is None else encoded_text)
-        # before the image encoder: a GPU has little to do yet when it is asked how long the texts are
         tokens = self._one_row_per_prompt(ids, mask, rows if prompt_index is None else ids.shape[0])
         encoded = self.finish_image(image) if frozen_image else self.encode_image(image)
         encoded = encoded if image_index is None else rows_of(encoded, image_index)
@@ -176,6 +176,10 @@ class PromptedNet(nn.Module, ABC):
     def frozen_encoders(self) -> frozenset[str]:
         """Encoders, of ``"vision"`` and ``"text"``, that can run alone and give the same for an input for good."""
         return frozenset()
+
+    def half_modules(self) -> Sequence[nn.Module]:
+        """Parts whose linear layers and convolutions run under autocast only, whenever it is on; see `round_frozen`."""
+        return ()
 
     def require_frozen(self, encoder: str) -> None:
         """Check that results of an encoder may be kept.

@@ -42,6 +42,7 @@ def settings(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         "epochs": 2,
         "batch_size": 4,
         "num_workers": 0,
+        "cache": "off",
         "overlays": 0,
         "amp": False,
         "device": torch.device("cpu"),

@@ -323,7 +323,9 @@ def _mean_as_rank(rank: int, folder: Path) -> None:
     engine: Any = Engine(lambda _, loss: {"loss": loss})
     loss, each = EpochLoss(), []
     loss.attach(engine)
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: each.append(mean_loss(engine.state.output)))
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: each.append(float(mean_loss(engine.state.output)))
+    )
     engine.run([[1.0, 2.0], [6.0, 7.0]][rank], max_epochs=2)
     (folder / f"{rank}").write_text(f"{loss.mean} {each}")
     torch.distributed.destroy_process_group()
