@@ -31,8 +31,8 @@ def test_steps_leave_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     result = measured(tmp_path, "--rows", "plain", "ours", "checkpointing", "compile")
     rows = {row["name"]: row for row in result["gpu"]}
     assert [name for name in rows if "error" in rows[name]] == []
-    assert rows["plain"]["gflop"] > rows["ours"]["gflop"] > 0
-    assert rows["checkpointing"]["gflop"] > rows["ours"]["gflop"]
+    assert rows["plain"]["gflop"] >= rows["ours"]["gflop"] > 0
+    assert rows["checkpointing"]["gflop"] >= rows["ours"]["gflop"]
     assert "gflop" not in rows["compile"]
     assert all(row["seconds"] > 0 and row["images_per_second"] > 0 for row in rows.values())
     assert result["machine"]["date"].startswith("20") and result["machine"]["card"] is None

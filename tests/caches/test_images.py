@@ -226,7 +226,7 @@ def test_transforms_that_cannot_be_kept(cache: str, transforms: Any, message: st
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"cache": "ram"}, "known: off, memory, disk"), ({"cache_rate": 1.5}, "from 0 to 1")]
+    ("options", "message"), [({"cache": "ram"}, "known: auto, off, memory, disk"), ({"cache_rate": 1.5}, "from 0 to 1")]
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
