@@ -11,7 +11,8 @@ from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, lo
 from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.fractions import part_of
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
-from monai_vlsm.data.loader import SeededLoader, default_workers
+from monai_vlsm.data.ahead import made_ahead
+from monai_vlsm.data.loader import ItemLoader, SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
 from monai_vlsm.data.negatives import NothingAbsentError, absent_probability, with_absent_prompts
 from monai_vlsm.data.padding import MASK_KEYS, NO_PROMPT, TOKEN_KEYS, collate_prompts
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetProblems",
     "ImageSampler",
     "ImagesNotFoundError",
+    "ItemLoader",
     "KnownFiles",
     "LeftOut",
     "Listing",
@@ -51,6 +53,7 @@ __all__ = [
     "list_images",
     "load_datalist",
     "load_images",
+    "made_ahead",
     "mask_channel",
     "part_of",
     "probe_records",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from monai.data import DataLoader
 from monai.data.utils import set_rnd, worker_init_fn
 from torch.utils.data import Dataset, get_worker_info
 
+from monai_vlsm.data.ahead import made_ahead
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.padding import collate_prompts
 from monai_vlsm.errors import UserError
 
-__all__ = ["SeededLoader", "default_workers"]
+__all__ = ["ItemLoader", "SeededLoader", "default_workers"]
 
 
 def default_workers(most: int = 16) -> int:
@@ -73,6 +75,30 @@ class SeededLoader(DataLoader):
             seed: at least 0, below ``2**32``.
         """
         self._seed[0] = seed + 1
+
+
+class ItemLoader(SeededLoader):
+    """Batches as lists of items that keep their own sizes, for `monai_vlsm.engines.evaluate_items`.
+
+    Items are made ahead by threads, so that masks at their original size need not go from process to process.
+
+    Args:
+        dataset: with ``len`` and items by number, always the same for a number.
+        num_workers: threads; with 0 items are made when they are asked for.
+        kwargs: of `SeededLoader`, without those of processes.
+    """
+
+    def __init__(self, dataset: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        super().__init__(dataset, collate_fn=list, **kwargs)
+        self.threads = num_workers
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """One pass over the data."""
+        batches = [list(batch) for batch in self.batch_sampler]
+        places = (place for batch in batches for place in batch)
+        items = made_ahead(self.dataset.__getitem__, places, self.threads)
+        for batch in batches:
+            yield [next(items) for _ in batch]
 
 
 class _SeededDataset(Dataset[Any]):

@@ -11,6 +11,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Events
+from monai.data import MetaTensor
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.deferred import DeferredReads
@@ -65,9 +66,13 @@ def per_structure(keys: Sequence[str]) -> Callable[[list[dict[str, torch.Tensor]
     """
 
     def split(output: list[dict[str, torch.Tensor]]) -> tuple[list[torch.Tensor], ...]:
-        return tuple([mask[None] for item in output for mask in item[key]] for key in keys)
+        return tuple([mask[None] for item in output for mask in _plain(item[key])] for key in keys)
 
     return split
+
+
+def _plain(masks: Any) -> Any:
+    return masks.as_tensor() if isinstance(masks, MetaTensor) else masks  # each operation on meta takes time
 
 
 def batch_names(batch: Any) -> list[str]:

@@ -227,6 +227,7 @@ class OverlayWriter:
         self._drawn: list[tuple[str, str, bytes]] = []  # by a process that does not write
         self._names = OverlayNames()
         self._first = True  # nothing of this evaluation has been drawn
+        self._seen = 0  # items of it
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
@@ -237,7 +238,7 @@ class OverlayWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Workflow) -> None:
-        self._overlays, self._names, self._first = [], OverlayNames(), True
+        self._overlays, self._names, self._first, self._seen = [], OverlayNames(), True, 0
         self.outputs.start()
 
     def _overlay(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
@@ -251,12 +252,19 @@ class OverlayWriter:
                 if output["label"].ndim == 3:
                     self._draw(self._overlay(engine, item, output))
             return
-        # the records of an image are one batch when they are batched by image: another structure of each image
-        item, output = pairs[(engine.state.iteration - 1) % len(pairs)]
-        own = len(range(idist.get_rank(), self.count, idist.get_world_size()))
-        chosen = evenly_spaced(engine.state.epoch_length, own)
-        if engine.state.iteration - 1 in chosen and output["label"].ndim == 3:
-            self._overlays.append(self._overlay(engine, item, output))
+        for item, output in self._chosen(engine, pairs):
+            if output["label"].ndim == 3:
+                self._overlays.append(self._overlay(engine, item, output))
+
+    def _chosen(self, engine: Any, pairs: list[Any]) -> list[Any]:
+        """Those of a batch that are drawn."""
+        loader, own = engine.state.dataloader, len(range(idist.get_rank(), self.count or 0, idist.get_world_size()))
+        if getattr(loader, "batch_size", None) is None:  # a batch for each image: another structure of each
+            place = engine.state.iteration - 1
+            return [pairs[place % len(pairs)]] if place in evenly_spaced(engine.state.epoch_length, own) else []
+        first, self._seen = self._seen, self._seen + len(pairs)
+        chosen = evenly_spaced(len(loader.sampler), own)
+        return [pair for place, pair in enumerate(pairs, first) if place in chosen]
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []

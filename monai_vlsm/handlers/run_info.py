@@ -85,8 +85,9 @@ class RunInfoWriter:
 
     def _count(self, engine: Workflow) -> None:
         batch = engine.state.batch
-        meta = getattr(batch.get("image"), "meta", {}) if isinstance(batch, Mapping) else {}
-        self.shown_by.update(ensure_tuple(meta.get(SHOWN_BY, ())))
+        for item in batch if isinstance(batch, list) else [batch]:
+            meta = getattr(item.get("image"), "meta", {}) if isinstance(item, Mapping) else {}
+            self.shown_by.update(ensure_tuple(meta.get(SHOWN_BY, ())))
 
     @cached_property
     def _data(self) -> str:

@@ -18,7 +18,7 @@ __all__ = ["round_frozen"]
 ROUNDED = (nn.Linear, nn.Conv2d)
 
 
-def round_frozen(network: Any, dtype: torch.dtype | str) -> int:
+def round_frozen(network: Any, dtype: torch.dtype | str | bool) -> int:
     """Keep the frozen weights that autocast rounds in 16 bits, where they are; for a network that runs under autocast.
 
     The numbers stay the same to the bit. What trains stays float32, and so do norms, embeddings and the decoder, which
@@ -27,11 +27,13 @@ def round_frozen(network: Any, dtype: torch.dtype | str) -> int:
 
     Args:
         network: a `monai_vlsm.networks.PromptedNet` whose weights are loaded, or its DistributedDataParallel wrapper.
-        dtype: of the mixed precision.
+        dtype: of the mixed precision; False where there is none, which leaves all as it is.
 
     Returns:
         How many weights were rounded.
     """
+    if dtype is False:
+        return 0
     inner = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     found = list(_rounded(inner))
@@ -47,7 +49,7 @@ def _rounded(network: Any) -> Iterator[nn.Parameter]:
     """Weights of linear layers and convolutions of the encoders that neither train nor are saved."""
     saved = {id(parameter) for name, parameter in network.named_parameters() if name in set(network.trained_names)}
     for module in (one for encoder in network.half_modules() for one in encoder.modules()):
-        if isinstance(module, ROUNDED):
+        if isinstance(module, ROUNDED) and not list(module.children()):  # an adapter of its own may read the weight
             for parameter in module.parameters(recurse=False):
                 if not parameter.requires_grad and id(parameter) not in saved:
                     yield parameter

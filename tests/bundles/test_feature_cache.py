@@ -48,7 +48,7 @@ def run(bundle: str, configs: list[str], folder: Path, data: Path, backbone: Pat
     losses: list[float] = []
     if kind == "train":
         trainer = workflow.parser.get_parsed_content("train#trainer")
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"]))
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(float(e.state.output["loss"])))
     workflow.run()
     workflow.finalize()
     if settings["num_workers"]:  # workers that go with a cycle of garbage are waited for, 5 s each

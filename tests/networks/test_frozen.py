@@ -62,6 +62,7 @@ def test_files_are_those_of_float32(backbone: Path) -> None:
 
 
 def test_what_is_saved_is_left_alone(backbone: Path) -> None:
+    assert round_frozen(build(backbone, DenseAdaptation("v", 4)), False) == 0
     network = build(backbone, FineTuning("full"))
     assert round_frozen(network, torch.float16) == 0
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}

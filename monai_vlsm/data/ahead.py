@@ -1,0 +1,45 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What will be asked for next, made by threads meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["made_ahead"]
+
+Place = TypeVar("Place")
+Made = TypeVar("Made")
+
+AHEAD = 4  # for each thread
+
+
+def made_ahead(make: Callable[[Place], Made], places: Iterable[Place], threads: int) -> Iterator[Made]:
+    """Yield ``make(place)`` in order; threads are a few places further.
+
+    Decoding and resizing leave Python to other threads meanwhile. An error of ``make`` is raised where its result would
+    come.
+
+    Args:
+        make: may run in several threads at once.
+        places: what is to be made.
+        threads: how many; with 0 each is made when it is asked for.
+    """
+    if threads < 1:
+        yield from map(make, places)
+        return
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for place in places:
+                waiting.append(pool.submit(make, place))
+                if len(waiting) > AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
