@@ -80,7 +80,11 @@ def evaluate_items(engine: Any, items: Sequence[dict[str, Any]]) -> list[dict[st
         logits = _plain(engine.inferer(stacked, engine.network, **_tokens(items))).cpu()
     engine.state.batch = list(items)
     engine.state.output = [
-        {"image": item["image"], "label": _plain(item["label"]), "pred": _with_meta(own[: _prompts(item)], item["image"])}
+        {
+            "image": item["image"],
+            "label": _plain(item["label"]),
+            "pred": _with_meta(own[: _prompts(item)], item["image"]),
+        }
         for item, own in zip(items, logits, strict=True)
     ]
     engine.fire_event(IterationEvents.FORWARD_COMPLETED)

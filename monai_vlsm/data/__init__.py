@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError
+from monai_vlsm.data.ahead import made_ahead
 from monai_vlsm.data.by_image import ImageSampler, image_batches
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
 from monai_vlsm.data.fractions import part_of
 from monai_vlsm.data.listing import ImagesNotFoundError, LeftOut, Listing, list_images
-from monai_vlsm.data.ahead import made_ahead
 from monai_vlsm.data.loader import ItemLoader, SeededLoader, default_workers
 from monai_vlsm.data.masks import binary_fault, mask_channel
 from monai_vlsm.data.negatives import NothingAbsentError, absent_probability, with_absent_prompts

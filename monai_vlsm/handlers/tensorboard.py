@@ -12,6 +12,7 @@ import torch
 from monai.handlers import TensorBoardStatsHandler
 
 from monai_vlsm.handlers.deferred import DeferredReads
+from monai_vlsm.handlers.engine_state import mean_loss
 
 __all__ = ["TensorBoardLog"]
 
@@ -19,7 +20,8 @@ __all__ = ["TensorBoardLog"]
 class TensorBoardLog(TensorBoardStatsHandler):
     """MONAI's ``TensorBoardStatsHandler``, of which only process 0 writes a file, and for which no GPU is waited for.
 
-    What ``output_transform`` gives is one number of an iteration, and is written when it has been read (`DeferredReads`).
+    Of an iteration it takes one number, by default the loss of a training, mean over all processes; it is written when
+    it has been read (`DeferredReads`).
 
     Attach on all processes: what it writes may be a mean that all of them take together.
 
@@ -30,7 +32,8 @@ class TensorBoardLog(TensorBoardStatsHandler):
 
     def __init__(self, log_dir: str | os.PathLike[str], **kwargs: Any) -> None:
         writer: Any = None if idist.get_rank() == 0 else _Silent()
-        super().__init__(writer, log_dir=os.fspath(log_dir), **kwargs)
+        given = {"tag_name": "train_loss", "output_transform": mean_loss, **kwargs}
+        super().__init__(writer, log_dir=os.fspath(log_dir), **given)
 
     def attach(self, engine: Any) -> None:
         """Follow ``engine``."""

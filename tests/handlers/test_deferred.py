@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from monai_vlsm import host
-from monai_vlsm.handlers import NonFiniteError, TensorBoardLog, mean_loss
+from monai_vlsm.handlers import NonFiniteError, TensorBoardLog
 from monai_vlsm.handlers.deferred import DeferredReads
 from monai_vlsm.handlers.engine_state import EpochLoss
 from tests.handlers import toy
@@ -51,10 +51,12 @@ def test_what_is_there_is_read_at_once() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_losses_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, float, int]] = []
-    monkeypatch.setattr(TensorBoardLog, "_write_scalar", lambda _self, _engine, _writer, *values: written.append(values))
+    monkeypatch.setattr(
+        TensorBoardLog, "_write_scalar", lambda _self, _engine, _writer, *values: written.append(values)
+    )
     engine, loss, means = Engine(lambda _, value: {"loss": torch.tensor(float(value))}), EpochLoss(), []
     loss.attach(engine)
-    TensorBoardLog(tmp_path, tag_name="train_loss", output_transform=mean_loss).attach(engine)
+    TensorBoardLog(tmp_path).attach(engine)
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: means.append(loss.mean))
     engine.run([1, 2, 6], max_epochs=2)
     assert means == [3.0, 3.0]
