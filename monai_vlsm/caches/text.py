@@ -116,9 +116,9 @@ class EncodedPrompts:
         key = device, precision, ids.tolist(), None if mask is None else mask.tolist()
         last = self._last
         if key != last[0]:
-            rows = without_padding(ids, mask) if self.network.cuts_padding else (ids, mask)
-            sent = (None if part is None else send(part, device) for part in rows)
-            self._last = last = key, self.network.encode_text(*sent)
+            ids, mask = without_padding(ids, mask) if self.network.cuts_padding else (ids, mask)
+            ends = None if mask is None else send(mask, device)
+            self._last = last = key, self.network.encode_text(send(ids, device), ends)
         return {"encoded_text": last[1], "prompt_index": index}
 
 

@@ -74,6 +74,7 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
         "network",
         "gpu_amp",
         "on_gpu",
+        "half",
         "default_targets",
         "slices",
         "contrast",
