@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.engines import SupervisedTrainer
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from monai_vlsm.handlers import HandlerList, deferred, nan_guard
+from monai_vlsm.handlers import deferred, nan_guard
 from monai_vlsm.networks import prompt_rows
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import TRAIN, run
@@ -120,7 +121,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HostReads, list[i
     for module in (deferred, nan_guard, prompt_rows):
         monkeypatch.setattr(module, "on_host", lambda _: False)
     reads, steps, entered = HostReads(), [], ExitStack()
-    attach = HandlerList.attach
+    register = SupervisedTrainer._register_handlers
 
     def begin(engine: Any) -> None:
         reads.note(engine.state.batch)
@@ -130,12 +131,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HostReads, list[i
         entered.close()
         steps.append(engine.state.iteration)
 
-    def attach_between(handlers: HandlerList, engine: Any) -> None:
+    def register_between(engine: Any, handlers: Any) -> None:
         engine.add_event_handler(Events.ITERATION_STARTED, begin)
-        attach(handlers, engine)
+        register(engine, handlers)
         engine.add_event_handler(Events.ITERATION_COMPLETED, end)
 
-    monkeypatch.setattr(HandlerList, "attach", attach_between)
+    monkeypatch.setattr(SupervisedTrainer, "_register_handlers", register_between)
     yield reads, steps
     entered.close()
 
