@@ -17,8 +17,8 @@ from huggingface_hub import ModelCard
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from monai_vlsm.adapters import DenseAdaptation, tensors_digest
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, read, seal, tensors_of
+from monai_vlsm.adapters import BitFitAdaptation, Combination, DenseAdaptation, LoRAAdaptation, tensors_digest
+from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState, read, seal, tensors_of
 from monai_vlsm.commands import main
 from monai_vlsm.evaluations import MixedFilesError
 from monai_vlsm.hub import write_upload
@@ -273,3 +273,19 @@ def test_the_commands_of_the_card_work(
     names: dict[str, Any] = {}
     exec(python, names)
     assert names["file"] == Path("polyp-adapters/model.pt")
+
+
+def test_other_adapters_and_several(tmp_path: Path) -> None:
+    both = Combination([DenseAdaptation("v", 4), LoRAAdaptation(rank=2, dora=True)])
+    torch.save(TrainedState(CLIPSegNet("clipseg-mini", both)).state_dict(), tmp_path / "model.pt")
+    card = card_of(tmp_path / "model.pt", tmp_path)
+    for row in (
+        "adapters | Combination |",
+        "adapters | DenseAdaptation, encoders v, width 4 |",
+        "adapters | LoRAAdaptation, encoders vl, projections query value, rank 2, alpha 16.0, dora True |",
+    ):
+        assert row in card
+    for paper in ("VLSM-Adapter", "Low-Rank Adaptation of Large Language Models", "Weight-Decomposed"):
+        assert paper in card
+    torch.save(TrainedState(CLIPSegNet("clipseg-mini", BitFitAdaptation())).state_dict(), tmp_path / "model.pt")
+    assert "VLSM-Adapter: Fine" not in card_of(tmp_path / "model.pt", tmp_path)
