@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-__all__ = ["prompt_colours", "rgb"]
+__all__ = ["PREDICTION", "TRUTH", "prompt_colours", "rgb"]
+
+# Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
+TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 
 # Okabe and Ito, without black: told apart by colour-blind readers
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")

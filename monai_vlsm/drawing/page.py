@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.drawing.ends import Ends
+from monai_vlsm.drawing.places import pass_on, places_of
 
 __all__ = ["below", "beside", "legend_block", "marked", "save_png", "text_block", "text_lines"]
 
@@ -149,7 +150,9 @@ def beside(images: Sequence[Image.Image], gap: int = 8, bottom: bool = False) ->
     page = Image.new("RGB", (max(width, 1), max([image.height for image in images], default=1)), _WHITE)
     left = 0
     for image in images:
-        page.paste(image, (left, page.height - image.height if bottom else 0))
+        top = page.height - image.height if bottom else 0
+        page.paste(image, (left, top))
+        pass_on(image, page, left, top)
         left += image.width + gap
     return page
 
@@ -161,11 +164,13 @@ def below(images: Sequence[Image.Image], gap: int = 8, margin: int = 0, left: bo
     page = Image.new("RGB", (width + 2 * margin, max(height, 1) + 2 * margin), _WHITE)
     top = margin
     for image in images:
-        page.paste(image, (margin + (0 if left else (width - image.width) // 2), top))
+        across = margin + (0 if left else (width - image.width) // 2)
+        page.paste(image, (across, top))
+        pass_on(image, page, across, top)
         top += image.height + gap
     return page
 
 
 def save_png(image: Image.Image, path: Path | BinaryIO) -> None:
     """Write an image as PNG, whatever the name of the file; little packed, since it costs more time than it saves."""
-    image.save(path, format="PNG", compress_level=3)
+    image.save(path, format="PNG", compress_level=3, pnginfo=places_of(image))

@@ -23,6 +23,7 @@ from torch import Tensor
 from monai_vlsm import drawing
 from monai_vlsm.counts import counted
 from monai_vlsm.data.volumes import middle_slice
+from monai_vlsm.drawing import PREDICTION, TRUTH
 from monai_vlsm.evaluations import OVERLAYS, EvaluationFiles
 from monai_vlsm.handlers.engine_state import batch_names, is_best_epoch
 from monai_vlsm.handlers.rows import gather_rows
@@ -32,9 +33,6 @@ from monai_vlsm.names import OverlayNames
 from monai_vlsm.outputs import Outputs
 
 __all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
-
-# Okabe and Ito: told apart by colour-blind readers, and both visible on dark and on bright tissue
-TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 
 _SIDE, _SMALL_SIDE = 432, 288  # pixels of a panel: of one structure, of several
 _ACROSS, _MOST = 5, 30  # structures in a row, structures that are drawn
@@ -133,6 +131,8 @@ def overlay_count(wanted: int | str) -> int | None:
 def draw_overlay(overlay: Overlay) -> Image.Image:
     """Draw an image: one structure as image, truth and prediction side by side; several in columns, truth above.
 
+    Each panel can be found by its name and the index of its structure, such as ``truth 0`` (`drawing.cut_panel`).
+
     Of more than 30 structures the first 30 are drawn, so that the image has a bounded size.
     """
     drawn = min(len(overlay.truth), _MOST)
@@ -149,11 +149,11 @@ def draw_overlay(overlay: Overlay) -> Image.Image:
 
 
 def _one(overlay: Overlay) -> Image.Image:
-    panels = [overlay.image, _truth(overlay, 0), _prediction(overlay, 0)]
+    panels = {"image": overlay.image, "truth": _truth(overlay, 0), "prediction": _prediction(overlay, 0)}
     width = max(overlay.image.shape[1], 80)
     named = [
-        drawing.below([drawing.text_block(name, width, 12), Image.fromarray(panel)], 4)
-        for name, panel in zip(("image", "truth", "prediction"), panels, strict=True)
+        drawing.below([drawing.text_block(name, width, 12), drawing.named_panel(panel, f"{name} 0")], 4)
+        for name, panel in panels.items()
     ]
     row = drawing.beside(named)
     return drawing.below([drawing.text_block(_title(overlay, 0), max(row.width, 400), lines=8), row])
@@ -162,7 +162,8 @@ def _one(overlay: Overlay) -> Image.Image:
 def _column(overlay: Overlay, index: int) -> Image.Image:
     width = max(overlay.image.shape[1], 140)
     title = drawing.text_block(_title(overlay, index), width, 13, lines=6)
-    return drawing.below([title, *map(Image.fromarray, (_truth(overlay, index), _prediction(overlay, index)))], 6)
+    panels = {"truth": _truth(overlay, index), "prediction": _prediction(overlay, index)}
+    return drawing.below([title, *(drawing.named_panel(one, f"{name} {index}") for name, one in panels.items())], 6)
 
 
 def _truth(overlay: Overlay, index: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from monai_vlsm.report.plots import STYLE
 from monai_vlsm.studies.cells import Cell, Place
 from monai_vlsm.studies.tables import place_name, places_of
 
-__all__ = ["draw_chart"]
+__all__ = ["draw_chart", "drawing_files"]
 
 # Okabe and Ito, and signs, so that colours are not all there is to tell systems by
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -48,7 +48,7 @@ def draw_chart(title: str, systems: Sequence[str], cells: Sequence[Cell]) -> dic
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
         figure.legend(ncols=min(3, len(systems)), fontsize=9, frameon=False, loc="outside lower center")
-        return {kind: _file(figure, kind) for kind in ("svg", "png")}
+        return drawing_files(figure)
 
 
 def _draw_system(
@@ -63,6 +63,11 @@ def _draw_system(
             axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=colour, linewidth=1.5)
         if estimate.mean is not None:
             axes.plot([at], [100 * estimate.mean], sign, color=colour, markersize=6, markeredgecolor="white")
+
+
+def drawing_files(figure: Figure) -> dict[str, bytes]:
+    """A drawing as ``svg`` and ``png``, the same bytes for the same numbers."""
+    return {kind: _file(figure, kind) for kind in ("svg", "png")}
 
 
 def _file(figure: Figure, kind: str) -> bytes:

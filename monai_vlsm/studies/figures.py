@@ -12,7 +12,8 @@ from monai_vlsm.outputs import Outputs
 from monai_vlsm.studies.cells import cells_of
 from monai_vlsm.studies.charts import draw_chart
 from monai_vlsm.studies.folder import StudyFolder
-from monai_vlsm.studies.images import draw_images, find_images
+from monai_vlsm.studies.images import find_images
+from monai_vlsm.studies.panels import draw_images
 from monai_vlsm.studies.tables import main_prompts
 
 __all__ = ["write_figures"]

@@ -8,12 +8,15 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from monai_vlsm.drawing import below, beside, named_panel, save_png, text_block
 from monai_vlsm.studies import StudyError, StudyFolder
 from monai_vlsm.studies.figures import write_figures
-from monai_vlsm.studies.images import Answer, choose_images, draw_images
+from monai_vlsm.studies.images import Answer, Key, choose_images
+from monai_vlsm.studies.panels import draw_images
 from tests.studies.workers import worker
 
 Make = Callable[..., StudyFolder]
@@ -36,33 +39,59 @@ def test_before_there_is_any_result(folder: Make, tmp_path: Path) -> None:
     assert [file.suffix for file in write_figures(folder(), tmp_path / "f")] == [".svg", ".png"]
 
 
+Answers = dict[str, dict[Key, Answer]]
+TRUTH = (0, 0, 90)
+
+
 @pytest.fixture
-def answers(tmp_path: Path) -> dict[str, dict[tuple[str, str], Answer]]:
-    found: dict[str, dict[tuple[str, str], Answer]] = {}
+def answers(tmp_path: Path) -> Answers:
+    """Two systems, six images; red tells the image, green the system."""
+    found: Answers = {}
     for system, gain in (("a", 0.0), ("b", 0.05)):
         for index in range(6):
             file = tmp_path / f"{system}{index}.png"
-            Image.new("RGB", (300, 100), (40 * index, 0, 0)).save(file)
-            found.setdefault(system, {})["polyps", f"img{index}"] = Answer(0.1 * index + gain, "polyp", file)
-    del found["b"]["polyps", "img0"]  # the worst, but not every system has it
+            colours = {"truth 0": TRUTH, "prediction 0": (40 * index, 200 * (system == "b"), 0)}
+            panels = [named_panel(np.full((60, 60, 3), colour, np.uint8), name) for name, colour in colours.items()]
+            save_png(below([text_block("title", 200), beside(panels)], margin=10), file)
+            found.setdefault(system, {})["polyps", f"img{index}", 0] = Answer(0.1 * index + gain, "polyp", file, 0)
+    del found["b"]["polyps", "img0", 0]  # the worst, but not every system has it
     return found
 
 
-def test_chosen_images_come_before_the_worst(answers: dict[str, dict[tuple[str, str], Answer]]) -> None:
+def test_chosen_images_come_before_the_worst(answers: Answers) -> None:
     shown = choose_images(answers, ["img4"])
-    assert [name for _, name in shown] == ["img4", "img1", "img2", "img3"]
+    assert [name for _, name, _ in shown] == ["img4", "img1", "img2", "img3"]
     assert [why.split()[0] for why in shown.values()] == ["chosen", "among", "among", "among"]
 
 
-def test_an_image_that_is_not_there(answers: dict[str, dict[tuple[str, str], Answer]]) -> None:
+def test_an_image_that_is_not_there(answers: Answers) -> None:
     with pytest.raises(StudyError, match=r"--image img9: .*did you mean img"):
         choose_images(answers, ["img9"])
 
 
-def test_a_page_of_images(answers: dict[str, dict[tuple[str, str], Answer]]) -> None:
+def test_a_page_of_images(answers: Answers) -> None:
     drawn = draw_images(answers, [])
-    page = Image.open(io.BytesIO(drawn["png"])).convert("RGB")
-    colours = {colour for _, colour in page.getcolors(1 << 20) or []}
-    assert {(40, 0, 0), (80, 0, 0), (120, 0, 0)} <= colours and (160, 0, 0) not in colours
-    assert drawn["svg"].startswith(b"<svg") and b"data:image/png" in drawn["svg"]
-    assert draw_images({}, []) == {}
+    page = np.asarray(Image.open(io.BytesIO(drawn["png"])).convert("RGB")).astype(int)
+    first = [(40, 0, 0), (40, 200, 0)]  # img1 by both systems, then img2
+    places = [np.argwhere((page == colour).all(axis=-1)).mean(axis=0) for colour in (TRUTH, *first, (80, 0, 0))]
+    truth, one, other, below_it = places
+    assert one[0] == pytest.approx(other[0], abs=2) and truth[1] < one[1] < other[1], "systems are columns"
+    assert below_it[1] == pytest.approx(one[1], abs=2) and one[0] < below_it[0], "images are rows"
+    assert not (page == (160, 0, 0)).all(axis=-1).any()
+    text = drawn["svg"].decode()
+    assert "polyps: img1" in text and "0.100" in text and "0.150" in text and ">b<" in text
+    assert draw_images({}, []) == {} and draw_images(answers, []) == drawn
+
+
+def test_overlays_that_do_not_say_where_their_panels_are(answers: Answers) -> None:
+    for index in range(6):
+        with Image.open(answers["a"]["polyps", f"img{index}", 0].overlay) as file:
+            file.copy().save(file.filename)
+    assert draw_images(answers, []) == {}
+
+
+def test_many_systems_go_on_below(answers: Answers) -> None:
+    many = {f"system {index}": answers["a"] for index in range(9)}
+    few, wide = (Image.open(io.BytesIO(draw_images(one, [])["png"])) for one in ({"a": answers["a"]}, many))
+    assert wide.width > 3 * few.width and few.height < wide.height < 2.2 * few.height
+    assert wide.height < 1.5 * wide.width
