@@ -30,17 +30,20 @@ _SCRIPT = """\
 # and this element goes to the end of the queue.
 again() {{
     trap '' TERM
-    kill -TERM "$worker"
-    wait "$worker"
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    kill -TERM $! 2> /dev/null
+    wait $!
+    # after a preemption Slurm has done that already, and this does nothing
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" 2> /dev/null
     exit 143
 }}
 trap again TERM
 
 cd {folder}
 {command} &
-worker=$!
-wait "$worker"
+wait $!
+status=$?
+[ "$status" -ne 143 ] || again  # the signal came to the worker alone
+exit "$status"
 """
 _BEFORE = 120  # seconds before the end of the time that a worker gets to give its run back
 

@@ -26,7 +26,7 @@ echo "Submitted batch job 7"
 """
 WORKER = """#!/bin/bash
 trap 'echo "$SLURM_ARRAY_TASK_ID gives back" >> "{log}"; exit 143' TERM
-echo "$SLURM_ARRAY_TASK_ID begins $*" >> "{log}"
+echo "$SLURM_ARRAY_TASK_ID begins $* as $$" >> "{log}"
 for _ in $(seq 200); do [ -f "{go}" ] && exit 0; sleep 0.05; done
 """
 
@@ -63,7 +63,8 @@ def test_each_element_is_a_worker(cluster: Path) -> None:
     script = write_script(cluster / "out", text)
     assert submit(script) == "Submitted batch job 7"
     begun = lines(cluster, 3, "begins")
-    assert begun == [f"{index} begins -m monai_vlsm study work a b.yaml" for index in range(3)]
+    wanted = [f"{index} begins -m monai_vlsm study work a b.yaml" for index in range(3)]
+    assert [line.partition(" as ")[0] for line in begun] == wanted
     (cluster / "go").touch()
     for word in ("--requeue", "--signal=B:TERM@120", "--partition=gpu", "--time=1:00:00", "--job-name=my_study"):
         assert f"#SBATCH {word}\n" in text
@@ -76,6 +77,18 @@ def test_before_the_time_is_over_the_run_is_given_back_and_the_element_queued_ag
     os.kill(int(lines(cluster, 1, "", "jobs")[0]), signal.SIGTERM)
     assert lines(cluster, 1, "scontrol") == ["scontrol requeue 7_0"]
     assert (cluster / "log").read_text().index("gives back") < (cluster / "log").read_text().index("scontrol")
+
+
+def test_a_signal_that_only_the_worker_gets(cluster: Path) -> None:
+    submit(write_script(cluster / "out", slurm_script("s", cluster / "out", ["study"], 1, "1:00:00")))
+    os.kill(int(lines(cluster, 1, "begins")[0].split()[-1]), signal.SIGTERM)
+    assert lines(cluster, 1, "scontrol") == ["scontrol requeue 7_0"]
+
+
+def test_a_worker_whose_runs_have_failed(cluster: Path) -> None:
+    script = write_script(cluster / "out", slurm_script("s", cluster / "out", ["study"], 1, "1:00:00"))
+    (cluster / "fake_python").write_text("#!/bin/bash\nexit 1\n")
+    assert subprocess.run(["bash", str(script)], check=False).returncode == 1
 
 
 def test_the_script_is_bash(cluster: Path) -> None:
