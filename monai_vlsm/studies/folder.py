@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +11,16 @@ from typing import Any
 
 from monai_vlsm.counts import counted
 from monai_vlsm.io import json_text, write_bytes, write_json
+from monai_vlsm.studies.choices import Choice, choices_of, chosen_runs
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.plan import Run, plan_runs, require_parts
+from monai_vlsm.studies.run_files import FAILURE, PLAN, RESULT, read_json, run_folder
 from monai_vlsm.studies.study import Study
+from monai_vlsm.studies.trials import keep_values, kept_values, trial_runs
 
-__all__ = ["StudyFolder", "read_json"]
+__all__ = ["StudyFolder"]
 
-_STUDY, _PLAN, _RESULT, _FAILURE = "study.json", "plan.json", "result.json", "failure.json"
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A table that was written whole, or None without one; a file that somebody damaged counts as none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+_STUDY = "study.json"
 
 
 @dataclass(frozen=True)
@@ -37,12 +30,16 @@ class StudyFolder:
     Args:
         root: of the study.
         study: what its file says now.
-        runs: that follow from it.
+        runs: that follow from it; of a search that is not over, those of which it has chosen the settings.
+        choices: what the search of the study has given, if there is one.
+        tests: False for the trials of a search, which see no test images.
     """
 
     root: Path
     study: Study
     runs: Sequence[Run]
+    choices: Sequence[Choice] = ()
+    tests: bool = True
 
     @classmethod
     def of(cls, study: Study, root: Path) -> StudyFolder:
@@ -51,13 +48,37 @@ class StudyFolder:
         Raises:
             StudyError: the folder belongs to another study.
         """
-        before = read_json(root / _STUDY)
-        if before is not None and before.get("name") != study.name:
-            raise StudyError(
-                f"{root} belongs to the study {before.get('name')!r}, not to {study.name!r}: give another folder with "
-                "--output"
-            )
-        return cls(root, study, plan_runs(study))
+        _require_owner(root, study)
+        found = choices_of(study, root)
+        runs = plan_runs(study) if study.search is None else chosen_runs(study, found)
+        return cls(root, study, runs, found)
+
+    @classmethod
+    def of_search(cls, study: Study, root: Path) -> StudyFolder:
+        """The trials of the search of a study, in the same folder: a run that was a trial is not trained again.
+
+        Raises:
+            StudyError: the folder belongs to another study, or the study has no search.
+        """
+        _require_owner(root, study)
+        if study.search is None:
+            raise StudyError(f"the study {study.name} has no search: say under `search:` in its file what to try")
+        return cls(root, study, trial_runs(study, kept_values(study, root)), tests=False)
+
+    @classmethod
+    def plan_search(cls, study: Study, root: Path) -> StudyFolder:
+        """As `of_search`, with a folder for each trial; what they try is drawn before, once.
+
+        Raises:
+            StudyError: see `of_search` and `plan`; or Optuna is not installed.
+            WriteError: the folder cannot be written to.
+        """
+        cls.of_search(study, root)
+        require_parts(study)
+        keep_values(study, root)
+        folder = cls.of_search(study, root)
+        folder.plan()
+        return folder
 
     def plan(self) -> list[str]:
         """Make the folder of each run, after all parts of the study were found.
@@ -71,15 +92,17 @@ class StudyFolder:
         """
         require_parts(self.study)
         for run in self.runs:
-            if read_json(self.of_run(run) / _PLAN) != run.facts:
-                write_bytes(self.of_run(run) / _PLAN, json_text(run.facts).encode(), sync=False)  # can be made again
-        write_json(self.root / _STUDY, {"name": self.study.name, "runs": [run.name for run in self.runs]})
+            if read_json(self.of_run(run) / PLAN) != run.facts:
+                write_bytes(self.of_run(run) / PLAN, json_text(run.facts).encode(), sync=False)  # can be made again
+        write_json(self.root / _STUDY, {"name": self.study.name})
         return self.left_over()
 
     def left_over(self) -> list[str]:
         """Runs in the folder that the study file as it is now does not have, and how many of its own are valid."""
-        planned = {run.name for run in self.runs}
-        plans = {path.parent.name: read_json(path) for path in sorted(self.root.glob(f"runs/*/{_PLAN}"))}
+        if not self.tests:
+            return []
+        planned = {run.name for run in self.runs} | {trial.run.name for one in self.choices for trial in one.trials}
+        plans = {path.parent.name: read_json(path) for path in sorted(self.root.glob(f"runs/*/{PLAN}"))}
         others = {name: facts for name, facts in plans.items() if name not in planned and facts}
         if not others:
             return []
@@ -92,6 +115,8 @@ class StudyFolder:
         """What differs from the run that stands in the same place of the tables now."""
         place = ("system", "dataset", "seed", "fraction")
         same = [run.facts for run in self.runs if all(run.facts[key] == facts.get(key) for key in place)]
+        if not same and any((one.system, one.dataset) == (facts["system"], facts["dataset"]) for one in self.choices):
+            return "the search of its settings is not over"
         if not same:
             return "its system, dataset, seed or fraction is not in the file any more"
         now, before = ({"bundle": one["bundle"], **one["settings"]} for one in (same[0], facts))
@@ -100,17 +125,19 @@ class StudyFolder:
 
     def of_run(self, run: Run) -> Path:
         """The folder of a run."""
-        return self.root / "runs" / run.name
+        return run_folder(self.root, run)
 
     def result(self, run: Run) -> dict[str, Any] | None:
         """What a run gave, if it is done: all that is evaluated now is in it."""
-        result = read_json(self.of_run(run) / _RESULT)
+        result = read_json(self.of_run(run) / RESULT)
         wanted = {name: list(self.study.styles) for name in self.tested(run)}
         found = (result or {}).get("evaluations", {})
         return result if all(found.get(name, {}).get("styles") == styles for name, styles in wanted.items()) else None
 
     def tested(self, run: Run) -> list[str]:
-        """The datasets on which a run is evaluated, its own first."""
+        """The datasets on which a run is evaluated, its own first; none for a trial of a search."""
+        if not self.tests:
+            return []
         others = self.study.transfer.get(run.dataset, ())
         return [run.dataset, *(name for name in others if name != run.dataset)]
 
@@ -120,20 +147,29 @@ class StudyFolder:
 
     def finish(self, run: Run, result: Mapping[str, Any]) -> None:
         """Write what a run gave; from then on it is done."""
-        write_json(self.of_run(run) / _RESULT, result)
-        (self.of_run(run) / _FAILURE).unlink(missing_ok=True)
+        write_json(self.of_run(run) / RESULT, result)
+        (self.of_run(run) / FAILURE).unlink(missing_ok=True)
 
     def failure(self, run: Run) -> dict[str, Any] | None:
         """Why a run has failed, if it has."""
-        return read_json(self.of_run(run) / _FAILURE)
+        return read_json(self.of_run(run) / FAILURE)
 
     def fail(self, run: Run, error: str, log: Path) -> None:
         """Write that a run has failed; nobody tries again until `forgive`."""
-        write_json(self.of_run(run) / _FAILURE, {"error": error, "log": log.name})
+        write_json(self.of_run(run) / FAILURE, {"error": error, "log": log.name})
 
     def forgive(self) -> int:
         """Let all runs that have failed wait again; returns how many."""
-        failures = [self.of_run(run) / _FAILURE for run in self.runs if self.failure(run)]
+        failures = [self.of_run(run) / FAILURE for run in self.runs if self.failure(run)]
         for path in failures:
             path.unlink(missing_ok=True)
         return len(failures)
+
+
+def _require_owner(root: Path, study: Study) -> None:
+    before = read_json(root / _STUDY)
+    if before is not None and before.get("name") != study.name:
+        raise StudyError(
+            f"{root} belongs to the study {before.get('name')!r}, not to {study.name!r}: give another folder with "
+            "--output"
+        )

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from monai_vlsm.io import write_json
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import file_digest
-from monai_vlsm.studies.folder import StudyFolder, read_json
+from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.plan import dataset_folder
+from monai_vlsm.studies.run_files import read_json
 
 __all__ = ["audit", "in_background", "leaks_of", "list_digests"]
 

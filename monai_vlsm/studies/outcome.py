@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.errors import UserError
-from monai_vlsm.studies.folder import read_json
 from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.run_files import read_json
+from monai_vlsm.studies.study import CLASS
 
-__all__ = ["commit", "evaluation_facts", "is_evaluated", "trained_parameters"]
+__all__ = ["commit", "evaluation_facts", "is_evaluated", "trained_parameters", "validation_dice"]
 
 _TRAINABLE = re.compile(r"([\d,]+) of [\d,]+ parameters are trainable")
 
@@ -54,6 +55,14 @@ def trained_parameters(log: Path) -> int | None:
     """How many parameters a training said that it trains."""
     found = _TRAINABLE.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
     return int(found[0].replace(",", "")) if found else None
+
+
+def validation_dice(training: Path) -> float | None:
+    """Mean Dice over the validation images after the best epoch of a training, of class prompts if there are some."""
+    by_tag = (read_json(training / "metrics.json") or {}).get("by_tag", {})
+    means: dict[str, Any] = by_tag.get(CLASS) or next(iter(by_tag.values()), {})
+    score: float | None = means.get("mean", {}).get("val_dice")
+    return score
 
 
 def commit() -> str:

@@ -104,6 +104,7 @@ def require_parts(study: Study) -> None:
 def _settings_of(study: Study, own: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield "", own
     yield ", settings of the study", study.settings
+    yield ", the search", study.search.settings if study.search else {}
     yield from ((f", settings of {dataset.name}", dataset.settings) for dataset in study.datasets.values())
 
 

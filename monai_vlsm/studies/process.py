@@ -18,10 +18,11 @@ from typing import Any
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import append_text
 
-__all__ = ["ClaimLostError", "last_error", "run_logged", "start"]
+__all__ = ["ClaimLostError", "last_error", "run_logged", "said_since", "start"]
 
 _POLL = 0.5  # seconds between two looks at whether the claim still holds
 _GRACE = 60  # seconds that a program gets to end by itself
+_ERROR = "error: "
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -102,8 +103,13 @@ def last_error(log: Path, since: int, status: int) -> str:
     if status < 0:
         name = signal.Signals(-status).name
         return f"killed by {name}" + ("; perhaps there was not enough memory" if -status == signal.SIGKILL else "")
+    lines = said_since(log, since)
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    return (errors or lines or [f"ended with status {status}"])[-1]
+
+
+def said_since(log: Path, since: int) -> list[str]:
+    """Lines of a log from a place in bytes on, without empty ones."""
     with log.open("rb") as file:
         file.seek(since)
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or [f"ended with status {status}"])[-1]
+        return [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]

@@ -45,14 +45,14 @@ class Status:
         left = self.count(RUNNING) + self.count(WAITING)
         return None if not self.seconds else mean(self.seconds) * left / max(1, self.count(RUNNING))
 
-    def text(self) -> str:
+    def text(self, noun: str = "run") -> str:
         """For the terminal: a bar, the counts, the time left, and each run that runs or has failed."""
         over, total = self.count(DONE) + self.count(FAILED), len(self.states)
         filled = _BAR * over // max(1, total)
         counts = ", ".join(f"{self.count(state)} {state}" for state in (DONE, RUNNING, FAILED, WAITING))
         left = self.seconds_left
         time = "" if left is None or over == total else f"; about {_duration(left)} left"
-        lines = [f"[{'#' * filled}{'.' * (_BAR - filled)}] {over} of {counted(total, 'run')}: {counts}{time}"]
+        lines = [f"[{'#' * filled}{'.' * (_BAR - filled)}] {over} of {counted(total, noun)}: {counts}{time}"]
         lines += [f"{self.states[name]}: {name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
 

@@ -16,18 +16,29 @@ from typing import Any
 from monai_vlsm.io import append_text, write_json
 from monai_vlsm.studies.commands import RESUME, TRAINING, evaluate_words, evaluation_folder, train_words
 from monai_vlsm.studies.energy import EnergyMeter
-from monai_vlsm.studies.folder import StudyFolder, read_json
+from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.leaks import in_background, list_digests
-from monai_vlsm.studies.outcome import commit, evaluation_facts, is_evaluated, trained_parameters
+from monai_vlsm.studies.outcome import commit, evaluation_facts, is_evaluated, trained_parameters, validation_dice
 from monai_vlsm.studies.plan import Run, dataset_folder
-from monai_vlsm.studies.process import last_error, run_logged
+from monai_vlsm.studies.process import last_error, run_logged, said_since
+from monai_vlsm.studies.run_files import read_json
+from monai_vlsm.studies.tracking import Tracking
 
 __all__ = ["InUseError", "MachineError", "RunFailedError", "Steps"]
 
 _LOG, _TRAINED = "log.txt", "trained.json"
 # what a program says when not the run is at fault but the machine; the run waits for another one
-_OF_MACHINE = ("No space left on device", "Disk quota exceeded", "Read-only file system", "a device that is there")
+_OF_MACHINE = (
+    *("No space left on device", "Disk quota exceeded", "Read-only file system", "a device that is there"),
+    *(
+        "no CUDA-capable device",
+        "CUDA-capable device(s) is/are busy",
+        "Found no NVIDIA driver",
+        "uncorrectable ECC error",
+    ),
+)
+_LAST = 12  # lines among which that is: CUDA says how to look for the error behind it
 _IN_USE = "another run ("  # how the bundle begins to say so
 
 
@@ -54,6 +65,7 @@ class Steps:
         environment: variables for the programs of the bundle, beside those of this process.
         program: what trains and evaluates, before the words of `monai_vlsm.studies.commands`.
         leaks: finds leaks of a dataset.
+        tracking: of the training by MLflow.
     """
 
     folder: StudyFolder
@@ -62,6 +74,7 @@ class Steps:
     environment: Mapping[str, str]
     program: Sequence[str]
     leaks: Callable[[StudyFolder, str], Mapping[str, int] | None]
+    tracking: Tracking | None = None
 
     @property
     def log(self) -> Path:
@@ -77,12 +90,14 @@ class Steps:
             MachineError: this machine is at fault.
             ClaimLostError: another worker has taken over the run.
         """
-        leaks = in_background(self.leaks, self.folder, self.run.dataset)  # it takes a while, if only once
+        look = self.leaks if self.folder.tests else lambda *_: None  # it takes a while, if only once
+        leaks = in_background(look, self.folder, self.run.dataset)
         trained = self._train()
+        validation = self._validation()
         found = {name: self._evaluate(name) for name in self.folder.tested(self.run)}
         lists = list_digests(dataset_folder(self.folder.study, self.folder.study.datasets[self.run.dataset]))
-        facts = {"run": self.run.facts, **trained, "evaluations": found, "log": _LOG, "commit": commit()}
-        return facts | {"lists": lists, "leaks": leaks.result()}
+        facts = {"run": self.run.facts, **trained, "validation": validation, "evaluations": found, "log": _LOG}
+        return facts | {"commit": commit(), "lists": lists, "leaks": leaks.result()}
 
     def _train(self) -> dict[str, Any]:
         """Train unless that is done; what a training took that was stopped on the way is not known."""
@@ -91,8 +106,9 @@ class Steps:
         if before.get("finished") and model.is_file():
             return before
         words, gpu = train_words(self.folder.study, self.run, path), self.environment.get("CUDA_VISIBLE_DEVICES", "")
+        tracked = self.tracking.words(self.run) if self.tracking else []
         with EnergyMeter(gpu) as meter:
-            seconds = self._start(words)
+            seconds = self._start([*words, *tracked])
         if not model.is_file():
             raise RunFailedError(f"the training ended, but there is no {model}")
         facts: dict[str, Any] = {"finished": True, "seconds": None, "watt_hours": None}
@@ -101,6 +117,17 @@ class Steps:
         facts |= {"parameters": trained_parameters(self.log), "host": socket.gethostname(), "gpu": gpu}
         write_json(path / _TRAINED, facts)
         return facts
+
+    def _validation(self) -> float | None:
+        """Mean Dice over the validation images, on which a search rests."""
+        training = self.folder.of_run(self.run) / TRAINING
+        score = validation_dice(training)
+        if score is None and not self.folder.tests:
+            raise RunFailedError(
+                f"{training} has no Dice of a validation, which a search goes by: give a list of validation images, "
+                "and let the training look at it (val_interval)"
+            )
+        return score
 
     def _evaluate(self, dataset: str) -> dict[str, Any]:
         path = self.folder.of_run(self.run)
@@ -120,8 +147,9 @@ class Steps:
             return run_logged(self._command(words), {**os.environ, **self.environment}, self.log, self.lost)
         except subprocess.CalledProcessError as error:
             reason = last_error(self.log, since, error.returncode)
-            if any(sign in reason for sign in _OF_MACHINE):
-                raise MachineError(f"{self.run.name} waits for another worker, this one ends: {reason}") from error
+            said = [line for line in said_since(self.log, since)[-_LAST:] if any(sign in line for sign in _OF_MACHINE)]
+            if said:
+                raise MachineError(f"{self.run.name} waits for another worker, this one ends: {said[-1]}") from error
             raise (InUseError if reason.startswith(_IN_USE) else RunFailedError)(reason) from error
 
     def _command(self, words: Sequence[str]) -> list[str]:

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["LEASE", "RANDOM", "Dataset", "Study", "System"]
+__all__ = ["CLASS", "LEASE", "RANDOM", "Dataset", "Range", "Search", "Study", "System"]
 
 RANDOM = "random"
 """The style that stands for one drawn for each image, as the paper tests."""
+
+CLASS = "class"
+"""The tag of prompts that give nothing of a mask away."""
 
 LEASE = 120.0
 """Seconds after which a run belongs to nobody, if its worker has given no sign of life."""
@@ -54,6 +57,41 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Numbers from which a search takes some.
+
+    Args:
+        low: the least.
+        high: the greatest; of two whole numbers only whole numbers between them count.
+        log: whether each power of ten gets the same share.
+    """
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers count."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is tried on the validation images before the runs of a study.
+
+    Args:
+        trials: of each system on each dataset.
+        settings: name to a range, or to the values there are.
+        seed: of what is tried, and of the trials.
+    """
+
+    trials: int
+    settings: Mapping[str, Range | Sequence[Any]]
+    seed: int
+
+
+@dataclass(frozen=True)
 class Study:
     """All that a study file says.
 
@@ -71,6 +109,7 @@ class Study:
         lease: seconds, see `LEASE`.
         data: folder of the datasets.
         bundles: folder of the bundles.
+        search: of settings on the validation images, if there is one.
     """
 
     name: str
@@ -86,6 +125,7 @@ class Study:
     lease: float
     data: str
     bundles: str
+    search: Search | None = None
 
     def with_setting(self, name: str, value: Any) -> Study:
         """The same study with one setting for all of its runs, whatever systems and datasets say of it."""

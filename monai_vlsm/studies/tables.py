@@ -13,7 +13,7 @@ from monai_vlsm.statistics.columns import natural
 from monai_vlsm.studies.cells import PAPER, Cell, Place, Prompts, Scored, prompts_title
 from monai_vlsm.studies.comparisons import SystemPair
 from monai_vlsm.studies.published import Published, published
-from monai_vlsm.studies.study import RANDOM, Study
+from monai_vlsm.studies.study import CLASS, RANDOM, Study
 from monai_vlsm.tables import Cell as Number
 from monai_vlsm.tables import Table
 
@@ -37,12 +37,11 @@ __all__ = [
 METRIC_NAMES = ("Dice, %", "IoU, %", "HD95, px")
 SCALES = (100.0, 100.0, 1.0)
 LEAK, MIXED = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
-_CLASS = "class"
 
 
 def main_prompts(study: Study) -> Prompts:
     """The prompts of the main table: the first style of the study, and of it what gives nothing of the mask away."""
-    return Prompts(next((style for style in study.styles if style != RANDOM), RANDOM), _CLASS)
+    return Prompts(next((style for style in study.styles if style != RANDOM), RANDOM), CLASS)
 
 
 def columns_of(study: Study, systems: Sequence[str]) -> list[tuple[str, Prompts]]:

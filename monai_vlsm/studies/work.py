@@ -15,6 +15,7 @@ from monai_vlsm.studies.leaks import leaks_of
 from monai_vlsm.studies.plan import Run
 from monai_vlsm.studies.process import ClaimLostError
 from monai_vlsm.studies.steps import InUseError, RunFailedError, Steps
+from monai_vlsm.studies.tracking import Tracking
 
 __all__ = ["Worker"]
 
@@ -31,6 +32,7 @@ class Worker:
         tell: gets a line for each run that begins or ends.
         ready: called before each run; raises when the machine cannot take one.
         leaks: finds leaks of a dataset.
+        tracking: of the trainings by MLflow.
     """
 
     folder: StudyFolder
@@ -40,6 +42,7 @@ class Worker:
     tell: Callable[[str], None] = print
     ready: Callable[[], None] = lambda: None
     leaks: Callable[[StudyFolder, str], Mapping[str, int] | None] = leaks_of
+    tracking: Tracking | None = None
 
     def __post_init__(self) -> None:
         self.claims = Claims(self.folder.root, self.folder.study.lease)
@@ -85,7 +88,7 @@ class Worker:
 
     def _do(self, run: Run, claim: Claim) -> bool:
         """A whole run; whether it is over."""
-        steps = Steps(self.folder, run, claim.lost, self.environment, self.program, self.leaks)
+        steps = Steps(self.folder, run, claim.lost, self.environment, self.program, self.leaks, self.tracking)
         began = time.monotonic()
         self.tell(f"{run.name}: begins")
         try:

@@ -20,11 +20,13 @@ from monai_vlsm.studies.cells import Cell, Place, Prompts, cells_of, prompts_tit
 from monai_vlsm.studies.comparisons import SystemPair, compare_systems
 from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.latex import latex_table
+from monai_vlsm.studies.search_tables import TRIAL_COLUMNS, search_sentence, search_table, trial_rows
 from monai_vlsm.tables import Table
 
 __all__ = ["FILES", "write_tables"]
 
 FILES = ("table.html", "table.md", "table.tex", "cells.csv", "comparisons.csv")
+TRIALS = "trials.csv"
 FOOTER = "For research. Not for diagnosis or treatment."
 Cells = Mapping[tuple[str, Place, Prompts], Cell]
 _CELL_COLUMNS = (
@@ -61,7 +63,7 @@ def write_tables(folder: StudyFolder, output: Path) -> list[Path]:
         output: folder of the files; older tables in it are replaced, other files are not.
 
     Returns:
-        The files: a page, Markdown, LaTeX, and two CSV with all numbers.
+        The files: a page, Markdown, LaTeX, and CSV with all numbers; those of a search too, if there is one.
 
     Raises:
         ReportError: files of an evaluation cannot be read.
@@ -69,7 +71,6 @@ def write_tables(folder: StudyFolder, output: Path) -> list[Path]:
         WriteError: a file cannot be written.
     """
     outputs = Outputs(output, "study tables")
-    outputs.require_free(FILES)
     cells = cells_of(folder)
     pairs = {title: _compared(folder, systems, cells) for title, systems in folder.study.tables.items()}
     blocks = list(_blocks(folder, cells, pairs))
@@ -81,15 +82,20 @@ def write_tables(folder: StudyFolder, output: Path) -> list[Path]:
     rows = [row for cell in cells for row in _cell_rows(folder, cell)]
     compared = [_pair_row(title, pair) for title, found in pairs.items() for pair in found]
     texts = [*pages, latex, table_text(_CELL_COLUMNS, rows), table_text(_PAIR_COLUMNS, compared)]
-    for name, text in zip(FILES, texts, strict=True):
+    files = dict(zip(FILES, texts, strict=True))
+    if folder.choices:
+        files[TRIALS] = table_text(TRIAL_COLUMNS, trial_rows(folder.root, folder.choices))
+    outputs.require_free(files)
+    for name, text in files.items():
         with outputs.writing(name) as path:
             path.write_bytes(text.encode())
-    return [output / name for name in FILES]
+    return [output / name for name in files]
 
 
 def _budget(folder: StudyFolder) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in folder.study.settings.items())
-    return f"All systems have the same seeds, data and budget ({settings or 'the defaults of the bundles'})."
+    text = f"All systems have the same seeds, data and budget ({settings or 'the defaults of the bundles'})."
+    return text if folder.study.search is None else f"{text} {search_sentence(folder.study.search)}"
 
 
 def _compared(folder: StudyFolder, systems: Sequence[str], cells: Sequence[Cell]) -> list[SystemPair]:
@@ -111,6 +117,9 @@ def _blocks(folder: StudyFolder, cells: Sequence[Cell], pairs: Mapping[str, Sequ
         if pairs[title]:
             what = f"Which systems differ: {counted(len(pairs[title]), 'comparison')}"
             yield Details(what, tables.pairs_table(pairs[title]))
+    if folder.study.search is not None:
+        yield Heading("Search of settings")
+        yield search_table(folder.study.search, folder.choices)
     yield Heading("How to read this")
     yield from (Paragraph(text) for text in (*NOTES, PAIRS))
     other = tables.other_rows(folder.study, cells)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ import yaml
 
 from monai_vlsm.studies import Study, StudyFolder, read_study, steps
 from tests.studies import fake_bundle
-from tests.studies.workers import FAKE
 
-BUNDLES = ("good", "better", "slow", "broken", "nan", "full", "in_use")
+BUNDLES = ("good", "better", "slow", "blind", "nan", *fake_bundle.FAILURES)
 
 
 @pytest.fixture
@@ -63,8 +63,12 @@ def folder(place: Path, study: Callable[..., Study]) -> Callable[..., StudyFolde
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers run the fake bundle within this process."""
 
-    def run(words: Sequence[str], *_: Any) -> float:
-        fake_bundle.main(list(words)[len(FAKE) :])
+    def run(words: Sequence[str], environment: Any, log: Path, *_: Any) -> float:
+        try:
+            fake_bundle.main(list(words)[list(words).index("run") :])
+        except SystemExit as error:
+            log.write_text(f"{error}\n")
+            raise subprocess.CalledProcessError(1, list(words)) from error
         return 0.1
 
     monkeypatch.setattr(steps, "run_logged", run)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,21 +15,14 @@ import pytest
 
 from monai_vlsm.io import WriteError
 from monai_vlsm.studies import MachineError, StudyFolder, study_status
-from monai_vlsm.studies.folder import read_json
-from tests.studies.workers import starts, worker
+from monai_vlsm.studies.run_files import read_json
+from tests.studies.workers import starts, until, worker
 
 Make = Callable[..., StudyFolder]
 
 
 def results(folder: StudyFolder) -> list[dict]:
     return [folder.result(run) or {} for run in folder.runs]
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_whole_study(place: Path, folder: Make) -> None:
@@ -69,9 +61,15 @@ def test_failures_do_not_stop_the_study(place: Path, folder: Make) -> None:
     assert made.forgive() == 2 and study_status(made).count("waiting") == 2
 
 
-def test_a_full_disk_ends_the_worker_and_the_run_waits(folder: Make) -> None:
-    made = folder(systems=["full", "good"], seeds=[41])
-    with pytest.raises(MachineError, match=r"waits for another worker.*No space left"):
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [("full", "No space left"), ("no_gpu", "a device that is there"), ("lost_gpu", "no CUDA-capable device")],
+)
+def test_a_full_disk_or_a_gpu_that_is_gone_ends_the_worker_and_the_run_waits(
+    folder: Make, quick: None, bundle: str, words: str
+) -> None:
+    made = folder(systems=[bundle, "good"], seeds=[41])
+    with pytest.raises(MachineError, match=rf"waits for another worker.*{words}"):
         worker(made).work()
     status = study_status(made)
     assert (status.count("failed"), status.count("waiting")) == (0, 2)

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +24,11 @@ def starts(place: Path) -> list[str]:
     """What was started, such as ``good 41 train polyps``."""
     file = place / "bundles" / "starts.txt"
     return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that must come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
