@@ -75,14 +75,15 @@ class RankMeanLoss(nn.Module):
     nowhere else. Of one process it is the loss itself.
 
     Args:
-        loss: such as `PromptedSegmentationLoss`, a mean over the pairs; masks of -1 belong to no prompt.
+        single: that of one process, such as `PromptedSegmentationLoss`: a mean over the pairs; masks of -1 belong to
+            no prompt.
         sampler: tells with ``take`` which records at the end of an epoch are repeated ones, which do not count
             (`monai_vlsm.data.TrainingShare`); None counts all.
     """
 
-    def __init__(self, loss: nn.Module, sampler: Any = None) -> None:
+    def __init__(self, single: nn.Module, sampler: Any = None) -> None:
         super().__init__()
-        self.loss, self.sampler = loss, sampler
+        self.single, self.sampler = single, sampler
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss.
@@ -95,7 +96,7 @@ class RankMeanLoss(nn.Module):
             A scalar.
         """
         if not dist.is_initialized():
-            loss: Tensor = self.loss(logits, target)
+            loss: Tensor = self.single(logits, target)
             return loss
         logits, target = (convert_to_tensor(one, track_meta=False) for one in (logits, target))
         own = len(target) if self.sampler is None else self.sampler.take(len(target))
@@ -103,7 +104,7 @@ class RankMeanLoss(nn.Module):
         total = pairs.clone()
         dist.all_reduce(total)
         # without a record of its own a process still takes part in the backward pass
-        mean = self.loss(logits[:own], target[:own]) if own else (logits * 0).sum()
+        mean = self.single(logits[:own], target[:own]) if own else (logits * 0).sum()
         return mean * (pairs * dist.get_world_size() / total)
 
 

@@ -370,3 +370,15 @@ def test_by_image_changes_no_logits(backbone: Path) -> None:
 def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype | None) -> None:
     """That in which MONAI's engines run a network there, whose mixed precision is for CUDA."""
     assert autocast_dtype(device, amp) == expected
+
+
+@pytest.mark.slow
+def test_compiled_networks_are_compiled_once_for_texts_of_all_lengths(backbone: Path) -> None:
+    """As the bundles hand them over, with 77 columns."""
+    network, counter = CLIPSegNet(backbone).train(), CompileCounter()
+    network.compile(backend=counter)
+    ids, end = torch.ones(2, 77, dtype=torch.int64), int(network.default_input_ids[0, -1])
+    for length in (4, 5, 7, 9, 5):
+        mask = (torch.arange(77) < length).long().expand(2, -1)
+        PromptInferer(cpu_autocast=False)(torch.rand(2, 3, 32, 32), network, ids.where(mask > 0, end), mask)
+    assert counter.frame_count == 1

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from monai.engines import Workflow
@@ -48,10 +49,12 @@ def run_facts(
         records: lists of records by what they are for, such as ``training``; they count by `records_digest`.
     """
     facts = {name: _plain(value) for name, value in settings.items()}
-    facts["batch_size"] = getattr(engine.data_loader, "batch_size", None)
+    batch = getattr(engine.data_loader, "batch_size", None)
+    facts["batch_size"] = batch and batch * idist.get_world_size()  # several processes compute what one does with it
     for obj in objects.values():
         facts |= _facts_of(obj)
-    facts |= _described(getattr(engine, "loss_function", None), "loss")
+    loss = getattr(engine, "loss_function", None)
+    facts |= _described(getattr(loss, "single", loss), "loss")  # `monai_vlsm.losses.RankMeanLoss` has that of one
     return facts | {f"{name} data": f"{len(rows)} records ({records_digest(rows)})" for name, rows in records.items()}
 
 

@@ -141,8 +141,7 @@ class TrainingState:
         if content["epoch_length"] != engine.state.epoch_length:
             raise ResumeError(
                 f"{self.path} was written with {content['epoch_length']} iterations per epoch, this run has "
-                f"{engine.state.epoch_length}: resume with the same data, batch size and number of processes, or "
-                f"{self._afresh()}"
+                f"{engine.state.epoch_length}: resume with the same data and total batch size, or {self._afresh()}"
             )
         return content
 

@@ -126,6 +126,13 @@ def test_resume(settings: Any, tmp_path: Path) -> None:
     assert same(weights(resumed), weights(straight))
 
 
+def test_resume_with_another_number_of_processes(settings: Any, tmp_path: Path) -> None:
+    """The total batch stays."""
+    straight = run([TRAIN], tmp_path / "straight", **settings)
+    run_processes([TRAIN, MULTI], tmp_path / "stopped", **{**settings, "epochs": 1, "batch_size": 2})
+    assert_alike(run([TRAIN], tmp_path / "stopped", **settings, resume=True), straight)
+
+
 def test_all_overlays_of_all_processes(settings: Any, tmp_path: Path) -> None:
     trained = run([TRAIN], tmp_path / "one", **settings)
     more = {**settings, "overlays": "all", "model_file": str(trained / "models" / "model.pt")}
