@@ -33,6 +33,7 @@ __all__ = [
     "serving",
     "settings",
     "transforms",
+    "uncertainty",
 ]
 
 

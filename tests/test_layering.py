@@ -26,6 +26,18 @@ ALLOWED: dict[str, set[str]] = {
     "probing": {"caches", "data"},
     "processes": {"errors"},
     "prompts": {"errors", "io"},
+    "uncertainty": {
+        "backbones",
+        "caches",
+        "checkpoints",
+        "errors",
+        "handlers",
+        "inferers",
+        "io",
+        "networks",
+        "prompts",
+        "transforms",
+    },
     "data": {"checked_files", "errors", "io", "prompts", "tables"},
     "handlers": {
         "data",
@@ -79,6 +91,7 @@ ALLOWED: dict[str, set[str]] = {
         "networks",
         "outputs",
         "transforms",
+        "uncertainty",
     },
     "export": {"backbones", "checkpoints", "data", "errors", "io", "networks", "serving", "transforms"},
     "hub": {

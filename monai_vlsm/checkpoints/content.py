@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -49,7 +50,7 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "SANNet": {"fusion": str},
     "TargetUNet": {"targets": list},
 }
-_FREE = {"format", CHECKSUMS, "existence_threshold", *RECORDED, *_NEEDED}
+_FREE = {"format", CHECKSUMS, "existence_threshold", "temperature", *RECORDED, *_NEEDED}
 _NEW_NAMES = {"towers": "encoders", "seams": "feature_adapters"}  # of formats 1 and 2
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
@@ -86,7 +87,8 @@ def verify(content: Any, sealed: bool = False) -> dict[str, Any]:
 
     Raises:
         ModelMismatchError: no model file, one of a later format, with an unknown setting, with a value that does not
-            fit its checksum or is no finite number, or with an existence threshold outside 0 to 1.
+            fit its checksum or is no finite number, with an existence threshold outside 0 to 1, or a temperature that
+            is not above 0.
     """
     told = _settings(content)
     verify_settings(_renewed(told))
@@ -141,6 +143,9 @@ def verify_settings(settings: Mapping[str, Any]) -> None:
     threshold = settings.get("existence_threshold", 0.0)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise _damaged(f"its existence_threshold must be from 0 to 1, got {threshold!r}")
+    temperature = settings.get("temperature", 1.0)
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise _damaged(f"its temperature must be above 0, got {temperature!r}")
     _check_recorded(settings)
     unknown = [] if own is None else sorted(map(str, settings.keys() - _FREE - own.keys()))
     if unknown:

@@ -42,8 +42,8 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Returns:
         Names of the network's state to tensors on the CPU, and `SETTINGS_KEY` to the settings (``network``,
-        ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold`` and those of the network's
-        own, such as ``adaptation``), without checksums.
+        ``backbone``, ``base``, ``image_size``, ``default_prompt``, ``existence_threshold``, perhaps ``temperature``,
+        and those of the network's own, such as ``adaptation``), without checksums.
 
     Raises:
         ModelNotFoundError: when there is no such file, or it is a folder.

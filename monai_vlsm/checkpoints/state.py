@@ -19,7 +19,7 @@ from monai_vlsm.counts import counted
 __all__ = ["TrainedState", "load_trained"]
 
 # settings that may differ between a file and the network that it is loaded into
-_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold", *RECORDED}
+_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold", "temperature", *RECORDED}
 
 
 class TrainedState:
@@ -62,6 +62,15 @@ class TrainedState:
     def existence_threshold(self, value: float) -> None:
         self.network.existence_threshold = value
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by (`monai_vlsm.transforms.Temperatured`); 1 where none was set."""
+        return float(self.network.temperature)
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self.network.temperature = value
+
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` says about the network, as plain values."""
         return {"format": FORMAT, "base": self.fingerprint, **self.network.settings()}
@@ -80,9 +89,9 @@ class TrainedState:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy trained tensors into the network, after checking that they belong to it.
 
-        The existence threshold of the file becomes that of the network, 0 if the file has none; so does what it records
-        of volumes (`RECORDED`), unless the network has been told already. To load a state whose
-        values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
+        The existence threshold and the temperature of the file become those of the network, 0 and 1 if the file has
+        none; so does what it records of volumes (`RECORDED`), unless the network has been told already. To load a state
+        whose values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
 
         Args:
             state: what `state_dict` returned; it must always be complete.
@@ -100,6 +109,7 @@ class TrainedState:
         self.check(state)
         loaded = nn.Module.load_state_dict(self.network, tensors_of(state), strict=False, assign=assign)
         self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
+        self.temperature = float(state[SETTINGS_KEY].get("temperature", 1.0))
         for name in RECORDED:
             if getattr(self.network, name, None) is None:
                 setattr(self.network, name, state[SETTINGS_KEY].get(name))
@@ -150,7 +160,7 @@ class TrainedState:
                     f"(base {_short(saved['base'])}), this network has {mine[key]} (base {_short(self.fingerprint)}). "
                     f"Build the network with the file's {key}"
                 )
-        unknown = sorted(saved.keys() - mine.keys() - {"format", "base", *RECORDED})
+        unknown = sorted(saved.keys() - mine.keys() - _FREE)
         if unknown:
             raise ModelMismatchError(f"a model with the setting {', '.join(unknown)}, which this network does not know")
         if saved["base"] != self.fingerprint:

@@ -15,6 +15,9 @@ from monai_vlsm.errors import UserError
 __all__ = ["PredictOptionError", "add"]
 
 
+METHODS = ("single", "prompts", "dropout")  # as in monai_vlsm.uncertainty, whose import takes seconds
+
+
 class PredictOptionError(UserError, ValueError):
     """Options that do not go together."""
 
@@ -59,6 +62,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="masks with a lower existence score are emptied; default: that of the file",
     )
     parser.add_argument(
+        "--uncertainty",
+        choices=METHODS,
+        help="also write maps of entropy and a number for each mask, from several predictions: with all prompts, which "
+        "then name one thing; with dropout; or from the one there is",
+    )
+    parser.add_argument("--draws", type=_draws, default=10, metavar="N", help="predictions with dropout; default: 10")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of these predictions; default: 0")
+    parser.add_argument(
         "--overlays", type=_overlays, default="all", metavar="all|none|N", help="images to write; default: all"
     )
     parser.set_defaults(run=_run)
@@ -68,6 +79,12 @@ def _overlays(text: str) -> int | str:
     if text in ("all", "none") or text.isdecimal():
         return int(text) if text.isdecimal() else text
     raise argparse.ArgumentTypeError(f"must be all, none or a number, got {text!r}")
+
+
+def _draws(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 2, got {text!r}")
+    return int(text)
 
 
 def _share(text: str) -> float:
@@ -106,10 +123,13 @@ def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.serving import Segmenter, Worklist, find_records, predict_records
     from monai_vlsm.serving.folder import TABLE, overlay_file
     from monai_vlsm.serving.records import require_output
+    from monai_vlsm.serving.uncertain import uncertainty_files
 
     window = _window(args.window)
     records, outputs = find_records(args.images, args.prompt), Outputs(args.output, PREDICTIONS)
-    require_output(outputs, records, [TABLE, *(overlay_file(record["name"]) for record in records)], "--output")
+    maps = [file for record in records if args.uncertainty for file in uncertainty_files(record, args.uncertainty)]
+    overlays = [overlay_file(record["name"]) for record in records]
+    require_output(outputs, records, [TABLE, *overlays, *maps], "--output")
     segment = Segmenter(
         args.adapters,
         backbone=args.backbone,
@@ -118,6 +138,11 @@ def _run(args: argparse.Namespace) -> int:
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,
         channel=args.channel,
+        uncertainty=args.uncertainty,
+        draws=args.draws,
+        seed=args.seed,
     )
+    if segment.doubter is not None:
+        segment.doubter.require(args.prompt)
     print(predict_records(segment, Worklist.check(records, segment.channel), outputs, args.overlays))
     return 0

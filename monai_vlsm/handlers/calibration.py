@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import ignite.distributed as idist
 import torch
@@ -62,22 +63,42 @@ def calibration_bins(counts: Tensor) -> dict[str, Any]:
     return {"bins": bins, "ece": float(error)}
 
 
+class _Total(NamedTuple):
+    """Sums over masks: counts of their pixels, their own errors, and how many they are."""
+
+    counts: Tensor
+    errors: float
+    masks: int
+
+    def plus(self, more: _Total) -> _Total:
+        return _Total(self.counts + more.counts, self.errors + more.errors, self.masks + more.masks)
+
+    def summary(self) -> dict[str, Any]:
+        return {**calibration_bins(self.counts), "ece_masks": self.errors / self.masks}
+
+
+_Key = tuple[str, float]  # tag and temperature
+
+
 class CalibrationWriter:
     """Writes ``calibration.json``: for each tag, how probabilities and truth agree over all pixels of all images.
 
-    ``{"by_tag": {tag: ...}}`` with what :func:`calibration_bins` returns. Counted at the size of the network, on
-    ``logits`` and ``logits_target`` of the engine's output, so neither threshold changes it. Of the best epoch, as
-    `ScoreWriter`.
+    ``{"by_tag": {tag: ...}}`` with what :func:`calibration_bins` returns, and ``ece_masks``, the mean of the errors of
+    single masks. For a model with a temperature the same stands once more as ``scaled``, with ``temperature``. Counted
+    at the size of the network, on ``logits`` and ``logits_target`` of the engine's output, so neither threshold changes
+    it. Of the best epoch, as `ScoreWriter`.
 
     Attach to the *evaluator*, with decollation, on all processes.
 
     Args:
         output_dir: folder of the file, or the files of an evaluation.
+        temperature: of the model.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles) -> None:
+    def __init__(self, output_dir: str | os.PathLike[str] | EvaluationFiles, temperature: float = 1.0) -> None:
         self.files = EvaluationFiles.of(output_dir)
-        self._counts: dict[str, Tensor] = {}
+        self.temperatures = sorted({1.0, float(temperature)}, key=lambda one: one != 1)
+        self._totals: dict[_Key, _Total] = {}
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``."""
@@ -87,21 +108,31 @@ class CalibrationWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _clear(self, engine: Workflow) -> None:
-        self._counts = {}
+        self._totals = {}
 
     def _collect(self, engine: Workflow) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             logits, target = (torch.as_tensor(output[key]) for key in ("logits", "logits_target"))
             tags = texts_of(item, "prompt_tag", CLASS, len(logits))
-            for tag, scores, truth in zip(tags, logits.float().sigmoid(), target, strict=True):
-                self._counts[tag] = self._counts.get(tag, 0) + count_bins(scores, truth)
+            for temperature in self.temperatures:
+                for tag, scores, truth in zip(tags, (logits.float() / temperature).sigmoid(), target, strict=True):
+                    counts = count_bins(scores, truth)
+                    _add(self._totals, (tag, temperature), _Total(counts, calibration_bins(counts)["ece"], 1))
 
     def _write(self, engine: Workflow) -> None:
-        parts = gather_rows([(tag, counts) for tag, counts in self._counts.items()], engine)
+        parts = gather_rows(list(self._totals.items()), engine)
         if not is_best_epoch(engine) or idist.get_rank() != 0:
             return
-        totals: dict[str, Tensor] = {}
-        for tag, counts in parts:
-            totals[tag] = totals.get(tag, 0) + counts
-        by_tag = {tag: calibration_bins(totals[tag]) for tag in TAGS if tag in totals}
+        totals: dict[_Key, _Total] = {}
+        for key, total in parts:
+            _add(totals, key, total)
+        by_tag = {tag: self._of_tag(tag, totals) for tag in TAGS if (tag, 1.0) in totals}
         self.files.write("calibration.json", json_text({"by_tag": by_tag}))
+
+    def _of_tag(self, tag: str, totals: Mapping[_Key, _Total]) -> dict[str, Any]:
+        plain, *scaled = (totals[tag, temperature].summary() for temperature in self.temperatures)
+        return plain | ({"scaled": {"temperature": self.temperatures[1], **scaled[0]}} if scaled else {})
+
+
+def _add(totals: dict[_Key, _Total], key: _Key, more: _Total) -> None:
+    totals[key] = totals[key].plus(more) if key in totals else more

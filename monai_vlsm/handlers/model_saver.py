@@ -53,6 +53,7 @@ class ModelSaver:
     def __call__(self, engine: Workflow) -> None:
         """Save if this epoch is the best, or if no epoch was ever validated."""
         if self._wanted(engine.state.epoch) and idist.get_rank() == 0:
+            self.state.temperature = 1.0  # that of the model it began from is not that of these weights
             save_atomically(self.state.state_dict(), self.path)
             logger.info("epoch %d: saved %s", engine.state.epoch, self.path)
 

@@ -28,7 +28,7 @@ _NAMES = {
     "adaptation condition_width": "condition_width",
     "adaptation trainable": "trainable",
 }
-_SETTINGS_FREE = {"format", "existence_threshold"}  # of a model: the second is set when training has ended
+_SETTINGS_FREE = {"format", "existence_threshold", "temperature"}  # of a model: set when training has ended
 _BLOCK = 4096  # bytes of a file that are read at its start, middle and end
 
 Facts = dict[str, Any]

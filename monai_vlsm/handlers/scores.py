@@ -53,7 +53,7 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
         item: decollated batch entry with ``name``, ``dataset``, ``image``, ``patient``, ``prompt``, ``prompt_style``
             and ``prompt_tag`` (all optional; a prompt without a tag is of the class alone).
         output: the entry of the engine's output with ``label`` and ``pred``, binary (K, H, W), and, if the
-            postprocessing computes it, ``existence``, K numbers.
+            postprocessing computes it, ``existence``, K numbers; likewise ``uncertainty``.
 
     Raises:
         ValueError: prompts, styles or tags that do not number K, or an unknown tag.
@@ -68,8 +68,9 @@ def image_rows(item: Mapping[str, Any], output: Mapping[str, Any]) -> list[Row]:
         row |= {"style": styles[index], "tag": worst_tag([tags[index]]), "prompt": prompt}
         pixels = {"truth_pixels": truth[index], "pred_pixels": pred[index]}
         empty = {"truth_empty": int(truth[index] == 0), "pred_empty": int(pred[index] == 0)}
-        existence = {"existence": round(float(output["existence"][index]), 6)} if "existence" in output else {}
-        rows.append(row | pixels | empty | existence)
+        known = [name for name in ("existence", "uncertainty") if name in output]
+        measured = {name: round(float(output[name][index]), 6) for name in known}
+        rows.append(row | pixels | empty | measured)
     return rows
 
 
@@ -118,7 +119,7 @@ class ScoreWriter(RowWriter):
 
     ``metrics.csv`` has a row for each image and structure: name, dataset, image (one for all records of one image),
     patient (where known), structure (index), style, tag, prompt, truth_pixels, pred_pixels, truth_empty, pred_empty,
-    existence (if the postprocessing computes it) and one column per metric. The tag says what the prompt gives away
+    existence and uncertainty (if they are computed) and one column per metric. The tag says what the prompt gives away
     (:mod:`monai_vlsm.prompts.tags`).
 
     ``metrics.json`` has the epoch, the tags, counts (images, masks, empty truths, empty predictions) and, ``by_tag``,

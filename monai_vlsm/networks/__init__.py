@@ -9,6 +9,7 @@ from monai_vlsm.networks.frozen import round_frozen
 from monai_vlsm.networks.merging import merged_network
 from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
 from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
+from monai_vlsm.networks.sampling import NothingDrawsError, sampling
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet, UnknownTargetError
 
@@ -18,6 +19,7 @@ __all__ = [
     "CRISNet",
     "NoAdaptersError",
     "NotFrozenError",
+    "NothingDrawsError",
     "PromptedNet",
     "SANNet",
     "TargetUNet",
@@ -28,4 +30,5 @@ __all__ = [
     "merged_network",
     "network_class",
     "round_frozen",
+    "sampling",
 ]

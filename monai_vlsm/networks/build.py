@@ -39,7 +39,7 @@ _CLASSES: dict[str, type[PromptedNet]] = {
     "unet": TargetUNet,
 }
 # settings that are no arguments of a constructor
-_NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", *RECORDED}
+_NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", "temperature", *RECORDED}
 
 
 def network_class(backbone: str | Path) -> type[PromptedNet]:
@@ -91,6 +91,7 @@ def build_network(
             "by another version of monai_vlsm"
         ) from error
     network.existence_threshold = float(settings.get("existence_threshold", 0.0))
+    network.temperature = float(settings.get("temperature", 1.0))
     for name in RECORDED:
         setattr(network, name, settings.get(name))
     return network.eval()

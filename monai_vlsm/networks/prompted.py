@@ -85,6 +85,7 @@ class PromptedNet(nn.Module, ABC):
         self.watch: Callable[[Any, Any], object] | None = None
         # recorded only, for the steps around the network (see `RECORDED`)
         self.existence_threshold = 0.0
+        self.temperature = 1.0
         self.window: Any = None
         self.context: int | None = None
         self.plane: str | None = None
@@ -234,6 +235,7 @@ class PromptedNet(nn.Module, ABC):
             "image_size": self.image_size,
             "default_prompt": self.default_prompt,
             "existence_threshold": self.existence_threshold,
+            **({"temperature": self.temperature} if self.temperature != 1 else {}),
             **{name: value for name in RECORDED if (value := getattr(self, name)) is not None},
         }
 

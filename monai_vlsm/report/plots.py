@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from monai_vlsm.statistics.bootstrap import Estimate
 
-__all__ = ["ForestRow", "forest", "reliability"]
+__all__ = ["ForestRow", "coverage", "forest", "reliability"]
 
 # Okabe and Ito, as in the images of the cases
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#9aa5ad"
@@ -105,6 +105,28 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> bytes:
         for axes in (upper, lower):
             axes.grid(color="0.92")
             axes.set_axisbelow(True)
+        return _svg(figure)
+
+
+def coverage(risk: np.ndarray, ideal: np.ndarray) -> bytes:
+    """Mean risk of the most certain masks, against their share of all; that of a random and of the best order too.
+
+    Args:
+        risk: mean of the k most certain, for k from 1 to N.
+        ideal: the same in the best order.
+    """
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(WIDTH, WIDTH * 0.65), layout="constrained")
+        axes = figure.subplots()
+        shares = 100 * np.arange(1, len(risk) + 1) / len(risk)
+        axes.axhline(risk[-1], color="0.4", linewidth=1, linestyle=(0, (4, 3)), label="random order")
+        axes.plot(shares, ideal, color=GREY, linewidth=2, label="best order")
+        axes.plot(shares, risk, color=BLUE, linewidth=2, label="by uncertainty")
+        axes.set(xlim=(0, 100), xlabel="% of the masks, the most certain first", ylabel="mean of 1 - Dice")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
         return _svg(figure)
 
 

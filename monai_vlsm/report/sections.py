@@ -10,7 +10,8 @@ import numpy as np
 
 from monai_vlsm.report.blocks import Block, Details, Figures, Gallery, Heading, Hint, Paragraph, Photo, Plot
 from monai_vlsm.report.plots import ForestRow, forest
-from monai_vlsm.report.text_sections import calibration_blocks, existence_blocks, probe_blocks
+from monai_vlsm.report.text_sections import existence_blocks, probe_blocks
+from monai_vlsm.report.uncertainty_sections import calibration_blocks, uncertainty_blocks
 from monai_vlsm.report.volume_sections import volume_blocks
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.cases import Case, Cases
@@ -47,6 +48,9 @@ def run_blocks(run: RunResults) -> Iterator[Block]:
     for tag in run.scores:
         yield Heading(f"Scores: {words.TAG_TITLE[tag].lower()}", 3)
         yield from _scores(run.scores[tag], run.prompts[tag], run.dice[tag], words.TAG_MEANING[tag])
+        if run.present.get(tag):
+            yield Paragraph(words.PRESENT_RULE)
+            yield score_table(run.present[tag])
     yield from volume_blocks(run)
     yield Heading("Empty masks", 3)
     yield Paragraph(words.EMPTY_RULE)
@@ -54,6 +58,7 @@ def run_blocks(run: RunResults) -> Iterator[Block]:
     yield from probe_blocks(run)
     yield from existence_blocks(run)
     yield from calibration_blocks(run)
+    yield from uncertainty_blocks(run)
     yield Heading("Cases", 3)
     yield from _cases(run.cases)
 

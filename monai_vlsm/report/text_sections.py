@@ -1,14 +1,13 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Does the text matter? Wrong and absent prompts, existence and calibration, told."""
+"""Does the text matter? Wrong and absent prompts, and existence, told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from monai_vlsm.counts import FEWEST
-from monai_vlsm.report.blocks import Block, Figures, Heading, Hint, Paragraph, Plot
-from monai_vlsm.report.plots import reliability
+from monai_vlsm.report.blocks import Block, Heading, Hint, Paragraph
 from monai_vlsm.statistics import probes, words
 from monai_vlsm.statistics.columns import ALL
 from monai_vlsm.statistics.existence import Existence
@@ -19,7 +18,7 @@ from monai_vlsm.statistics.scores import plain_rows
 from monai_vlsm.statistics.words import count, number
 from monai_vlsm.tables import Cell, Table
 
-__all__ = ["calibration_blocks", "existence_blocks", "probe_blocks"]
+__all__ = ["existence_blocks", "probe_blocks"]
 
 NO_PROBES = (
     "Not tested: probes.csv is missing. An evaluation writes it where images show several structures, or where "
@@ -166,25 +165,3 @@ def _separation(tag: str, existence: Existence) -> str:
     chance = words.percent(existence.separation)
     what = f"what is there scores higher than what is not (50{words.PERCENT} is chance)"
     return f"{words.TAG_TITLE[tag]}: in {chance} of all pairs, {what}."
-
-
-def calibration_blocks(run: RunResults) -> Iterator[Block]:
-    """The section on calibration."""
-    yield Heading("Calibration", 3)
-    if run.calibration is None:
-        yield Hint("Not measured: calibration.json is missing. An evaluation writes it:", EVALUATE)
-        return
-    yield Paragraph(
-        "Of the pixels to which the model gives a probability of 0.8, eight in ten should be foreground. On the dashed "
-        "line this is so; below it, the model is too sure. ECE is the mean distance from the line over all pixels. "
-        "Most pixels are plain background, which makes it small: compare it between runs on the same images only."
-    )
-    header = ("prompts", "ECE", "pixels")
-    yield Table(header, [(t, Cell(words.decimals(c["ece"], 4)), count(_pixels(c))) for t, c in run.calibration.items()])
-    text = "share of foreground by probability (above), and where the pixels are (below)"
-    plots = {words.TAG_TITLE[tag]: reliability(found["bins"]) for tag, found in run.calibration.items()}
-    yield Figures([Plot(svg, f"{title}: {text}.") for title, svg in plots.items()])
-
-
-def _pixels(found: dict[str, list[dict[str, float]]]) -> int:
-    return int(sum(entry["pixels"] for entry in found["bins"]))

@@ -18,7 +18,7 @@ from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.overlays import save_picture
 from monai_vlsm.serving.predict import Segmenter
 from monai_vlsm.serving.records import Worklist, say_what_stays
-from monai_vlsm.serving.segmentation import COLUMNS, Segmentation
+from monai_vlsm.serving.segmentation import COLUMNS, MEASURED, Segmentation
 from monai_vlsm.transforms.save import distinct_names
 
 __all__ = ["TABLE", "distinct_names", "overlay_file", "predict_records"]
@@ -39,6 +39,8 @@ def predict_records(
 ) -> str:
     """Write masks, ``overlays/NAME.png`` and ``areas.csv`` for all records, with a progress bar.
 
+    Where the model was asked for an uncertainty, also the maps of entropy.
+
     What an earlier call left in the folder is removed; what is not from here is never replaced. An image that cannot be
     segmented is left out, and the others are done.
 
@@ -58,7 +60,8 @@ def predict_records(
     """
     work = records if isinstance(records, Worklist) else Worklist([dict(record) for record in records])
     outputs = output if isinstance(output, Outputs) else Outputs(output, PREDICTIONS)
-    table, folder = GrowingTable(outputs, TABLE, COLUMNS), outputs.folder
+    columns = COLUMNS if segment.doubter is None else (*COLUMNS, *MEASURED)
+    table, folder = GrowingTable(outputs, TABLE, columns), outputs.folder
     shown_by: Counter[str] = Counter()
     drawn = _chosen(overlays, len(work.records))
     with telling(lambda: work.kept(folder / TABLE)):
@@ -78,6 +81,7 @@ def predict_records(
     work.finish(folder)
     ends = ", ".join(f"{what} ({count})" for what, count in shown_by.items())
     images = f", overlays in {folder / 'overlays'}" if drawn else ""
+    images += f", maps of entropy in {folder / 'uncertainty'}" if segment.doubter is not None else ""
     where = f"masks in {folder}{images}, areas in {folder / TABLE}"
     return f"{counted(work.done, 'image')}: {where}; black and white are the ends of: {ends}"
 
@@ -90,6 +94,8 @@ def _chosen(overlays: int | str, length: int) -> Set[int]:
 
 def _write(result: Segmentation, outputs: Outputs, draw: bool) -> None:
     result.save_masks(outputs)
+    if result.uncertainty is not None:
+        result.save_uncertainty(outputs)
     if not draw:
         return
     with outputs.writing(overlay_file(result.name)) as path:

@@ -23,6 +23,7 @@ from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation
 from monai_vlsm.serving.slices import SLICE_BATCH, channel_number, in_channel, sliced
 from monai_vlsm.serving.spacing import file_spacing
+from monai_vlsm.serving.uncertain import Doubter, UncertaintyOfOne
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
@@ -75,6 +76,10 @@ class Segmenter:
             model, else none.
         channel: number of the volume that is taken of files of several; None takes that of the model. A path
             ``FILE::channel=N`` counts more.
+        uncertainty: how sure the masks are, from several predictions: one of `monai_vlsm.uncertainty.METHODS`; with
+            ``"prompts"`` all prompts of an image name one thing. None does not ask.
+        draws: for ``"dropout"``: how many predictions.
+        seed: of these draws.
 
     Raises:
         BackboneNotFoundError: when the base cannot be had.
@@ -82,6 +87,7 @@ class Segmenter:
         DeviceNotFoundError: when there is no such device.
         ModelMismatchError: when the file is none, is damaged, or was trained on another base.
         ModelNotFoundError: when there is no such file.
+        UncertaintyError: when the model has no such uncertainty.
         ValueError: a threshold outside 0 to 1, or a window that is none.
     """
 
@@ -98,6 +104,9 @@ class Segmenter:
         plane: str | None = None,
         context: int | None = None,
         channel: int | str | None = None,
+        uncertainty: str | None = None,
+        draws: int = 10,
+        seed: int = 0,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
@@ -107,7 +116,10 @@ class Segmenter:
         self.threshold, self.amp = threshold, amp
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window, plane)
-        self._after = PromptPostprocessing(self._before, self.existence_threshold)
+        self._after = PromptPostprocessing(self._before, self.existence_threshold, temperature=network.temperature)
+        self.doubter = None
+        if uncertainty is not None:
+            self.doubter = Doubter(uncertainty, self.network, self._before, amp, draws, seed)
         self._inferer = PromptInferer(
             cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network), keep_slices=True
         )
@@ -146,9 +158,13 @@ class Segmenter:
         displayed: Any = self._before(dict(record), end=DISPLAY_STEPS)
         image: MetaTensor = displayed["image"]
         data: Any = self._before(displayed, start=DISPLAY_STEPS)
-        data = self._after({**data, "pred": self._logits([data])[0]})
+        (logits,) = self._logits([data])
+        doubtful, given = self._doubtful(record), data
+        data = self._after({**data, "pred": logits})
         probabilities = data["pred"].as_tensor().float().cpu()
         masks = (probabilities >= self.threshold).to(torch.uint8)
+        if doubtful is not None:
+            doubtful.add(doubtful.means([given], [logits])[0], masks)
         meta = {key: image.meta[key] for key in _META if key in image.meta}
         turned = MetaTensor(masks, affine=image.meta.get("original_affine"), meta=meta)
         return Segmentation(
@@ -161,22 +177,33 @@ class Segmenter:
             view=best_view(middle_slice(image), turned),
             threshold=self.threshold,
             meta=meta,
+            uncertainty=None if doubtful is None else doubtful.result(),
         )
 
     def _volume(self, record: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Segmentation:
         """A volume in batches of slices; only its masks are kept."""
         whole = Address.of(record["image"])
         found = VolumeMasks(whole.file, self.plane, len(texts_of(record)), self.threshold, whole.channel)
-        starts = range(0, len(slices), SLICE_BATCH)
+        starts, doubtful = range(0, len(slices), SLICE_BATCH), self._doubtful(record, found)
         for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
             batch: list[Any] = [self._before(dict(one)) for one in slices[start : start + SLICE_BATCH]]
-            for index, (data, logits) in enumerate(zip(batch, self._logits(batch), strict=True), start):
+            answers = self._logits(batch)
+            for index, (data, logits) in enumerate(zip(batch, answers, strict=True), start):
                 data = self._after({**data, "pred": logits})
                 found.add(index, data["pred"].as_tensor(), data["existence"])
+            if doubtful is not None:
+                for index, mean in enumerate(doubtful.means(batch, answers), start):
+                    doubtful.add(mean, torch.from_numpy(found.of_slice(index)), index)
         fullest = found.fullest()
         address = replace(Address.of(slices[fullest]["image"]), context=0)
         shown: Any = self._before({**record, "image": str(address)}, end=DISPLAY_STEPS)
-        return volume_segmentation(record, found, middle_slice(shown["image"]), self.threshold)
+        uncertainty = None if doubtful is None else doubtful.result()
+        return volume_segmentation(record, found, middle_slice(shown["image"]), self.threshold, uncertainty)
+
+    def _doubtful(self, record: Mapping[str, Any], masks: VolumeMasks | None = None) -> UncertaintyOfOne | None:
+        if self.doubter is None:
+            return None
+        return self.doubter.begin(texts_of(record), record["name"], masks)
 
     def _logits(self, batch: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:
         """``(K, S, S[, D])`` of each, with the meta of its image."""

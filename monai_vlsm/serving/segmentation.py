@@ -19,12 +19,15 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data.volumes import open_stack
 from monai_vlsm.data.volumes.facts import MILLIMETRES
 from monai_vlsm.drawing import Ends, patient_ends
-from monai_vlsm.outputs import Outputs
+from monai_vlsm.outputs import PREDICTIONS, Outputs
+from monai_vlsm.serving.uncertain import Uncertainty, save_maps
 from monai_vlsm.transforms import OrientVolume, SavePromptMasksd
+from monai_vlsm.transforms.save import nifti_affine
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["COLUMNS", "Segmentation", "View", "best_view", "texts_of", "volume_segmentation"]
+__all__ = ["COLUMNS", "MEASURED", "Segmentation", "View", "best_view", "texts_of", "volume_segmentation"]
 
+MEASURED = ("uncertainty", "predictions")  # columns of an uncertainty, behind the others
 COLUMNS = ("name", "prompt", "existence", "pixels", "area_mm2", "volume_mm3", "share", "shown")
 """Columns of ``areas.csv``."""
 
@@ -63,6 +66,7 @@ class Segmentation:
         view: what an image of it shows; of a volume the slice with the largest area.
         threshold: lowest probability of a pixel of the mask.
         meta: name and affine of the file; which of its values are shown black and white, and what chose them.
+        uncertainty: maps and numbers, if they were asked for.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Segmentation:
     view: View
     threshold: float
     meta: Mapping[str, Any]
+    uncertainty: Uncertainty | None = None
 
     def __repr__(self) -> str:
         """Name, size, and for each prompt its pixels: arrays are not for reading."""
@@ -102,9 +107,9 @@ class Segmentation:
         return [count / math.prod(self.masks.shape[1:]) for count in self.pixels]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each prompt, with the keys `COLUMNS`; unknown cells are empty."""
+        """One row for each prompt, with the keys `COLUMNS`, and `MEASURED` where known; unknown cells are empty."""
         measure = "volume_mm3" if self.masks.ndim == 4 else "area_mm2"
-        columns = zip(self.prompts, self.existence, self.pixels, self.areas, self.shares, strict=True)
+        columns = zip(self.prompts, self.existence, self.pixels, self.areas, self.shares, self._measured(), strict=True)
         return [
             {
                 **dict.fromkeys(COLUMNS, ""),
@@ -115,9 +120,34 @@ class Segmentation:
                 measure: "" if area is None else round(area, 3),
                 "share": round(share, 6),
                 "shown": _shown(self.meta),
+                **measured,
             }
-            for prompt, existence, pixels, area, share in columns
+            for prompt, existence, pixels, area, share, measured in columns
         ]
+
+    def _measured(self) -> list[dict[str, Any]]:
+        found = self.uncertainty
+        if found is None:
+            return [{}] * len(self.prompts)
+        pairs = zip((round(number, 6) for number in found.numbers), found.predictions, strict=True)
+        return [dict(zip(MEASURED, pair, strict=True)) for pair in pairs]
+
+    def save_uncertainty(self, folder: str | Path | Outputs) -> None:
+        """Write the maps of entropy to ``uncertainty`` in a folder (`monai_vlsm.serving.uncertain.save_maps`).
+
+        Raises:
+            NotOursError: a file that monai_vlsm did not write has the name of one of them.
+            ValueError: no uncertainty was asked for.
+            WriteError: they cannot be written.
+        """
+        if self.uncertainty is None:
+            raise ValueError("there is no uncertainty: ask for it, as in Segmenter(model, uncertainty='single')")
+        outputs = folder if isinstance(folder, Outputs) else Outputs(folder, PREDICTIONS)
+        if isinstance(self.masks, VolumeMasks):
+            affine: np.ndarray | None = self.masks.affine
+        else:
+            affine = nifti_affine(MetaTensor(torch.empty(0), meta=dict(self.meta)))
+        save_maps(self.uncertainty, outputs, self.name, self.prompts, affine)
 
     def save_masks(self, folder: str | Path | Outputs) -> None:
         """Write the masks, with several prompts the label map, and of a DICOM series a DICOM SEG (`SavePromptMasksd`).
@@ -177,7 +207,11 @@ def texts_of(record: Mapping[str, Any]) -> list[str]:
 
 
 def volume_segmentation(
-    record: Mapping[str, Any], found: VolumeMasks, shown: MetaTensor, threshold: float
+    record: Mapping[str, Any],
+    found: VolumeMasks,
+    shown: MetaTensor,
+    threshold: float,
+    uncertainty: Uncertainty | None = None,
 ) -> Segmentation:
     """What was found in a volume.
 
@@ -186,6 +220,7 @@ def volume_segmentation(
         found: the masks of all slices.
         shown: the slice in which they cover most, RGB within 0..1, ``(3, rows, columns)``.
         threshold: of the masks.
+        uncertainty: of the masks, if it was asked for.
     """
     stack = open_stack(found.file, found.plane, found.channel)
     space = {"original_affine": found.affine, "space": SpaceKeys.RAS, "oriented": stack.oriented}
@@ -209,4 +244,5 @@ def volume_segmentation(
         view=view,
         threshold=threshold,
         meta={"filename_or_obj": found.file, **space, **{key: shown.meta[key] for key in ("shown", "shown_by")}},
+        uncertainty=uncertainty,
     )

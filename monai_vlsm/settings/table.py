@@ -48,6 +48,9 @@ SETTINGS: dict[str, Kind] = {
     "case_scores": switch(),
     "save_cases": switch(),
     "surface_tolerance": number(0),
+    "uncertainty": choice("single", "prompts", "dropout"),
+    "rewordings": text(many=True, optional=True),
+    "draws": number(2, whole=True),
     "text_cache": choice("off", "batch", "run"),
     # training
     "epochs": number(1, whole=True),
@@ -77,6 +80,8 @@ SETTINGS: dict[str, Kind] = {
     "trainable": choice("none", "decoder", "full"),
     "zero_shot": switch(),
     "existence_threshold": number(0, 1),
+    "temperature": number(0, above=True),
+    "fit_temperature": switch(),
     "attention": choice("sdpa", "eager"),
     "image_size": number(1, 4096, whole=True),
     "image_mean": triple(),

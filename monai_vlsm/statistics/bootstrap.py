@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,9 @@ __all__ = [
     "Estimate",
     "estimates",
     "estimates_over_groups",
+    "interval",
     "resample_means",
+    "resampled_units",
     "signed_rank",
     "unit_means",
 ]
@@ -128,10 +131,26 @@ def _over_groups(values: np.ndarray, units: np.ndarray, groups: np.ndarray) -> E
     if len(sums) < 2:
         return Estimate(mean, None, None, left_out)
     samples = np.ma.masked_invalid(resample_means(sums, numbers)).mean(axis=1).compressed()
-    return Estimate(mean, *_interval(samples), left_out)
+    return Estimate(mean, *interval(samples), left_out)
 
 
-def _interval(samples: np.ndarray) -> tuple[float, float]:
+def resampled_units(units: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of each of `RESAMPLES` samples of the units, drawn with replacement, for what is no mean of rows.
+
+    Args:
+        units: (N,), what is drawn: rows of one image or patient stay together.
+
+    Yields:
+        indices of rows; that of a unit that was drawn twice comes twice.
+    """
+    index, generator = np.unique(units, return_inverse=True)[1], np.random.default_rng(SEED)
+    parts = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
+    for _ in range(RESAMPLES):
+        yield np.concatenate([parts[one] for one in generator.integers(0, len(parts), len(parts))])
+
+
+def interval(samples: np.ndarray) -> tuple[float, float]:
+    """Lower and upper end of the percentile interval of samples; NaN is left out."""
     tail = (1 - LEVEL) / 2 * 100
     low, high = np.nanpercentile(samples, [tail, 100 - tail])
     return float(low), float(high)
@@ -142,7 +161,7 @@ def _estimate(total: float, number: int, rows: int, units: int, means: np.ndarra
         return Estimate(None, None, None, rows)
     if units < 2:
         return Estimate(float(total / number), None, None, rows - number)
-    return Estimate(float(total / number), *_interval(means), rows - number)
+    return Estimate(float(total / number), *interval(means), rows - number)
 
 
 def unit_means(values: np.ndarray, units: np.ndarray) -> np.ndarray:

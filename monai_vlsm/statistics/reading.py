@@ -26,7 +26,7 @@ EVALUATE = (
 )
 METRICS = ("val_dice", "val_iou", "val_hd95")
 SCORE_TEXTS = ("name", "dataset", "structure", "style", "tag", "prompt", "image_id", "patient")
-SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence")
+SCORE_NUMBERS = ("truth_pixels", "pred_pixels", "truth_empty", "pred_empty", *METRICS, "existence", "uncertainty")
 VOLUME_METRICS = ("dice", "iou", "hd95_mm", "surface_dice")
 VOLUME_TEXTS = ("case", "dataset", "patient", "structure", "prompt", "style", "tag", "plane")
 VOLUME_NUMBERS = ("tolerance_mm", "truth_voxels", "pred_voxels", *VOLUME_METRICS)
@@ -38,7 +38,8 @@ PROBE_NUMBERS = (
 _SHARE, _AMOUNT = (0.0, 1.0), (0.0, np.inf)
 RANGES = {
     **dict.fromkeys(
-        ("val_dice", "val_iou", "existence", "truth_empty", "pred_empty", "dice_own", "dice_asked"), _SHARE
+        ("val_dice", "val_iou", "existence", "uncertainty", "truth_empty", "pred_empty", "dice_own", "dice_asked"),
+        _SHARE,
     ),
     **dict.fromkeys(("val_hd95", *(f"{name}_pixels" for name in ("truth", "pred", "own", "asked", "image"))), _AMOUNT),
     **dict.fromkeys(("dice", "iou", "surface_dice"), _SHARE),
@@ -97,7 +98,9 @@ def read_run(folder: Path) -> Run:
     if not (folder / "metrics.csv").is_file():
         raise ReportError(_no_run(folder))
     files = own_files(folder)
-    scores = read_columns(files["metrics.csv"], SCORE_TEXTS, SCORE_NUMBERS, ("image_id", "patient", "existence"))
+    scores = read_columns(
+        files["metrics.csv"], SCORE_TEXTS, SCORE_NUMBERS, ("image_id", "patient", "existence", "uncertainty")
+    )
     scores = {"image_id": scores["name"], **scores}  # files of older versions lack it
     probes = None
     if "probes.csv" in files:
@@ -195,12 +198,20 @@ def _calibration(path: Path) -> dict[str, Any] | None:
         return None
     try:
         tags = {tag: content["by_tag"][tag] for tag in TAGS if tag in content["by_tag"]}
-        return {tag: {"ece": _within(found["ece"], 1), "bins": _bins(found["bins"])} for tag, found in tags.items()}
+        return {tag: _calibrated(found) for tag, found in tags.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise ReportError(
             f"{path}: expected by_tag, with ece and bins for each tag, numbers such as they can be: {error!r}. Run the "
             "evaluation again"
         ) from error
+
+
+def _calibrated(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Errors and bins, and those behind a temperature where there is one; older files have no error of single masks."""
+    errors = {name: _within(found[name], 1) for name in ("ece", "ece_masks") if name in found or name == "ece"}
+    scaled = found.get("scaled")
+    after = {"scaled": {**_calibrated(scaled), "temperature": _within(scaled["temperature"], np.inf)}} if scaled else {}
+    return {**errors, "bins": _bins(found["bins"]), **after}
 
 
 def _bins(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

@@ -19,7 +19,17 @@ from monai_vlsm.statistics.comparison import Comparison, compare
 from monai_vlsm.statistics.existence import Existence, existence_by_tag
 from monai_vlsm.statistics.probes import AbsentRow, OtherRow, absent_rows, other_rows
 from monai_vlsm.statistics.reading import Run
-from monai_vlsm.statistics.scores import EmptyRow, PromptRow, ScoreRow, by_tag, empty_rows, prompt_rows, score_rows
+from monai_vlsm.statistics.scores import (
+    EmptyRow,
+    PromptRow,
+    ScoreRow,
+    by_tag,
+    empty_rows,
+    present_rows,
+    prompt_rows,
+    score_rows,
+)
+from monai_vlsm.statistics.selective import SelectiveRow, selective_by_tag
 from monai_vlsm.statistics.volumes import VolumeRow, volume_rows
 
 __all__ = ["Results", "RunResults", "measure", "plain"]
@@ -45,6 +55,8 @@ class RunResults:
         absents: probes with the prompt of something that is not there.
         existence: what the scores of existence are worth.
         calibration: error and bins; None without ``calibration.json``.
+        present: ``scores`` without the masks that are empty in truth; only where there are some.
+        selective: what an order by uncertainty is worth; empty where no mask has one.
         cases: images to show.
     """
 
@@ -64,6 +76,8 @@ class RunResults:
     existence: Mapping[str, Existence]
     calibration: Mapping[str, Any] | None
     cases: Mapping[str, Cases]
+    present: Mapping[str, list[ScoreRow]]
+    selective: Mapping[str, list[SelectiveRow]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,8 @@ def _measure(run: Run) -> RunResults:
         existence=existence_by_tag(run),
         calibration=run.calibration,
         cases=cases_by_tag(run),
+        present=by_tag(run.scores, present_rows),
+        selective=selective_by_tag(run.scores),
     )
 
 
@@ -135,7 +151,7 @@ def plain(results: Results, title: str, version: str) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray):
         return [_rounded(inner) for inner in value]
     if isinstance(value, float):
         return round(value, 6) + 0.0 if np.isfinite(value) else None

@@ -16,12 +16,14 @@ from monai_vlsm.statistics.columns import ALL, Columns, Group, Grouped, by_group
 from monai_vlsm.statistics.reading import METRICS
 
 __all__ = [
+    "PROMPTS_SHOWN",
     "EmptyRow",
     "PromptRow",
     "ScoreRow",
     "by_tag",
     "empty_rows",
     "plain_rows",
+    "present_rows",
     "prompt_rows",
     "score_rows",
     "unit_word",
@@ -106,6 +108,15 @@ def _metrics(columns: Columns) -> list[Estimate]:
 def score_rows(columns: Columns) -> list[ScoreRow]:
     """A row for each dataset and style, and for all of them; ``columns`` holds one tag."""
     return by_group(columns, _score_row)
+
+
+def present_rows(columns: Columns) -> list[ScoreRow]:
+    """`score_rows` of the masks that are not empty in truth; nothing where all or none of them are.
+
+    The other convention for images without the structure, such as the normal ones of BUSI: they are left out.
+    """
+    there = columns["truth_empty"] == 0
+    return score_rows(select(columns, there)) if there.any() and not there.all() else []
 
 
 def _score_row(group: Group, found: Columns) -> ScoreRow:

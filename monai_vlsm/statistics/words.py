@@ -20,6 +20,7 @@ __all__ = [
     "FEW_TEXT",
     "INTERVALS",
     "PERCENT",
+    "PRESENT_RULE",
     "TAG_MEANING",
     "TAG_TITLE",
     "VOLUME_INTERVALS",
@@ -59,6 +60,10 @@ FEW_TEXT = f"With fewer than {FEW} images or patients, intervals tend to be too 
 EMPTY_RULE = (
     "Where truth and prediction are both empty, Dice and IoU are 1 and HD95 is 0. Where only one of them is empty, "
     "Dice and IoU are 0 and HD95 is the diagonal of the image."
+)
+PRESENT_RULE = (
+    "The same without the masks that are empty in truth: the convention of work that leaves out normal images. "
+    "Published scores follow one or the other, so compare those of equal conventions only."
 )
 VOLUME_RULE = (
     "The slices of each volume are put together and compared with the truth on its own grid, in millimetres. Of the "

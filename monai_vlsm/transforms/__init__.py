@@ -47,6 +47,7 @@ from monai_vlsm.transforms.select import (
     SelectPromptDict,
 )
 from monai_vlsm.transforms.styles import in_styles, require_style
+from monai_vlsm.transforms.temperature import TemperatureD, Temperatured, TemperatureDict
 from monai_vlsm.transforms.tokens import TokenizePrompt, TokenizePromptD, TokenizePromptd, TokenizePromptDict
 
 __all__ = [
@@ -99,6 +100,9 @@ __all__ = [
     "SelectPromptD",
     "SelectPromptDict",
     "SelectPromptd",
+    "TemperatureD",
+    "TemperatureDict",
+    "Temperatured",
     "ToRGB",
     "ToRGBD",
     "ToRGBDict",

@@ -29,7 +29,16 @@ from monai_vlsm.transforms.dicom_seg import segmentation_dataset
 from monai_vlsm.transforms.naming import file_name, is_nifti, record_name
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["SavePromptMasksd", "distinct_names", "file_stem", "label_map", "mask_files", "mask_stems"]
+__all__ = [
+    "SavePromptMasksd",
+    "distinct_names",
+    "file_stem",
+    "label_map",
+    "mask_files",
+    "mask_stems",
+    "nifti_affine",
+    "write_nifti",
+]
 
 
 def mask_stems(name: str, prompts: Sequence[str]) -> list[str]:
@@ -153,7 +162,7 @@ class SavePromptMasksd(SaveImaged):
         image: MetaTensor = data[self.image_key]
         masks = (probabilities >= self.threshold).to(torch.uint8).numpy()
         labels = label_map(probabilities, self.threshold).numpy()[0] if len(masks) > 1 else None
-        self.write(self._name(data), self._prompts(data, len(masks)), masks, labels, _nifti_affine(image))
+        self.write(self._name(data), self._prompts(data, len(masks)), masks, labels, nifti_affine(image))
 
     def _collect(self, data: Mapping[Hashable, Any], address: Address, probabilities: Tensor) -> dict[str, Any] | None:
         """Add a slice to the masks of its volume, and write them if it was the last."""
@@ -215,7 +224,7 @@ class SavePromptMasksd(SaveImaged):
     def _write_one(self, name: str, mask: np.ndarray, affine: np.ndarray | None, palette: Sequence[str] = ()) -> None:
         if affine is not None:
             with self.outputs.writing(f"{name}.nii.gz") as path:
-                _write_nifti(nibabel.Nifti1Image(mask, affine), path)
+                write_nifti(nibabel.Nifti1Image(mask, affine), path)
             return
         file = Image.fromarray(mask.astype(np.uint16) if mask.itemsize > 1 else mask if palette else mask * 255)
         if palette and file.mode == "L":
@@ -224,12 +233,12 @@ class SavePromptMasksd(SaveImaged):
             file.save(path, format="PNG")
 
 
-def _nifti_affine(image: MetaTensor) -> np.ndarray | None:
+def nifti_affine(image: MetaTensor) -> np.ndarray | None:
     """The affine that the masks of a volume have; None for an image."""
     return np.asarray(image.meta["original_affine"]) if is_nifti(image) else None
 
 
-def _write_nifti(image: nibabel.Nifti1Image, path: Path) -> None:
-    """Compressed; without time and name in the head, so that equal masks are equal files."""
+def write_nifti(image: nibabel.Nifti1Image, path: Path) -> None:
+    """To a file, compressed; without time and name in the head, so that equal masks are equal files."""
     with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as file:
         image.to_stream(file)

@@ -35,6 +35,7 @@ class VolumeMasks:
         stack = open_stack(file, plane, channel)
         self.file, self.plane, self.channel, self.affine = file, plane, channel, stack.file_affine
         self.shape = (prompts, *stack.file_shape)
+        self.stack_shape = stack.slices.shape  # slices, rows, columns
         self._assembly = Assembly(stack.slices.shape, prompts, threshold)
         self._pixels = np.zeros((prompts, len(stack.slices)), np.int64)
         self._existence = np.zeros(prompts)

@@ -83,6 +83,8 @@ def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:
         ("images", ["--window", "5", "2"], r"--window: .* LOW below HIGH, .* got \[5, 2\]"),
         ("images", ["--output", "images"], "--output must be another folder"),
         ("images/a.png", ["--output", "images"], "--output must be another folder"),
+        ("images", ["--uncertainty", "prompts"], "needs several prompts for the same thing, got one only"),
+        ("images", ["--uncertainty", "dropout"], "uncertainty from dropout: nothing in this network draws at random"),
     ],
 )
 def test_wrong_input_writes_nothing(
@@ -122,3 +124,24 @@ def test_a_word_that_a_unet_does_not_know(tmp_path: Path, capsys: pytest.Capture
     image = save(ramp(), tmp_path / "images" / "a.png")
     assert predict(image, "--prompt", "liver", "--adapters", model, "--output", tmp_path / "out") == 1
     assert "'liver' names none of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--uncertainty", "magic"], "invalid choice: 'magic'"),
+        (["--draws", "1"], "must be a whole number from 2, got '1'"),
+        (["--draws", "many"], "must be a whole number from 2, got 'many'"),
+    ],
+)
+def test_other_uncertainties(words: list[str], message: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        predict("a.png", "--prompt", "brain", "--adapters", model, *words)
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_knows_all_uncertainties() -> None:
+    from monai_vlsm.commands.predict import METHODS
+    from monai_vlsm.uncertainty import METHODS as KNOWN
+
+    assert METHODS == KNOWN

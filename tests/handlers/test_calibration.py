@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,3 +122,33 @@ def test_float64_comes_on_the_cpu_only() -> None:
     doubles = [place for place, name in enumerate(order.names) if name == "double"]
     assert len(doubles) == 2
     assert all(order.names[place - 1] == "cpu" for place in doubles)
+
+
+def test_errors_of_single_masks_and_behind_a_temperature(tmp_path: Path) -> None:
+    """One mask of logit 2 all true, one of logit -2 half true: by hand."""
+    p, q = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))
+    output = {
+        "logits": torch.stack([torch.full((4, 4), 2.0), torch.full((4, 4), -2.0)]),
+        "logits_target": torch.stack([torch.ones(4, 4), torch.eye(4).roll(1, 0).bool() | torch.eye(4).bool()]).float(),
+    }
+    state = SimpleNamespace(batch=[{"name": "a"}], output=[output])
+    writer = CalibrationWriter(tmp_path, temperature=2.0)
+    writer._collect(SimpleNamespace(state=state))  # type: ignore[arg-type]
+    found = writer._of_tag("class", writer._totals)
+    assert found["ece"] == pytest.approx(((1 - p) + (p - 0.5)) / 2)
+    assert found["ece_masks"] == pytest.approx(((1 - p) + (p - 0.5)) / 2)
+    scaled = found["scaled"]
+    assert (scaled["temperature"], scaled["ece"]) == (2.0, pytest.approx(((1 - q) + (q - 0.5)) / 2))
+
+
+def test_errors_of_masks_that_cancel_when_pooled(tmp_path: Path) -> None:
+    """Probability 0.5 everywhere, all true in one mask and none in the other: no error pooled, 0.5 in each."""
+    writer = CalibrationWriter(tmp_path)
+    for truth in (torch.ones(1, 2, 2), torch.zeros(1, 2, 2)):
+        state = SimpleNamespace(
+            batch=[{"name": "a"}], output=[{"logits": torch.zeros(1, 2, 2), "logits_target": truth}]
+        )
+        writer._collect(SimpleNamespace(state=state))  # type: ignore[arg-type]
+    found = writer._of_tag("class", writer._totals)
+    assert (found["ece"], found["ece_masks"]) == (0.0, 0.5)
+    assert "scaled" not in found

@@ -95,3 +95,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, error: type[Base
         temporary.write_text("new")
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
     assert path.read_text() == "new"
+
+
+def test_new_weights_have_no_temperature_of_old_ones(tmp_path: Path) -> None:
+    """A training that goes on from a calibrated model."""
+    state = SimpleNamespace(temperature=2.5)
+    state.state_dict = lambda: {"temperature": state.temperature}
+    trainer = Engine(lambda *_: None)
+    ModelSaver(state, tmp_path / "model.pt").attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert torch.load(tmp_path / "model.pt", weights_only=True) == {"temperature": 1.0}

@@ -64,7 +64,7 @@ def test_everything(tmp_path: Path) -> None:
     assert DECIDES in section(text, "Asked for another structure")
     assert "0.0\N{NO-BREAK SPACE}% of the image" in section(text, "Asked for something that is not there")
     assert "0.25" in section(text, "Existence: is it there at all?")
-    assert "| class | 0.0500 | 864 |" in section(text, "Calibration")
+    assert f"| class | 1 | 0.0500 | {DASH} | 864 |" in section(text, "Calibration")
     assert page.count("data:image/svg+xml") == 3
     assert page.count("data:image/jpeg") == 13
     assert "To get" not in text and "python -m" not in section(text, "Cases")
@@ -216,3 +216,38 @@ def test_cannot_write(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine")
     with pytest.raises(WriteError, match=r"report\.html in .*metrics\.csv"):
         write_report([run], run / "metrics.csv")
+
+
+def test_calibration_before_and_behind_a_temperature(tmp_path: Path) -> None:
+    found = calibration()
+    found["by_tag"]["class"] |= {"ece_masks": 0.07}
+    found["by_tag"]["class"]["scaled"] = {**calibration()["by_tag"]["class"], "ece": 0.01, "ece_masks": 0.02}
+    found["by_tag"]["class"]["scaled"]["temperature"] = 1.75
+    text = section(written(tmp_path / "out", make_run(tmp_path / "mine", scores(), None, found))[1], "Calibration")
+    assert "| class | 1 | 0.0500 | 0.0700 | 864 |" in text
+    assert "| class | 1.75 | 0.0100 | 0.0200 | 864 |" in text
+
+
+def test_uncertainty_is_claimed_where_the_curve_shows_it(tmp_path: Path) -> None:
+    rows = scores()
+    for row in rows:
+        row["uncertainty"] = 1 - row["val_dice"]
+    info = {"uncertainty": "flips"}
+    page, text, data = written(tmp_path / "out", make_run(tmp_path / "mine", rows, info=info))
+    told = section(text, "Uncertainty: does it know which masks are bad?")
+    assert "Where the number comes from: flips." in told
+    assert "it does: better than a random order" in told
+    assert "random order" in page
+    assert data["runs"][0]["selective"]["class"][0]["gain"]["mean"] == 1.0  # type: ignore[index]
+    told = section(
+        written(tmp_path / "none", make_run(tmp_path / "other"))[1], "Uncertainty: does it know which masks are bad?"
+    )
+    assert "has no column uncertainty" in told
+
+
+def test_normal_images_are_counted_and_left_out(tmp_path: Path) -> None:
+    rows = [*(score(f"t{index}", 0.6) for index in range(3)), score("n", 1.0, truth_empty=1)]
+    told = section(written(tmp_path / "out", make_run(tmp_path / "mine", rows))[1], "Scores: class prompts")
+    counted, left_out = told.split(words.PRESENT_RULE)
+    assert "0.700" in counted
+    assert "| set | p1 | 3 | 3 | 0.600 |" in left_out

@@ -8,7 +8,7 @@ import pytest
 
 from monai_vlsm.statistics.columns import ALL, Columns
 from monai_vlsm.statistics.reading import read_run
-from monai_vlsm.statistics.scores import by_tag, empty_rows, plain_rows, prompt_rows, score_rows
+from monai_vlsm.statistics.scores import by_tag, empty_rows, plain_rows, present_rows, prompt_rows, score_rows
 from tests.statistics.runs import Rows, make_run, score
 
 MIXED = [
@@ -92,3 +92,19 @@ def test_the_plain_row_is_of_the_bare_class(tmp_path: Path) -> None:
     rows.append(score("a", 0.9, dataset="c", style="p6", tag="mask-derived"))
     found = plain_rows(by_tag(read(tmp_path, rows), score_rows))
     assert [(row.dataset, row.style) for row in found] == [("b", "p7"), ("set", "p1")]
+
+
+def test_both_conventions_for_images_without_the_structure(tmp_path: Path) -> None:
+    """Two normal images, one answered rightly: of five masks (1 + 0 + 0.6 + 0.9 + 0.3) / 5, without them 1.8 / 3."""
+    normal = [score("n1", 1.0, val_iou=1.0, truth_empty=1), score("n2", 0.0, val_iou=0.0, truth_empty=1)]
+    found = read(tmp_path, [*normal, *(score(f"t{index}", dice) for index, dice in enumerate((0.6, 0.9, 0.3)))])
+    (counted,), (left_out,) = score_rows(found), present_rows(found)
+    assert (counted.masks, left_out.masks, left_out.images) == (5, 3, 3)
+    assert counted.dice.mean == pytest.approx(0.56)
+    assert left_out.dice.mean == pytest.approx(0.6)
+    assert left_out.iou.mean == pytest.approx((0.6 / 1.4 + 0.9 / 1.1 + 0.3 / 1.7) / 3, abs=1e-6)
+
+
+def test_where_nothing_or_all_is_empty_there_is_one_convention(tmp_path: Path) -> None:
+    assert present_rows(read(tmp_path / "none", [score("a")])) == []
+    assert present_rows(read(tmp_path / "all", [score("a", truth_empty=1)])) == []

@@ -1,0 +1,49 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A network in evaluation mode that draws at random, to ask it the same thing several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from monai_vlsm.errors import UserError
+
+__all__ = ["NothingDrawsError", "sampling"]
+
+
+class NothingDrawsError(UserError, ValueError):
+    """A network was to draw at random, and nothing in it does."""
+
+
+@contextmanager
+def sampling(network: nn.Module) -> Iterator[None]:
+    """Let a network draw: its dropout acts; all else stays as it is.
+
+    What is drawn follows from ``torch.manual_seed``. The network is changed for the time, so no other thread may use
+    it; nothing that was encoded before (caches of prompts or features) may be used within either.
+
+    Args:
+        network: in evaluation mode.
+
+    Raises:
+        NothingDrawsError: when it has no dropout.
+    """
+    drawing = [module for module in network.modules() if _draws(module) and not module.training]
+    if not any(_draws(module) for module in network.modules()):
+        raise NothingDrawsError(
+            "nothing in this network draws at random, so asking it several times says nothing: it has no dropout"
+        )
+    for module in drawing:
+        module.training = True
+    try:
+        yield
+    finally:
+        for module in drawing:
+            module.training = False
+
+
+def _draws(module: nn.Module) -> bool:
+    return isinstance(module, nn.Dropout) and module.p > 0

@@ -1,0 +1,115 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.uncertainty import UncertaintyError, make_members
+from monai_vlsm.uncertainty.members import DropoutMembers, Members, PromptMembers
+from tests import tiny
+
+Answer = Callable[[Tensor, str], Tensor]
+
+
+def answering(kind: type[Members], answer: Answer) -> Members:
+    """Members whose network is a function of image ``(B, 3, S, S)`` and prompt."""
+
+    class Stub(kind):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            pass
+
+        def probabilities(self, image: Tensor, prompts: Sequence[str]) -> Tensor:
+            return torch.stack([answer(image, prompt) for prompt in prompts], dim=1)
+
+    return Stub()
+
+
+def test_prompts_of_one_thing_share_a_mean() -> None:
+    levels = {"polyp": 0.2, "a polyp": 0.4, "one polyp": 0.9, "liver": 0.6}
+    members = answering(PromptMembers, lambda image, prompt: torch.full_like(image[:, 0], levels[prompt]))
+    image, ways = torch.zeros(2, 3, 4, 4), [["polyp", "a polyp", "one polyp"], ["liver"]]
+    plain = torch.tensor([0.2, 0.6]).view(1, 2, 1, 1).expand(2, 2, 4, 4)
+    found = members(image, ways, plain)
+    assert found.counts == [3, 1]
+    assert torch.allclose(found.probabilities[1, :, 0, 0], torch.tensor([0.5, 0.6]))
+
+
+@pytest.mark.parametrize(
+    ("method", "ways", "message"),
+    [
+        ("prompts", [["polyp"]], "needs several prompts for the same thing, got one only"),
+        ("dropout", [["polyp"]], "draws at random"),
+        ("magic", [["polyp"]], "must be one of single, prompts, dropout, got 'magic'"),
+    ],
+)
+def test_what_a_model_or_a_prompt_does_not_have(
+    backbone: Path, method: str, ways: list[list[str]], message: str
+) -> None:
+    network = CLIPSegNet(backbone).eval()
+    with pytest.raises(UncertaintyError, match=message):
+        make_members(method, network).require([ways])
+
+
+def test_one_of_several_is_enough(backbone: Path) -> None:
+    network = CLIPSegNet(backbone).eval()
+    make_members("prompts", network).require([[["polyp"]], [["polyp", "a polyp"]]])
+
+
+@pytest.fixture(scope="module")
+def dropping(backbone: Path) -> CLIPSegNet:
+    return CLIPSegNet(backbone, dropout=0.5).eval()
+
+
+def draw(network: CLIPSegNet, seed: int = 0, name: str = "a", draws: int = 3) -> Tensor:
+    image = torch.rand(1, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
+    members = DropoutMembers(network, amp=False, draws=draws, seed=seed)
+    found = members(image, [["polyp"]], torch.zeros(1, 1, tiny.SIZE, tiny.SIZE), name)
+    assert found.counts == [draws]
+    return found.probabilities
+
+
+def test_draws_follow_from_seed_and_name_alone(dropping: CLIPSegNet) -> None:
+    first = draw(dropping)
+    torch.manual_seed(123)
+    torch.rand(5)
+    before = torch.get_rng_state()
+    assert torch.equal(draw(dropping), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(draw(dropping, seed=1), first)
+    assert not torch.equal(draw(dropping, name="b"), first)
+
+
+def test_the_network_is_as_it_was_behind_the_draws(dropping: CLIPSegNet) -> None:
+    draw(dropping)
+    assert not any(module.training for module in dropping.modules())
+
+
+def test_single_is_the_prediction_itself(backbone: Path) -> None:
+    plain = torch.rand(1, 1, 4, 4)
+    found = make_members("single", CLIPSegNet(backbone).eval())(torch.zeros(1, 3, 4, 4), [["polyp"]], plain)
+    assert torch.equal(found.probabilities, plain)
+    assert found.counts == [1]
+
+
+def test_too_few_draws(dropping: CLIPSegNet) -> None:
+    with pytest.raises(UncertaintyError, match="at least 2 draws, got 1"):
+        make_members("dropout", dropping, draws=1)
+
+
+def test_probabilities_are_those_of_the_network(backbone: Path) -> None:
+    network = CLIPSegNet(backbone).eval()
+    image = torch.rand(2, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
+    found = Members(network, amp=False).probabilities(image, ["polyp", "one polyp"])
+    tokens = [
+        network.default_input_ids.new_tensor([Members(network)._tokenize(text)[0].tolist()])
+        for text in ("polyp", "one polyp")
+    ]
+    with torch.no_grad():
+        expected = torch.cat([network(image, ids) for ids in tokens], dim=1).sigmoid()
+    assert torch.allclose(found, expected, atol=1e-6)
