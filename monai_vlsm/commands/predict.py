@@ -15,7 +15,7 @@ from monai_vlsm.errors import UserError
 __all__ = ["PredictOptionError", "add"]
 
 
-METHODS = ("single", "prompts", "dropout")  # as in monai_vlsm.uncertainty, whose import takes seconds
+METHODS = ("single", "prompts", "flips", "dropout")  # as in monai_vlsm.uncertainty, whose import takes seconds
 
 
 class PredictOptionError(UserError, ValueError):
@@ -65,7 +65,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--uncertainty",
         choices=METHODS,
         help="also write maps of entropy and a number for each mask, from several predictions: with all prompts, which "
-        "then name one thing; with dropout; or from the one there is",
+        "then name one thing; with flips; with dropout; or from the one there is",
     )
     parser.add_argument("--draws", type=_draws, default=10, metavar="N", help="predictions with dropout; default: 10")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of these predictions; default: 0")

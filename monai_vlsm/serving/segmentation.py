@@ -141,7 +141,7 @@ class Segmentation:
             WriteError: they cannot be written.
         """
         if self.uncertainty is None:
-            raise ValueError("there is no uncertainty: ask for it, as in Segmenter(model, uncertainty='single')")
+            raise ValueError("there is no uncertainty: ask for it, as in Segmenter(model, uncertainty='flips')")
         outputs = folder if isinstance(folder, Outputs) else Outputs(folder, PREDICTIONS)
         if isinstance(self.masks, VolumeMasks):
             affine: np.ndarray | None = self.masks.affine

@@ -48,7 +48,7 @@ SETTINGS: dict[str, Kind] = {
     "case_scores": switch(),
     "save_cases": switch(),
     "surface_tolerance": number(0),
-    "uncertainty": choice("single", "prompts", "dropout"),
+    "uncertainty": choice("single", "prompts", "flips", "dropout"),
     "rewordings": text(many=True, optional=True),
     "draws": number(2, whole=True),
     "text_cache": choice("off", "batch", "run"),

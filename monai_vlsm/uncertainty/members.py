@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Several predictions of one image: with other prompts for the same thing, or with dropout."""
+"""Several predictions of one image: with other prompts for the same thing, flipped, or with dropout."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from monai_vlsm.caches import DistinctPrompts
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import NothingDrawsError, PromptedNet, sampling
+from monai_vlsm.prompts import FlipWords
 from monai_vlsm.transforms import TokenizePrompt
 
 __all__ = ["METHODS", "Means", "Members", "UncertaintyError", "Ways", "make_members"]
 
-METHODS = ("single", "prompts", "dropout")
-"""``single`` is the prediction itself, ``prompts`` takes several wordings, ``dropout``
-draws."""
+METHODS = ("single", "prompts", "flips", "dropout")
+"""``single`` is the prediction itself, ``prompts`` takes several wordings, ``flips`` turns the image over with its
+words of place, ``dropout`` draws."""
+
+_WORDS = FlipWords()
+_TURNS = {("horizontal",): (3,), ("vertical",): (2,), ("horizontal", "vertical"): (2, 3)}  # flips to axes of an image
 
 Ways = Sequence[Sequence[str]]
 """For each of K structures the prompts that name it, at least one; the first is the one that its mask comes from."""
@@ -98,7 +102,7 @@ class PromptMembers(Members):
         if not any(len(names) > 1 for image in ways for names in image):
             raise UncertaintyError(
                 "uncertainty from prompts needs several prompts for the same thing, got one only: give more, as in "
-                "--prompt polyp 'a polyp' 'polyp in the colon', or in an evaluation --rewordings"
+                "--prompt polyp 'a polyp' 'polyp in the colon', or in an evaluation --rewordings, or take flips"
             )
 
     def __call__(self, image: Tensor, ways: Ways, plain: Tensor, name: str = "") -> Means:
@@ -110,6 +114,40 @@ class PromptMembers(Members):
         others = self.probabilities(image, [text for names in ways for text in names[1:]])
         total = plain.index_add(1, torch.tensor(owners, device=plain.device), others.to(plain.dtype))
         return Means(_shared(total, counts), counts)
+
+
+class FlipMembers(Members):
+    """The image turned over, asked with the words of place exchanged; the answer is turned back.
+
+    A flip that a prompt forbids (`monai_vlsm.prompts.FlipWords`) is left out for this prompt.
+    """
+
+    def require(self, ways: Sequence[Ways]) -> None:
+        """Check that some prompt allows a flip."""
+        prompts = dict.fromkeys(names[0] for image in ways for names in image)
+        if not any(_turned(text, flips) for text in prompts for flips in _TURNS):
+            raise UncertaintyError(
+                f"uncertainty from flips: no prompt allows one: {', '.join(map(repr, prompts))} name sides that cannot "
+                "be exchanged; take prompts or dropout"
+            )
+
+    def __call__(self, image: Tensor, ways: Ways, plain: Tensor, name: str = "") -> Means:
+        """Predict as often as there are flips: left to right, top to bottom, and both."""
+        total, counts = plain.clone(), [1] * len(ways)
+        for flips, axes in _TURNS.items():
+            found = {k: text for k, names in enumerate(ways) if (text := _turned(names[0], flips)) is not None}
+            if found:
+                total[:, list(found)] += self.probabilities(image.flip(axes), list(found.values())).flip(axes)
+                counts = [count + (k in found) for k, count in enumerate(counts)]
+        return Means(_shared(total, counts), counts)
+
+
+def _turned(prompt: str, flips: Sequence[str]) -> str | None:
+    """The prompt of the flipped image; None where it forbids one of the flips."""
+    text: str | None = prompt
+    for flip in flips:
+        text = None if text is None else _WORDS.flipped(text, flip)
+    return text
 
 
 class DropoutMembers(Members):
@@ -134,7 +172,7 @@ class DropoutMembers(Members):
             with sampling(network):
                 pass
         except NothingDrawsError as error:
-            raise UncertaintyError(f"uncertainty from dropout: {error}; take prompts") from error
+            raise UncertaintyError(f"uncertainty from dropout: {error}; take prompts or flips") from error
 
     def __call__(self, image: Tensor, ways: Ways, plain: Tensor, name: str = "") -> Means:
         """Predict ``draws`` times; the plain prediction, without dropout, is none of them."""
@@ -155,7 +193,7 @@ def make_members(method: str, network: PromptedNet, amp: bool = True, draws: int
     """
     if method == "dropout":
         return DropoutMembers(network, amp, draws, seed)
-    kinds = {"single": Members, "prompts": PromptMembers}
+    kinds = {"single": Members, "prompts": PromptMembers, "flips": FlipMembers}
     if method not in kinds:
         raise UncertaintyError(f"uncertainty must be one of {', '.join(METHODS)}, got {method!r}")
     return kinds[method](network, amp)

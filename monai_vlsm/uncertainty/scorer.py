@@ -83,7 +83,7 @@ class UncertaintyScorer:
         plain = torch.as_tensor(output["logits"]).to(device).float().sigmoid()[None]
         if self._members is None:
             raise RuntimeError("attach UncertaintyScorer to an evaluator first")
-        if self.method == "dropout" and FEATURES_KEY in getattr(image, "meta", {}):
+        if self.method in ("flips", "dropout") and FEATURES_KEY in getattr(image, "meta", {}):
             raise UncertaintyError(f"uncertainty from {self.method} needs the images: set cache_features to False")
         pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
         means = self._members(pixels[None].to(device), self._ways(item), plain, str(item.get("name", "")))

@@ -85,6 +85,11 @@ def test_existence_threshold_empties(model: str, tmp_path: Path) -> None:
         ("images/a.png", ["--output", "images"], "--output must be another folder"),
         ("images", ["--uncertainty", "prompts"], "needs several prompts for the same thing, got one only"),
         ("images", ["--uncertainty", "dropout"], "uncertainty from dropout: nothing in this network draws at random"),
+        (
+            "images",
+            ["--uncertainty", "flips", "--prompt", "left upper lobe"],
+            "no prompt allows one: 'left upper lobe'",
+        ),
     ],
 )
 def test_wrong_input_writes_nothing(

@@ -65,7 +65,7 @@ def test_single_is_the_entropy_of_the_prediction(network: CLIPSegNet, images: Pa
 
 def test_masks_and_probabilities_are_those_without(network: CLIPSegNet, images: Path) -> None:
     plain: Any = Segmenter(network, device="cpu", amp=False)(images / "flat.png", ["polyp", "brain"])
-    for method in ("prompts", "single"):
+    for method in ("prompts", "flips"):
         found = ask(network, images / "flat.png", ["polyp", "brain"], method)
         assert np.array_equal(found.masks, plain.masks)
         assert np.array_equal(found.probabilities, plain.probabilities)
@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_files(backbone: Path, images: Path, tmp_pa
 
 
 def test_files(network: CLIPSegNet, images: Path, tmp_path: Path) -> None:
-    segment = Segmenter(network, device="cpu", amp=False, uncertainty="single")
+    segment = Segmenter(network, device="cpu", amp=False, uncertainty="flips")
     told = predict_records(segment, find_records(images, ["polyp", "brain"]), tmp_path)
     assert f"maps of entropy in {tmp_path / 'uncertainty'}" in told
     png = Image.open(tmp_path / "uncertainty" / "flat_brain.png")
@@ -151,7 +151,7 @@ def test_files(network: CLIPSegNet, images: Path, tmp_path: Path) -> None:
     assert np.allclose(nifti.get_fdata(), whole.entropy(1), atol=1e-6)
     assert np.allclose(nifti.affine, np.diag([-2.0, 3.0, 4.0, 1.0]))
     rows = list(csv.DictReader((tmp_path / "areas.csv").open(encoding="utf-8")))
-    assert [row["predictions"] for row in rows] == ["1"] * 4
+    assert [row["predictions"] for row in rows] == ["4"] * 4
     assert float(rows[1]["uncertainty"]) == pytest.approx(found.numbers[1], abs=1e-6)
 
 
@@ -169,7 +169,7 @@ def test_what_is_somebody_elses_stays(network: CLIPSegNet, images: Path, tmp_pat
         predict_records(segment, load_images(images / "flat.png", "polyp"), tmp_path)
 
 
-@pytest.mark.parametrize("method", ["single"])
+@pytest.mark.parametrize("method", ["single", "flips"])
 def test_an_evaluation_has_the_same_numbers(network: CLIPSegNet, images: Path, method: str) -> None:
     prompts = ["polyp", "brain"]
     record = {"image": str(images / "flat.png"), "prompt": prompts, "name": "flat"}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.uncertainty import UncertaintyError, make_members
-from monai_vlsm.uncertainty.members import DropoutMembers, Members, PromptMembers
+from monai_vlsm.uncertainty.members import DropoutMembers, FlipMembers, Members, PromptMembers
 from tests import tiny
 
 Answer = Callable[[Tensor, str], Tensor]
@@ -30,6 +30,16 @@ def answering(kind: type[Members], answer: Answer) -> Members:
     return Stub()
 
 
+def half(image: Tensor, prompt: str) -> Tensor:
+    """What of the first channel lies in the half that the prompt names; all for other prompts."""
+    found, size = image[:, 0].clone(), image.shape[-1]
+    if prompt.endswith("left"):
+        found[..., size // 2 :] = 0
+    if prompt.endswith("right"):
+        found[..., : size // 2] = 0
+    return found
+
+
 def test_prompts_of_one_thing_share_a_mean() -> None:
     levels = {"polyp": 0.2, "a polyp": 0.4, "one polyp": 0.9, "liver": 0.6}
     members = answering(PromptMembers, lambda image, prompt: torch.full_like(image[:, 0], levels[prompt]))
@@ -40,12 +50,37 @@ def test_prompts_of_one_thing_share_a_mean() -> None:
     assert torch.allclose(found.probabilities[1, :, 0, 0], torch.tensor([0.5, 0.6]))
 
 
+def test_flips_are_turned_back_and_words_exchanged() -> None:
+    members = answering(FlipMembers, half)
+    image = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    ways = [["polyp"], ["polyp on the left"], ["polyp on the right"]]
+    plain = torch.stack([half(image, names[0]) for names in ways], dim=1)
+    found = members(image, ways, plain)
+    assert found.counts == [4, 4, 4]
+    assert torch.allclose(found.probabilities, plain, atol=1e-6)
+
+
+def test_a_volume_is_flipped_in_its_slices() -> None:
+    members = answering(FlipMembers, lambda image, prompt: image[:, 0])
+    image = torch.rand(1, 3, 4, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(members(image, [["polyp"]], image[:, :1]).probabilities, image[:, :1], atol=1e-6)
+
+
+def test_a_flip_that_a_prompt_forbids_is_left_out_for_it() -> None:
+    members = answering(FlipMembers, lambda image, prompt: image[:, 0])
+    image = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = members(image, [["polyp"], ["left kidney"], ["left upper lobe"]], image[:, :1].expand(-1, 3, -1, -1))
+    assert found.counts == [4, 2, 1]
+    assert torch.equal(found.probabilities[:, 2], image[:, 0])
+
+
 @pytest.mark.parametrize(
     ("method", "ways", "message"),
     [
         ("prompts", [["polyp"]], "needs several prompts for the same thing, got one only"),
+        ("flips", [["left upper lobe"]], "no prompt allows one: 'left upper lobe'"),
         ("dropout", [["polyp"]], "draws at random"),
-        ("magic", [["polyp"]], "must be one of single, prompts, dropout, got 'magic'"),
+        ("magic", [["polyp"]], "must be one of single, prompts, flips, dropout, got 'magic'"),
     ],
 )
 def test_what_a_model_or_a_prompt_does_not_have(
@@ -59,6 +94,7 @@ def test_what_a_model_or_a_prompt_does_not_have(
 def test_one_of_several_is_enough(backbone: Path) -> None:
     network = CLIPSegNet(backbone).eval()
     make_members("prompts", network).require([[["polyp"]], [["polyp", "a polyp"]]])
+    make_members("flips", network).require([[["left upper lobe"]], [["polyp"]]])
 
 
 @pytest.fixture(scope="module")

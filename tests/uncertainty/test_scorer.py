@@ -44,6 +44,7 @@ RECORD = {"name": "a", "dataset": "set", "prompt": "polyp", "prompt_style": "p1"
     ("method", "record", "message"),
     [
         ("prompts", RECORD, "one only: give more, .* --rewordings"),
+        ("flips", RECORD | {"prompt": "left upper lobe"}, "no prompt allows one: 'left upper lobe'"),
         ("dropout", RECORD, "draws at random"),
     ],
 )
