@@ -142,6 +142,7 @@ def test_script_masks_agree_with_the_atlas(made: Path) -> None:
     assert {len(e["structures"]) for e in entries if "sagittal" in e["image"]} == {2}  # brain and white matter
 
 
+@pytest.mark.slow
 def test_script_volume_matches_the_atlas(nilearn: Path, made: Path) -> None:
     fine = nib.nifti1.load(nilearn / make_sample.VOLUMES["t1"])
     coarse = nib.nifti1.load(made / "volume.nii.gz")
