@@ -43,7 +43,8 @@ class PromptPostprocessing(Compose):
         then: Sequence[Callable[..., Any]] = (),
         temperature: float = 1.0,
     ) -> None:
-        kept = [CopyItemsd(["pred", loss_target], names=["logits", "logits_target"])] if loss_target else []
+        copies = CopyItemsd(["pred", loss_target], names=["logits", "logits_target"])
+        kept = [copies, _on_one_device] if loss_target else []
         steps: list[Callable[..., Any]] = [
             Activationsd("pred", sigmoid=True),
             ExistenceScored("pred", threshold=existence_threshold),
@@ -51,3 +52,8 @@ class PromptPostprocessing(Compose):
             Temperatured("pred", temperature=temperature),
         ]
         super().__init__([DropPaddedPromptsd("pred"), *kept, *steps, *then])
+
+
+def _on_one_device(item: dict[str, Any]) -> dict[str, Any]:
+    """Masks for the loss go where the logits are: of a batch, an engine moves only image and label to its device."""
+    return {**item, "logits_target": item["logits_target"].to(item["logits"].device)}
