@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.backbones import MINI, default_image_size, load_config
-from monai_vlsm.networks.pretrained import load_base
+from monai_vlsm.networks import load_base
 
 REAL = "CIDAS/clipseg-rd64-refined"
 PROMPT_LENGTHS = (13, 21)  # tokens; mean and longest of a usual batch of the datasets of the paper

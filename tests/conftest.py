@@ -68,15 +68,15 @@ def _quick_files() -> Iterator[None]:
 
     read: dict[Any, Any] = {}
 
-    def load(backbone: str | Path, load_weights: bool = True) -> Any:
+    def load(backbone: str | Path, load_weights: bool = True, decoder: str | Path | None = None) -> Any:
         if not load_weights or torch.get_default_device().type != "cpu":
-            return load_base(backbone, load_weights)
+            return load_base(backbone, load_weights, decoder)
         folder = Path(backbone)
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        key = (str(backbone), *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        key = (str(backbone), decoder, *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
         if key not in read:
             with torch.random.fork_rng(devices=[]):  # so that a seed gives the same network each time
-                read[key] = load_base(backbone)
+                read[key] = load_base(backbone, decoder=decoder)
         return copy.deepcopy(read[key])
 
     with pytest.MonkeyPatch.context() as patch:

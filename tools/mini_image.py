@@ -21,7 +21,10 @@ from mini_data import TEST_SEED, prompt_masks, seeded_prompts
 from mini_prompts import FAMILIES
 from scenes import draw_scene
 from score_mini import FOLDER, predict
-from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPTokenizer
+
+from monai_vlsm.networks import load_base
+from monai_vlsm.networks.clipseg_base import CLIPSegBase
 
 __all__ = ["draw_curve", "draw_scenes"]
 
@@ -35,7 +38,7 @@ def _bare(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def draw_scenes(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, seeds: Sequence[int], path: Path) -> None:
+def draw_scenes(model: CLIPSegBase, tokenizer: CLIPTokenizer, seeds: Sequence[int], path: Path) -> None:
     """One row per scene: the image, then for each prompt the prediction in red and the truth as a white line.
 
     The scenes are the first of the test seeds in order, not chosen by their scores.
@@ -101,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     if args.log:
         draw_curve(args.log, args.output / "clipseg_mini_curve.png")
-    model = CLIPSegForImageSegmentation.from_pretrained(args.model, dtype=torch.float32).eval()
+    model = load_base(args.model)
     tokenizer = CLIPTokenizer.from_pretrained(args.model)
     seeds = [seed for seed in range(TEST_SEED, TEST_SEED + 10 * args.scenes) if draw_scene(seed).things][: args.scenes]
     draw_scenes(model, tokenizer, seeds, args.output / "clipseg_mini_scenes.png")

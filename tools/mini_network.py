@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPSegConfig, CLIPTokenizer
 
 from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.networks.clipseg_base import CLIPSegBase, reset_decoder
 
-__all__ = ["SIZE", "build_config", "build_model", "logits_of", "to_pixels"]
+__all__ = ["EXTRACT", "SIZE", "build_config", "build_model", "logits_of", "skips_of", "to_pixels"]
 
 SIZE = 160
 """Edge of the images in pixels."""
 
 EXTRACT = (3, 6, 9)
+"""Zero-based layers of the image encoder that the decoder reads."""
 
 
 def build_config(tokenizer: CLIPTokenizer) -> CLIPSegConfig:
@@ -56,7 +58,7 @@ def _start_encoder(encoder: nn.Module, layers: Iterable[nn.Module]) -> None:
             nn.init.normal_(layer.get_parameter(f"{name}.weight"), std=0.02)
 
 
-def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegmentation:
+def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegBase:
     """The untrained clipseg-mini (5.7 M parameters) with an initialisation from which training starts.
 
     Args:
@@ -64,13 +66,10 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
         seed: seed of the weights.
     """
     torch.manual_seed(seed)
-    model = CLIPSegForImageSegmentation(build_config(tokenizer))
+    model = CLIPSegBase(build_config(tokenizer))
     # The fused attention's backward in bfloat16 takes half of the time on a CPU.
     model.set_attn_implementation("eager")
-    # transformers starts a CLIPSeg decoder with logits that deviate by about 400, from which no training recovers.
-    for module in model.decoder.modules():
-        if isinstance(module, nn.Linear | nn.LayerNorm | nn.Conv2d | nn.ConvTranspose2d):
-            module.reset_parameters()
+    reset_decoder(model)
     vision, text = model.clip.vision_model, model.clip.text_model
     _start_encoder(vision, vision.encoder.layers)
     _start_encoder(text, text.encoder.layers)
@@ -79,9 +78,6 @@ def build_model(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPSegForImageSegme
     for embeddings in (vision.embeddings, text.embeddings):
         nn.init.normal_(embeddings.position_embedding.weight, std=0.1)
     nn.init.normal_(model.clip.text_projection.weight, std=128**-0.5)
-    # The text begins as a small change of a feature map that passes through.
-    nn.init.ones_(model.decoder.film_mul.bias)
-    nn.init.zeros_(model.decoder.film_add.bias)
     return model
 
 
@@ -94,23 +90,33 @@ def to_pixels(images: Tensor, size: int = SIZE) -> Tensor:
     return (pixels - mean) / std
 
 
-def logits_of(model: CLIPSegForImageSegmentation, pixels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+def skips_of(model: CLIPSegBase, pixels: Tensor) -> list[Tensor]:
+    """What the decoder reads of images: one (B, N, C) for each layer of ``EXTRACT``, with gradients.
+
+    Args:
+        model: the network.
+        pixels: normalised images (B, 3, S, S).
+    """
+    states = model.clip.vision_model(pixels, output_hidden_states=True, interpolate_pos_encoding=True).hidden_states
+    return [states[layer + 1] for layer in EXTRACT]
+
+
+def logits_of(model: CLIPSegBase, skips: Sequence[Tensor], ids: Tensor, mask: Tensor) -> Tensor:
     """Logits (B, K, S, S) of K prompts for each of B images, with gradients into every part.
 
     ``CLIPSegForImageSegmentation.forward`` runs both encoders without gradients, so it cannot train them.
 
     Args:
         model: the network.
-        pixels: normalised images (B, 3, S, S).
+        skips: what ``skips_of`` returned.
         ids: token ids (B * K, L).
         mask: attention mask (B * K, L).
     """
-    count = ids.shape[0] // pixels.shape[0]
-    vision = model.clip.vision_model(pixels, output_hidden_states=True, interpolate_pos_encoding=True)
+    images = skips[0].shape[0]
     text = model.clip.text_projection(model.clip.text_model(ids, mask).pooler_output)
-    hidden = [vision.hidden_states[layer + 1].repeat_interleave(count, 0) for layer in EXTRACT]
+    hidden = [states.repeat_interleave(len(ids) // images, 0) for states in skips]
     # The decoder stays in float32 under autocast: its first attention works on features without a norm before them,
     # and bfloat16 there makes gradients that are noise (norm 35 instead of 2 in the middle of a training).
-    with torch.autocast(pixels.device.type, enabled=False):
-        logits = model.decoder([states.float() for states in hidden], text.float()).logits
-    return logits.reshape(pixels.shape[0], count, *logits.shape[-2:])
+    with torch.autocast(text.device.type, enabled=False):
+        logits = model.at_image_size(model.decoder([states.float() for states in hidden], text.float()).logits)
+    return logits.unflatten(0, (images, -1))

@@ -4,16 +4,15 @@
 
 from monai_vlsm.backbones.catalogue import (
     MINI,
-    BackboneNotFoundError,
     backbone_source,
     backbone_type,
     default_image_size,
     known_backbones,
     load_architecture,
     load_config,
-    load_tokenizer,
-    prompt_ids,
 )
+from monai_vlsm.backbones.faults import BackboneNotFoundError
+from monai_vlsm.backbones.tokenizers import load_tokenizer, prompt_ids
 
 __all__ = [
     "MINI",

@@ -5,40 +5,46 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import HF_HUB_CACHE
-from transformers import CLIPSegConfig, CLIPTokenizer
+from transformers import CLIPSegConfig
 
-from monai_vlsm.backbones.waiting import bound_waiting
-from monai_vlsm.errors import UserError
+from monai_vlsm.backbones.faults import BackboneNotFoundError
+from monai_vlsm.backbones.layouts import OPEN_CLIP_CONFIG, clip_values, open_clip_values
+from monai_vlsm.backbones.weights import looks_like, read_weights
 
 __all__ = [
+    "BIOMEDCLIP",
     "MINI",
-    "BackboneNotFoundError",
+    "PUBMEDCLIP",
     "backbone_source",
     "backbone_type",
     "default_image_size",
     "known_backbones",
     "load_architecture",
     "load_config",
-    "load_tokenizer",
-    "prompt_ids",
+    "not_available",
+    "own_architectures",
+    "raw_config",
+    "weights_layout",
 ]
 
 MINI = "clipseg-mini"
 """The backbone that ships with the package, see docs/clipseg_mini.md."""
 
 _FOLDER = Path(str(files("monai_vlsm.backbones")))
-_CLIP_VOCABULARY = 49408
-_ARCHITECTURES = {"CIDAS/clipseg-rd64-refined": _FOLDER / "clipseg-rd64-refined.json"}
-
-
-class BackboneNotFoundError(UserError, FileNotFoundError):
-    """A backbone is not known, or known and not to be had."""
+BIOMEDCLIP, PUBMEDCLIP = (
+    "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+    "flaviagiammarino/pubmed-clip-vit-base-patch32",
+)
+_ARCHITECTURES = {
+    "CIDAS/clipseg-rd64-refined": _FOLDER / "clipseg-rd64-refined.json",
+    BIOMEDCLIP: _FOLDER / "biomedclip.json",
+    PUBMEDCLIP: _FOLDER / "pubmedclip.json",
+}
 
 
 def known_backbones(model_type: str = "clipseg") -> list[str]:
@@ -49,7 +55,7 @@ def known_backbones(model_type: str = "clipseg") -> list[str]:
     """
     if model_type == "clipseg":
         return [MINI, *_ARCHITECTURES]
-    return [name for name in _own_architectures() if load_architecture(name)["model_type"] == model_type]
+    return [name for name in own_architectures() if load_architecture(name)["model_type"] == model_type]
 
 
 def load_architecture(backbone: str | Path, model_type: str | None = None) -> dict[str, Any]:
@@ -65,34 +71,40 @@ def load_architecture(backbone: str | Path, model_type: str | None = None) -> di
     Raises:
         BackboneNotFoundError: when there is none of this name and type; the error lists the known names.
     """
-    if str(backbone) in _own_architectures():
+    if str(backbone) in own_architectures():
         values: dict[str, Any] = json.loads((_FOLDER / f"{backbone}.json").read_text(encoding="utf-8"))
         if model_type in (None, values["model_type"]):
             return values
-    known = known_backbones(model_type) if model_type else list(_own_architectures())
+    known = known_backbones(model_type) if model_type else list(own_architectures())
     raise BackboneNotFoundError(
         f"unknown backbone {str(backbone)!r} for a network of type {model_type!r}; give one of {', '.join(known)}"
     )
 
 
-def _own_architectures() -> tuple[str, ...]:
+def own_architectures() -> tuple[str, ...]:
+    """Names of the networks other than CLIPSeg whose architectures are files beside this module."""
     published = {path.stem for path in _ARCHITECTURES.values()}
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json") if path.stem not in published))
 
 
-def default_image_size(backbone: str | Path) -> int:
+def default_image_size(backbone: str | Path, network: str = "clipseg") -> int:
     """Side of the square input that a backbone is used with, in pixels.
 
     The released CLIPSeg has positions for 224 px and runs on 352 px (Lüddecke and Ecker, CVPR 2022); smaller ones run
-    on their own size. A folder with a plain CLIP runs in SAN, at the size of ``san-vit-b16``.
+    on their own size; either is cut to whole patches.
+
+    Args:
+        backbone: a name or a folder.
+        network: ``"san"`` for a folder with a plain CLIP that runs in SAN, at the size of ``san-vit-b16``.
     """
-    if str(backbone) in _own_architectures():
+    if str(backbone) in own_architectures():
         return int(load_architecture(backbone)["image_size"])
-    if backbone_type(backbone) == "clip":
+    if network == "san" and backbone_type(backbone) == "clip":
         return int(load_architecture("san-vit-b16")["image_size"])
     config: Any = load_config(backbone)
     own: int = config.vision_config.image_size
-    return own if own < 224 else 352
+    patch: int = config.vision_config.patch_size
+    return (own if own < 224 else 352) // patch * patch
 
 
 def backbone_type(backbone: str | Path) -> str:
@@ -104,9 +116,9 @@ def backbone_type(backbone: str | Path) -> str:
     Raises:
         BackboneNotFoundError: when it is neither; the error lists the known names.
     """
-    if str(backbone) in _own_architectures():
+    if str(backbone) in own_architectures():
         return str(load_architecture(backbone)["model_type"])
-    return str(_raw_config(backbone).get("model_type"))
+    return str(raw_config(backbone).get("model_type"))
 
 
 def backbone_source(backbone: str | Path) -> str:
@@ -122,23 +134,33 @@ def backbone_source(backbone: str | Path) -> str:
         return str(_FOLDER / "clipseg_mini")
     if str(backbone) in _ARCHITECTURES:
         return str(backbone)
-    if Path(backbone, "config.json").is_file():
+    if any(Path(backbone, name).is_file() for name in ("config.json", OPEN_CLIP_CONFIG)):
         return str(backbone)
-    state = "a folder without config.json" if Path(backbone).is_dir() else "no such folder"
     raise BackboneNotFoundError(
-        f"unknown backbone {str(backbone)!r} ({state}); "
+        f"unknown backbone {str(backbone)!r} ({_state_of(Path(backbone))}); "
         f"give one of {', '.join(known_backbones())}, or a local folder in Hugging Face layout"
     )
 
 
+def _state_of(path: Path) -> str:
+    """What is wrong with a path that is no backbone."""
+    if path.is_file():
+        return f"a file that looks like {looks_like(read_weights(path, mapped=True))}, not a folder"
+    return "a folder without config.json" if path.is_dir() else "no such folder"
+
+
 def load_config(backbone: str | Path) -> CLIPSegConfig:
-    """Read the architecture of a backbone; no network access.
+    """Read the architecture of a backbone as a CLIPSeg; no network access.
+
+    A CLIP, and an open_clip model with a BERT, get the decoder of the released CLIPSeg.
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
-        ValueError: when its ``config.json`` describes another kind of model.
+        ValueError: when its files describe another kind of model.
     """
-    values = _raw_config(backbone)
+    values = raw_config(backbone)
+    if values.get("model_type") == "clip":
+        values = clip_values(values)
     if values.get("model_type") != "clipseg":
         raise ValueError(
             f"{backbone}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model"
@@ -146,51 +168,33 @@ def load_config(backbone: str | Path) -> CLIPSegConfig:
     return CLIPSegConfig.from_dict(values)
 
 
-def _raw_config(backbone: str | Path) -> dict[str, Any]:
+def weights_layout(backbone: str | Path) -> str:
+    """How the files of a backbone are laid out: ``"clipseg"``, ``"clip"``, both of Hugging Face, or ``"open_clip"``.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown.
+    """
     source = backbone_source(backbone)
-    values, _ = CLIPSegConfig.get_config_dict(str(_ARCHITECTURES.get(source, Path(source, "config.json"))))
+    if source in _ARCHITECTURES:
+        return {BIOMEDCLIP: "open_clip", PUBMEDCLIP: "clip"}.get(source, "clipseg")
+    if not Path(source, "config.json").is_file():
+        return "open_clip"
+    return "clip" if raw_config(backbone).get("model_type") == "clip" else "clipseg"
+
+
+def raw_config(backbone: str | Path) -> dict[str, Any]:
+    """The ``config.json`` of a backbone, or what it would hold.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown.
+        WeightsFileError: when a folder of open_clip holds another model.
+    """
+    source = backbone_source(backbone)
+    path = _ARCHITECTURES.get(source, Path(source, "config.json"))
+    if not path.is_file():
+        return open_clip_values(source)
+    values, _ = CLIPSegConfig.get_config_dict(str(path))
     return values
-
-
-@lru_cache(maxsize=8)
-def load_tokenizer(backbone: str | Path) -> CLIPTokenizer:
-    """Load the tokenizer of a backbone from its folder, the Hugging Face cache or the Hub.
-
-    Raises:
-        BackboneNotFoundError: when it cannot be had; the error says how to get it.
-    """
-    if str(backbone) in _own_architectures():
-        return load_tokenizer(load_architecture(backbone)["tokenizer"])
-    source = backbone_source(backbone)
-    bound_waiting()
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(source, local_files_only=Path(source).is_dir())
-    except (OSError, ValueError) as error:
-        raise not_available("tokenizer", source) from error
-    if len(tokenizer) != _text_config(backbone).get("vocab_size", _CLIP_VOCABULARY):
-        # transformers 5 returns a tokenizer without words when vocab.json and merges.txt are missing
-        raise not_available("tokenizer", source)
-    return tokenizer
-
-
-def prompt_ids(backbone: str | Path, prompt: str) -> list[int]:
-    """Token ids of one prompt, with begin and end, without padding. The empty prompt needs no tokenizer at hand.
-
-    Raises:
-        BackboneNotFoundError: when the tokenizer is needed and cannot be had.
-    """
-    if str(backbone) in _own_architectures():
-        return prompt_ids(load_architecture(backbone)["tokenizer"], prompt)
-    if prompt == "":
-        text = _text_config(backbone)
-        if text.get("eos_token_id") not in (None, 2):  # 2: files older than transformers 4.31 hold no ids
-            return [text["bos_token_id"], text["eos_token_id"]]
-    return load_tokenizer(backbone)(prompt, truncation=True).input_ids
-
-
-def _text_config(backbone: str | Path) -> dict[str, Any]:
-    text: dict[str, Any] = _raw_config(backbone).get("text_config") or {}
-    return text
 
 
 def not_available(what: str, source: str, mini: str = MINI) -> BackboneNotFoundError:

@@ -17,13 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import safe_globals
 
-from monai_vlsm.backbones.catalogue import BackboneNotFoundError
+from monai_vlsm.backbones.faults import BackboneNotFoundError
 from monai_vlsm.errors import UserError
 
 __all__ = ["WeightsFileError", "check_weights", "looks_like", "read_weights"]
 
 _MODELS = {  # what a state dict is that has such a key; the first that fits counts
     r"monai_vlsm$": "a model file of monai_vlsm",
+    r"text_encoder\.transformer\.": "UniMedCLIP, in the format of a fork of open_clip that only its authors use",
+    r"visual\.trunk\.": "a CLIP of open_clip with a vision transformer of timm",
     r"(backbone\.visual\.attnpool|neck\.f1_v_proj|proj\.vis)\.": "CRIS",
     r"(clip\.vision_model|decoder\.film_mul)\.": "CLIPSeg in Hugging Face layout",
     r"(vision_model|text_model)\.": "a CLIP ViT in Hugging Face layout",
@@ -41,7 +43,7 @@ class WeightsFileError(UserError, ValueError):
     """A weight file cannot be read, or holds another model."""
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, mapped: bool = False) -> dict[str, Tensor]:
     """Read a weight file: ``.safetensors``, a TorchScript archive (OpenAI's CLIP), or a file of ``torch.save``.
 
     A state inside ``{"state_dict": ...}`` is taken out, ``module.`` in front of all keys is dropped, numbers become
@@ -49,6 +51,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: the file.
+        mapped: leave the values in the file until they are looked at, for a look at names and shapes.
 
     Returns:
         Names to tensors on the CPU.
@@ -61,7 +64,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BackboneNotFoundError(f"no weight file at {path}; give the path of a file that is there")
     try:
-        content = _read(path)
+        content = _read(path, mapped)
     except Exception as error:  # torch, zipfile, pickle and safetensors raise many kinds; each means the same here
         raise WeightsFileError(
             f"{path} cannot be read as weights: {_reason(error)}. Expected names and tensors, as .safetensors, a "
@@ -104,13 +107,13 @@ def check_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source
         )
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, mapped: bool) -> Any:
     if path.suffix == ".safetensors":
         return load_file(path)
     if _is_torchscript(path):
         return torch.jit.load(path, map_location="cpu").state_dict()
     with safe_globals(_PLAIN):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
 
 
 def _is_torchscript(path: Path) -> bool:

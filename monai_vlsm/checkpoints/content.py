@@ -45,7 +45,7 @@ in no file."""
 
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
-    "CLIPSegNet": {"adaptation": Mapping},
+    "CLIPSegNet": {"adaptation": Mapping, "decoder": str},
     "CRISNet": {"mask_padding": bool},
     "SANNet": {"fusion": str},
     "TargetUNet": {"targets": list},

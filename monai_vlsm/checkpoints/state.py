@@ -19,7 +19,9 @@ from monai_vlsm.counts import counted
 __all__ = ["TrainedState", "load_trained"]
 
 # settings that may differ between a file and the network that it is loaded into
-_FREE = {"format", "base", "backbone", "image_size", "default_prompt", "existence_threshold", "temperature", *RECORDED}
+# the fingerprint of the base says whether backbone and decoder are those of the file, wherever they are
+_FREE = {"format", "base", "backbone", "decoder", "image_size", "default_prompt", "existence_threshold"}
+_FREE |= {"temperature", *RECORDED}
 
 
 class TrainedState:

@@ -19,6 +19,7 @@ from monai_vlsm.adapters import (
     SSFAdaptation,
     count_parameters,
 )
+from monai_vlsm.backbones.catalogue import BIOMEDCLIP, PUBMEDCLIP
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from monai_vlsm.tables import markdown_table
 
@@ -58,8 +59,8 @@ class System:
     paper_dice: float | None = None
 
 
-def _clipseg(adaptation: Adaptation) -> Callable[[], PromptedNet]:
-    return lambda: CLIPSegNet(adaptation=adaptation, load_weights=False)
+def _clipseg(adaptation: Adaptation, backbone: str = "CIDAS/clipseg-rd64-refined") -> Callable[[], PromptedNet]:
+    return lambda: CLIPSegNet(backbone, adaptation=adaptation, load_weights=False)
 
 
 ATTENTION = ("query", "key", "value", "out")
@@ -100,6 +101,12 @@ SYSTEMS = (
     System("DoRA", "vlsm_dense, LoRAAdaptation", _clipseg(LoRAAdaptation(dora=True)), "queries and values"),
     System("SSF", "vlsm_dense, SSFAdaptation", _clipseg(SSFAdaptation()), "factors and shifts"),
     System("BitFit", "vlsm_dense, BitFitAdaptation", _clipseg(BitFitAdaptation()), "biases"),
+    System(
+        "dense VL, BiomedCLIP", "vlsm_dense, backbone", _clipseg(DenseAdaptation("vl"), BIOMEDCLIP), "adapters, decoder"
+    ),
+    System(
+        "dense VL, PubMedCLIP", "vlsm_dense, backbone", _clipseg(DenseAdaptation("vl"), PUBMEDCLIP), "adapters, decoder"
+    ),
     System("CRIS", "cris", lambda: CRISNet(load_weights=False), "everything", "147 M", 82.59),
     System("SAN", "san", lambda: SANNet(load_weights=False), "side network", "8.4 M", 63.42),
     System("U-Net", "unet", TargetUNet, "everything, reads no text"),

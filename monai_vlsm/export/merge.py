@@ -23,7 +23,8 @@ __all__ = ["save_merged"]
 def save_merged(network: PromptedNet, output: str | Path) -> float:
     """Write base and adapters as one folder in Hugging Face layout, after comparing the two networks.
 
-    ``CLIPSegForImageSegmentation.from_pretrained`` of transformers loads it, and it is a backbone of this package.
+    ``CLIPSegForImageSegmentation.from_pretrained`` of transformers loads it, unless its encoders are not CLIP's, and it
+    is a backbone of this package.
 
     Args:
         network: with adapters that are changes of weights, or with trained weights of its own.
@@ -63,7 +64,8 @@ def _difference(plain: PromptedNet, network: PromptedNet) -> float:
 def _files(plain: CLIPSegNet) -> dict[str, bytes]:
     """Name to content: the weights, the tokenizer, and last the description, without which it is no checkpoint."""
     tensors = {name: tensor.contiguous() for name, tensor in plain.base.state_dict().items()}
-    plain.base.config.architectures = [type(plain.base).__name__]
+    base = plain.base
+    base.config.architectures = ["CLIPSegForImageSegmentation" if base.is_plain else type(base).__name__]
     with TemporaryDirectory() as folder:
         load_tokenizer(plain.backbone).save_pretrained(folder)
         plain.base.config.save_pretrained(folder)

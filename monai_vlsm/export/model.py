@@ -17,7 +17,7 @@ from monai_vlsm.data.volumes import parse_window
 from monai_vlsm.export.check import check_file
 from monai_vlsm.export.files import FORMATS, require_packages, write_onnx, write_torchscript
 from monai_vlsm.export.problems import ExportError
-from monai_vlsm.export.prompts import FORMS, TOKEN_LENGTH, NamedPrompts, arrange, choose_prompts
+from monai_vlsm.export.prompts import FORMS, NamedPrompts, arrange, choose_prompts
 from monai_vlsm.io import replacing, require_writable, write_json
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.transforms.existence import TOP_SHARE
@@ -52,7 +52,7 @@ def export_network(
 ) -> ExportedModel:
     """Write a network for programs without this package, and check the file against PyTorch.
 
-    The number of images and of prompts stays free, the size of the image and the 77 tokens of a prompt are fixed.
+    The number of images and of prompts stays free, the size of the image and of a prompt are fixed.
 
     Args:
         network: the network, on the CPU; it is put in evaluation mode.
@@ -81,7 +81,7 @@ def export_network(
     network.eval()
     chosen = choose_prompts(network, form, prompts, names)
     module, ids, texts = arrange(network, form, chosen.texts)
-    info = _info(network, form, chosen, texts)
+    info = _info(network, form, chosen, texts, ids.shape[1])
     arguments = _example(network, texts)
     if format == "onnx":
         write_onnx(module.eval(), arguments, ["image", *texts], files[0], info, opset)
@@ -102,7 +102,9 @@ def _check_free(files: Sequence[Path]) -> None:
         raise ExportError(f"nothing is overwritten: {', '.join(taken)} is there already; give another --output")
 
 
-def _info(network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping[str, Tensor]) -> dict[str, Any]:
+def _info(
+    network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping[str, Tensor], token_length: int
+) -> dict[str, Any]:
     return {
         **TrainedState(network).settings(),
         "form": form,
@@ -115,7 +117,7 @@ def _info(network: PromptedNet, form: str, prompts: NamedPrompts, texts: Mapping
         "prompts": list(prompts.texts),
         "names": list(prompts.names),
         "text_inputs": list(texts),
-        "token_length": TOKEN_LENGTH,
+        "token_length": token_length,
     }
 
 

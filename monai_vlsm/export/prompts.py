@@ -17,10 +17,9 @@ from monai_vlsm.export.problems import ExportError
 from monai_vlsm.networks import PromptedNet, TargetUNet
 from monai_vlsm.transforms import TokenizePrompt
 
-__all__ = ["FORMS", "TOKEN_LENGTH", "NamedPrompts", "arrange", "choose_prompts"]
+__all__ = ["FORMS", "NamedPrompts", "arrange", "choose_prompts"]
 
 FORMS = ("embedding", "tokens")
-TOKEN_LENGTH = 77  # the positions of CLIP's text encoder; TokenizePrompt pads to it
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,16 @@ def arrange(network: PromptedNet, form: str, prompts: Sequence[str]) -> tuple[nn
         prompts: K texts.
 
     Returns:
-        The module, the token ids ``(K, 77)``, and for each input of the module besides the image a tensor
+        The module, the token ids ``(K, L)`` with all L positions, and for each input besides the image a tensor
         ``(K, ...)``.
 
     Raises:
         ExportError: when the network cannot be exported in this form.
         UnknownTargetError: when a prompt names none of the targets of a U-Net.
     """
-    ids, _ = TokenizePrompt(load_tokenizer(network.backbone), TOKEN_LENGTH)(list(prompts), "--prompts")
+    ids, _ = TokenizePrompt(load_tokenizer(network.backbone))(list(prompts), "--prompts")
     with torch.no_grad():
-        features = network.encode_text(ids)  # without a mask: it says no more than the end-of-text token
+        features = network.encode_text(ids)  # without a mask: it says no more than the ids
     if form == "embedding":
         return EmbeddingForm(network, features), ids, text_tensors(features)
     if isinstance(network, TargetUNet) and network.targets:

@@ -192,6 +192,11 @@ def _base_note(facts: CardFacts) -> str:
 
 
 def _about_base(facts: CardFacts) -> str:
+    licence = facts.base_licence
     if facts.base_id:
-        return f"The base, {facts.base_id}, is downloaded on first use; its licence is on its own page."
-    return "Ask the author for the base." if facts.is_local else "The base ships with monai_vlsm."
+        where = f"its weights are under the licence {licence}" if licence else "its licence is on its own page"
+        return f"The base, {facts.base_id}, is downloaded on first use; {where}."
+    if facts.is_local:
+        stated = f" Its weights are under the licence {licence}, as its README says." if licence else ""
+        return f"Ask the author for the base.{stated}"
+    return "The base ships with monai_vlsm."

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from monai_vlsm.adapters import build_adaptation
+from monai_vlsm.backbones.catalogue import BIOMEDCLIP, PUBMEDCLIP
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
 from monai_vlsm.hub.evaluation import Evaluation
 from monai_vlsm.hub.facts import CardFacts
@@ -26,6 +27,10 @@ _GIVES = {
 }
 _PAPERS = {
     "CLIPSegNet": "Lüddecke, Ecker: Image Segmentation Using Text and Image Prompts. CVPR 2022.",
+    BIOMEDCLIP: "Zhang et al.: BiomedCLIP: a multimodal biomedical foundation model pretrained from fifteen million "
+    "scientific image-text pairs. arXiv:2303.00915, 2023.",
+    PUBMEDCLIP: "Eslami, Meinel, de Melo: PubMedCLIP: How Much Does CLIP Benefit Visual Question Answering in the "
+    "Medical Domain? Findings of EACL 2023.",
     "SANNet": "Xu, Zhang, Wei, Hu, Bai: Side Adapter Network for Open-Vocabulary Semantic Segmentation. CVPR 2023.",
 }
 
@@ -148,5 +153,7 @@ def citations(facts: CardFacts) -> Iterator[str]:
     if "adaptation" in facts.settings and facts.module is None:
         yield from map(escaped, build_adaptation(facts.settings["adaptation"]).citations)
     yield _PAPERS[facts.settings["network"]]
+    if facts.base_id in _PAPERS:
+        yield _PAPERS[facts.base_id]
     for card in facts.known_datasets:
         yield escaped(card.citation)

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_vlsm.adapters import adaptation_kinds
 from monai_vlsm.backbones import MINI, load_architecture
+from monai_vlsm.backbones.licences import weights_licence
 from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets
 from monai_vlsm.hub.evaluation import Evaluation
@@ -69,6 +70,11 @@ class CardFacts:
             return None
         found: str = backbone if "/" in backbone else load_architecture(backbone)["clip"]
         return found if "/" in found else None
+
+    @property
+    def base_licence(self) -> str | None:
+        """Licence of the base's weights; None if not known on this machine."""
+        return weights_licence(self.adapters[SETTINGS_KEY]["backbone"])
 
     @property
     def known_datasets(self) -> list[DatasetCard]:

@@ -69,6 +69,6 @@ def write_adapters(state: Mapping[str, Any], path: Path) -> None:
 
 
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that tell nothing of the machine: of a local backbone, only the name of its folder."""
-    backbone = settings["backbone"]
-    return {**settings, "backbone": backbone if is_shared_backbone(backbone) else Path(backbone).name}
+    """Settings that tell nothing of the machine: of a local backbone or decoder, only the name of its folder."""
+    places = {key: settings[key] for key in ("backbone", "decoder") if key in settings}
+    return {**settings, **{key: at if is_shared_backbone(at) else Path(at).name for key, at in places.items()}}

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks: one class for each system, and the network that a ``model.pt`` belongs to."""
 
-from monai_vlsm.networks.build import build_network, load_network, network_class
+from monai_vlsm.networks.bases import load_base
+from monai_vlsm.networks.build import build_network, image_statistics, load_network, network_class
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.frozen import round_frozen
 from monai_vlsm.networks.merging import merged_network
-from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base
+from monai_vlsm.networks.pretrained import BackboneWeightsError
 from monai_vlsm.networks.prompted import NoAdaptersError, NotFrozenError, PromptedNet
 from monai_vlsm.networks.sampling import NothingDrawsError, sampling
 from monai_vlsm.networks.san import SANNet
@@ -25,6 +26,7 @@ __all__ = [
     "TargetUNet",
     "UnknownTargetError",
     "build_network",
+    "image_statistics",
     "load_base",
     "load_network",
     "merged_network",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from monai_vlsm.adapters import AdaptationError, build_adaptation
-from monai_vlsm.backbones import backbone_type
+from monai_vlsm.backbones import backbone_type, load_config
 from monai_vlsm.checkpoints import (
     RECORDED,
     SETTINGS_KEY,
@@ -23,32 +23,51 @@ from monai_vlsm.checkpoints import (
     verify_settings,
 )
 from monai_vlsm.errors import UserError
+from monai_vlsm.networks.bases import own_statistics
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
 from monai_vlsm.networks.prompted import ImageSizeError, PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 
-__all__ = ["build_network", "load_network", "network_class"]
+__all__ = ["build_network", "image_statistics", "load_network", "network_class"]
 
-_CLASSES: dict[str, type[PromptedNet]] = {
-    "clipseg": CLIPSegNet,
-    "clip": SANNet,
-    "san": SANNet,
-    "cris": CRISNet,
-    "unet": TargetUNet,
+_CLASSES: dict[str, tuple[type[PromptedNet], ...]] = {  # by the type of a backbone; the first if nothing says which
+    "clipseg": (CLIPSegNet,),
+    "clip": (SANNet, CLIPSegNet),
+    "san": (SANNet,),
+    "cris": (CRISNet,),
+    "unet": (TargetUNet,),
 }
 # settings that are no arguments of a constructor
 _NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", "temperature", *RECORDED}
 
 
-def network_class(backbone: str | Path) -> type[PromptedNet]:
-    """The class of the networks that are trained on a backbone; a folder with a CLIPSeg counts for `CLIPSegNet`.
+def image_statistics(backbone: str | Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and deviation (red, green, blue; 0..1) that the images for a backbone are normalised with.
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
         ValueError: when a folder holds another kind of model.
     """
+    kind = network_class(backbone)
+    own = own_statistics(load_config(backbone)) if kind is CLIPSegNet else None
+    return own or (kind.image_mean, kind.image_std)
+
+
+def network_class(backbone: str | Path) -> type[PromptedNet]:
+    """The class of the networks that are trained on a backbone; a folder with a CLIPSeg counts for `CLIPSegNet`.
+
+    A plain CLIP serves two: `SANNet`, which is returned, and `CLIPSegNet`, which puts the decoder of CLIPSeg on it.
+
+    Raises:
+        BackboneNotFoundError: when the backbone is unknown.
+        ValueError: when a folder holds another kind of model.
+    """
+    return _classes(backbone)[0]
+
+
+def _classes(backbone: str | Path) -> tuple[type[PromptedNet], ...]:
     kind = backbone_type(backbone)
     if kind not in _CLASSES:
         raise ValueError(f"{backbone}: no network is made for a model of type {kind!r}; known: {', '.join(_CLASSES)}")
@@ -97,20 +116,19 @@ def build_network(
     return network.eval()
 
 
-def _class_for(settings: Mapping[str, Any], backbone: str | Path) -> type[PromptedNet]:
+def _class_for(settings: Mapping[str, Any], backbone: str | Path) -> Any:
     """The class that the settings name, if it runs on the backbone."""
     try:
-        kind: Any = network_class(backbone)
-        suits = kind.__name__
+        kinds = {kind.__name__: kind for kind in _classes(backbone)}
     except ValueError as error:
         raise ModelMismatchError(f"a model of another backbone: {error}") from error
-    if settings["network"] != suits:
+    if settings["network"] not in kinds:
         raise ModelMismatchError(
             f"a model of another network: the file was trained with {settings['network']} on {settings['backbone']} "
-            f"(base {settings['base'][:12]}), {backbone} is for {suits}. Load it on the backbone that it was trained "
-            "on, with the version of monai_vlsm that made it"
+            f"(base {settings['base'][:12]}), {backbone} is for {' and '.join(kinds)}. Load it on the backbone that it "
+            "was trained on, with the version of monai_vlsm that made it"
         )
-    return kind
+    return kinds[settings["network"]]
 
 
 def load_network(file: str | Path, backbone: str | Path | None = None) -> PromptedNet:

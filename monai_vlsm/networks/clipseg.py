@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.masking_utils import create_causal_mask
-from transformers.models.clipseg.modeling_clipseg import CLIPSegTextModel, CLIPSegVisionModel
+from transformers.models.clipseg.modeling_clipseg import CLIPSegVisionModel
 
 from monai_vlsm.adapters import (
     Adaptation,
@@ -21,10 +20,12 @@ from monai_vlsm.adapters import (
     with_slices,
 )
 from monai_vlsm.backbones import load_config
+from monai_vlsm.backbones.catalogue import weights_layout
+from monai_vlsm.networks.bases import load_base, own_statistics
 from monai_vlsm.networks.layer_targets import clip_encoder
 from monai_vlsm.networks.precision import at_least_float32
-from monai_vlsm.networks.pretrained import load_base
 from monai_vlsm.networks.prompted import PromptedNet
+from monai_vlsm.networks.text_reading import text_reading
 
 __all__ = ["CLIPSegNet"]
 
@@ -36,7 +37,8 @@ class CLIPSegNet(PromptedNet):
     however many prompts it has; vision layers that the decoder does not read are not computed.
 
     Args:
-        backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder in Hugging Face layout.
+        backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder with a CLIPSeg, a CLIP, or a
+            model of open_clip with a vision transformer of timm and a BERT (docs/medical_encoders.md).
         adaptation: what trains, for example ``DenseAdaptation(encoders="vl")``. None trains nothing.
         image_size: side of the square input in pixels, a multiple of the patch size. Images of other sizes work too;
             it is the size that a bundle resizes to and that ``model.pt`` records. None takes
@@ -49,6 +51,8 @@ class CLIPSegNet(PromptedNet):
             in training mode. The numbers stay the same; a step needs less memory and takes longer.
         slices: how many slices of a volume attend to one another, as in `monai_vlsm.adapters.SliceContextAdaptation`,
             which is put around the adaptation unless it is one; None for as many as the adaptation is for.
+        decoder: for a backbone that is no CLIPSeg and so has none: the CLIPSeg whose decoder it gets, frozen unless the
+            adaptation trains it. None gives it one that begins at random and trains, whatever the adaptation says.
 
     Raises:
         AdaptationError: when what the adaptation does cannot be saved and loaded.
@@ -69,20 +73,26 @@ class CLIPSegNet(PromptedNet):
         attention: str = "sdpa",
         checkpointing: bool = False,
         slices: int | None = None,
+        decoder: str | Path | None = None,
     ) -> None:
         config: Any = load_config(backbone)  # transformers types its parts as "config, dict or None"
         super().__init__(backbone, image_size, default_prompt, stride=config.vision_config.patch_size)
         self.config = config
+        if statistics := own_statistics(config):
+            self.image_mean, self.image_std = statistics
         self.adaptation = with_slices(adaptation or Adaptation(), slices)
         self.slices = self.adaptation.slices
         if self.slices > 1:
             self.context = self.slices // 2
-        self.base = load_base(backbone, load_weights).requires_grad_(False)
+        self.decoder = None if decoder is None else str(decoder)
+        self.base = load_base(backbone, load_weights, decoder).requires_grad_(False)
         self.base.set_attn_implementation(attention)
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
         installation = Installation(self.adaptation, self)
         self.feature_adapters = self.adaptation.install(self.adapter_targets())
+        if decoder is None and weights_layout(backbone) != "clipseg":
+            self.base.decoder.requires_grad_(True)
         self.remember_trained(self.adaptation.saves_base, installation.added(self, self.feature_adapters))
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
@@ -159,14 +169,13 @@ class CLIPSegNet(PromptedNet):
         Returns:
             Embeddings ``(B*K, D)``, then the states that the feature_adapters want to see, ``(B*K, C)`` each.
         """
-        encoder: CLIPSegTextModel = self.base.clip.text_model
-        ends = self._end_positions(input_ids)
-        rows = torch.arange(ends.shape[0], device=ends.device)
+        encoder: Any = self.base.clip.text_model  # transformers' of CLIPSeg, or BERT
         hidden = encoder.embeddings(input_ids=input_ids)
-        mask = create_causal_mask(encoder.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None)
+        ends, mask, is_causal = text_reading(encoder.config, hidden, input_ids)
+        rows = torch.arange(ends.shape[0], device=ends.device)
         states: list[Tensor] = []
         for index, layer in enumerate(encoder.encoder.layers):
-            hidden = self._run_layer(layer, hidden, mask, is_causal=True)
+            hidden = self._run_layer(layer, hidden, mask, is_causal=is_causal)
             if index in self.feature_adapters.text_layers:
                 states.append(hidden[rows, ends])
         return [self.base.clip.text_projection(encoder.final_layer_norm(hidden[rows, ends])), *states]
@@ -186,7 +195,7 @@ class CLIPSegNet(PromptedNet):
         # in bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md)
         with torch.autocast(text_features.device.type, enabled=False):
             skips = tuple(_repeated(self.dropout(at_least_float32(skip)), prompts) for skip in image_features)
-            logits = self.base.decoder(skips, at_least_float32(text_features)).logits
+            logits = self.base.at_image_size(self.base.decoder(skips, at_least_float32(text_features)).logits)
             logits = self.feature_adapters.logits(logits[:, None])
         return logits.view(images, prompts, *logits.shape[-2:])
 
@@ -244,7 +253,8 @@ class CLIPSegNet(PromptedNet):
 
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` records about the network that it belongs to, as plain values."""
-        return {**super().settings(), "adaptation": self.adaptation.settings()}
+        own = {} if self.decoder is None else {"decoder": self.decoder}
+        return {**super().settings(), "adaptation": self.adaptation.settings(), **own}
 
     def _run_layer(self, layer: nn.Module, hidden: Tensor, mask: Any, **arguments: Any) -> Tensor:
         """One encoder layer with its adapters, ``(B, N, C)`` to the same shape."""
@@ -271,13 +281,6 @@ class CLIPSegNet(PromptedNet):
         layers = vision.encoder.layers[: max(self.config.extract_layers) + 1]
         text = [clip.text_model, clip.text_projection]
         return [vision.embeddings, vision.pre_layrnorm, *layers, *text, self.base.decoder]
-
-    def _end_positions(self, input_ids: Tensor) -> Tensor:
-        """Index of the end-of-text token in each row, found as transformers' pooling finds it."""
-        end = self.config.text_config.eos_token_id
-        if end == 2:  # files older than transformers 4.31 hold no ids; there the highest one ends a text
-            return input_ids.argmax(-1)
-        return (input_ids == end).int().argmax(-1)
 
 
 def _repeated(states: Tensor, times: int) -> Tensor:

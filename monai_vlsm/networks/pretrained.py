@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The frozen CLIPSeg that adapters are put on: from a folder, the Hugging Face cache or the Hub, or without weights."""
+"""Models of transformers: from a folder, the Hugging Face cache or the Hub, and only with all of their own weights."""
 
 from __future__ import annotations
 
@@ -11,38 +11,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import CLIPSegForImageSegmentation
 from transformers.utils.logging import set_tqdm_hook
 
-from monai_vlsm.backbones.catalogue import MINI, backbone_source, load_config, not_available
+from monai_vlsm.backbones.catalogue import MINI, not_available
 from monai_vlsm.backbones.waiting import bound_waiting
 from monai_vlsm.errors import UserError
 from monai_vlsm.progress import BAR
 
-__all__ = ["BackboneWeightsError", "load_base", "load_pretrained"]
+__all__ = ["BackboneWeightsError", "load_pretrained"]
 
 
 class BackboneWeightsError(UserError, ValueError):
     """A weight file was found and does not fit CLIPSeg."""
-
-
-def load_base(backbone: str | Path, load_weights: bool = True) -> CLIPSegForImageSegmentation:
-    """Build CLIPSeg in float32, in evaluation mode.
-
-    Args:
-        backbone: a known name or a local folder in Hugging Face layout (one file or sharded).
-        load_weights: False builds the architecture with random weights, without reading any weight file.
-
-    Raises:
-        BackboneNotFoundError: when the backbone is unknown or its weights cannot be had. Other weights are never
-            taken in their place.
-        BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape.
-    """
-    config = load_config(backbone)
-    if not load_weights:
-        return CLIPSegForImageSegmentation(config).eval()
-    base: CLIPSegForImageSegmentation = load_pretrained(CLIPSegForImageSegmentation, config, backbone_source(backbone))
-    return base
 
 
 def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
@@ -63,9 +63,9 @@ class PromptedNet(nn.Module, ABC):
     """
 
     default_input_ids: Tensor
-    image_mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
+    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Mean of red, green and blue (0..1) that images are normalised with: that of ImageNet."""
-    image_std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
+    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Standard deviation that images are normalised with."""
 
     def __init__(self, backbone: str | Path, image_size: int | None, default_prompt: str, stride: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
+from monai_vlsm.backbones import default_image_size
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
@@ -100,7 +101,7 @@ class SANNet(PromptedNet):
         clip = load_clip(architecture, load_weights)
         # the side network sees the whole image, CLIP half of it
         stride = math.lcm(architecture["side"]["patch_size"], 2 * clip.config.vision_config.patch_size)
-        super().__init__(backbone, image_size, default_prompt, stride)
+        super().__init__(backbone, image_size or default_image_size(backbone, "san"), default_prompt, stride)
         self.fusion = fusion
         self.clip = clip
         self._build(architecture)

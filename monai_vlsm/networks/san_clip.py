@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
 from monai_vlsm.backbones import MINI, load_architecture
-from monai_vlsm.networks.pretrained import BackboneWeightsError, load_base, load_pretrained
+from monai_vlsm.networks.bases import load_base
+from monai_vlsm.networks.pretrained import BackboneWeightsError, load_pretrained
 
 __all__ = ["clip_states", "load_clip", "load_san_architecture"]
 

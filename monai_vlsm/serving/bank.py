@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from monai_vlsm.adapters import base_fingerprint
 from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState, naming, read
 from monai_vlsm.errors import UserError
-from monai_vlsm.networks import CRISNet, PromptedNet, SANNet, build_network, network_class
+from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, build_network, network_class
 
 __all__ = ["AdapterBank", "AdapterNameError"]
 
@@ -30,6 +30,10 @@ class _Loaded(NamedTuple):
     network: PromptedNet
     settings: dict[str, Any]
     size: int
+
+
+_Kind: TypeAlias = tuple[type[PromptedNet], str | None]
+"""The class of a network, and where its decoder comes from if not from the backbone."""
 
 
 class AdapterBank:
@@ -53,9 +57,10 @@ class AdapterBank:
     def __init__(self, backbone: str | Path, device: torch.device | str = "cpu") -> None:
         self.backbone = str(backbone)
         self.device = torch.device(device)
-        self._base = _frozen_tensors(backbone, self.device)
-        self._base_memory = _storages(self._base.values())
-        self._fingerprints: dict[frozenset[str], str] = {}
+        self._bases: dict[_Kind, dict[str, Tensor]] = {}  # one, but for decoders that come from elsewhere
+        self._base_memory: dict[int, int] = {}
+        self._base_of((network_class(backbone), None))
+        self._fingerprints: dict[tuple[_Kind, frozenset[str]], str] = {}
         self._loaded: dict[str, _Loaded] = {}  # replaced, never changed: who reads it needs no lock
         self._lock = threading.Lock()
 
@@ -134,22 +139,26 @@ class AdapterBank:
         settings = state[SETTINGS_KEY]
         with naming(file):
             network = build_network(settings, self.backbone, empty=True).requires_grad_(False)
-            _fill(network, self._base_of(network))
-            TrainedState(network, self._fingerprint(network)).check(state)
+            kind = type(network), settings.get("decoder")
+            trained, base = set(network.trained_names), self._base_of(kind)
+            _fill(network, {name: tensor for name, tensor in base.items() if name not in trained})
+            TrainedState(network, self._fingerprint(network, kind)).check(state)
         _fill(network, self._own_copies(network, state))
         network.default_input_ids = network.default_input_ids.to(self.device)
         return _Loaded(network, settings, self._own_size(network))
 
-    def _base_of(self, network: PromptedNet) -> dict[str, Tensor]:
-        trained = set(network.trained_names)
-        return {name: tensor for name, tensor in self._base.items() if name not in trained}
+    def _base_of(self, kind: _Kind) -> dict[str, Tensor]:
+        if kind not in self._bases:
+            self._bases[kind] = _frozen_tensors(self.backbone, self.device, kind)
+            self._base_memory |= _storages(self._bases[kind].values())
+        return self._bases[kind]
 
-    def _fingerprint(self, network: PromptedNet) -> str:
+    def _fingerprint(self, network: PromptedNet, kind: _Kind) -> str:
         """Fingerprint of the base: once for adapters, and once for each part of it that a file may replace."""
-        replaced = frozenset(self._base).intersection(network.trained_names)
-        if replaced not in self._fingerprints:
-            self._fingerprints[replaced] = base_fingerprint(network, network.trained_names)
-        return self._fingerprints[replaced]
+        key = kind, frozenset(self._bases[kind]).intersection(network.trained_names)
+        if key not in self._fingerprints:
+            self._fingerprints[key] = base_fingerprint(network, network.trained_names)
+        return self._fingerprints[key]
 
     def _own_copies(self, network: PromptedNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
@@ -163,14 +172,15 @@ class AdapterBank:
         return sum(size for address, size in storages.items() if address not in self._base_memory)
 
 
-def _frozen_tensors(backbone: str | Path, device: torch.device) -> dict[str, Tensor]:
+def _frozen_tensors(backbone: str | Path, device: torch.device, network_kind: _Kind) -> dict[str, Tensor]:
     """What networks on one backbone have in common, by the names in a network: of CLIPSeg all, of SAN its CLIP.
 
     Of CRIS and the U-Net, which train from end to end, that is a few constants.
     """
-    kind: Any = network_class(backbone)
+    kind: Any = network_kind[0]
     # with this fusion no part of CLIP trains; all of CRIS does, so a model file replaces all
     variants: dict[Any, dict[str, Any]] = {SANNet: {"fusion": "official"}, CRISNet: {"load_weights": False}}
+    variants[CLIPSegNet] = {"decoder": network_kind[1]}
     network = kind(backbone, **variants.get(kind, {})).to(device)
     own = {*network.trained_names, "default_input_ids"}
     tensors = {**dict(network.named_buffers()), **network.state_dict()}

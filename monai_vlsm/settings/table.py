@@ -21,6 +21,7 @@ SETTINGS: dict[str, Kind] = {
     "model_file": text(),
     "start_from": text(optional=True),
     "backbone": text(),
+    "decoder": text(optional=True),
     "weights": text(optional=True),
     "dataset": text(optional=True),
     "train_split": text(),

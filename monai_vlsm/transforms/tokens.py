@@ -21,6 +21,8 @@ from monai_vlsm.transforms.naming import record_name
 
 __all__ = ["TokenizePrompt", "TokenizePromptD", "TokenizePromptDict", "TokenizePromptd"]
 
+_NO_LIMIT, _CLIP = 10_000, 77  # a tokenizer without a limit has a huge one
+
 
 class TokenizePrompt(Transform):
     """Text to token ids and attention mask, padded to one length with the tokenizer's pad token.
@@ -31,14 +33,19 @@ class TokenizePrompt(Transform):
 
     Args:
         tokenizer: a transformers tokenizer with an end-of-text and a pad token.
-        max_length: number of tokens L; CLIP has positions for 77.
+        max_length: number of tokens L. None takes that of the tokenizer: 77 for CLIP, 256 for BiomedCLIP.
         allow_empty: accept a text without any character (the paper's style p0).
 
     Raises:
         ValueError: ``max_length`` below 3, or a tokenizer without end-of-text or pad token.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int = 77, allow_empty: bool = True) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, allow_empty: bool = True
+    ) -> None:
+        if max_length is None:
+            known = tokenizer.model_max_length < _NO_LIMIT
+            max_length = tokenizer.model_max_length if known else _CLIP
         if max_length < 3:
             raise ValueError(f"max_length must be at least 3 (start, one token, end), got {max_length}")
         if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
@@ -103,7 +110,7 @@ class TokenizePromptd(MapTransform):
     Args:
         keys: key of the prompt, one only.
         tokenizer: a tokenizer, or the name or folder of a backbone that has one.
-        max_length: number of tokens L.
+        max_length: number of tokens L; None takes that of the tokenizer.
         allow_empty: accept an empty prompt.
         default_prompt: prompt of records that have none (MONAI Label sends images alone); None makes that an error.
         ids_key: key for the token ids.
@@ -121,7 +128,7 @@ class TokenizePromptd(MapTransform):
         keys: KeysCollection = "prompt",
         *,
         tokenizer: PreTrainedTokenizerBase | str | Path,
-        max_length: int = 77,
+        max_length: int | None = None,
         allow_empty: bool = True,
         default_prompt: str | list[str] | None = None,
         ids_key: str = "input_ids",

@@ -21,10 +21,11 @@ from monai_vlsm.backbones import (
 from monai_vlsm.networks import load_base
 
 RELEASED = "CIDAS/clipseg-rd64-refined"
+MEDICAL = ["microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224", "flaviagiammarino/pubmed-clip-vit-base-patch32"]
 
 
 def test_known_names() -> None:
-    assert known_backbones() == ["clipseg-mini", RELEASED]
+    assert known_backbones() == ["clipseg-mini", RELEASED, *MEDICAL]
 
 
 def test_architecture_needs_no_network() -> None:
@@ -43,7 +44,7 @@ def test_tokenizer_of_a_folder(backbone: Path) -> None:
 
 @pytest.mark.parametrize("name", ["clipseg-maxi", "CIDAS/other", ""])
 def test_unknown(name: str) -> None:
-    with pytest.raises(BackboneNotFoundError, match=rf"unknown backbone .{name}.*clipseg-mini, {RELEASED}, or a"):
+    with pytest.raises(BackboneNotFoundError, match=rf"unknown backbone .{name}.*clipseg-mini, {RELEASED}, .*, or a"):
         backbone_source(name)
 
 

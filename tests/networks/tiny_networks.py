@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, Shallow
 from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from tests import tiny
-from tests.networks import tiny_cris, tiny_san
+from tests.networks import tiny_cris, tiny_encoders, tiny_san
 
 ADAPTATIONS = {
     "none": Adaptation(),
@@ -73,6 +74,20 @@ def _clipseg(adaptation: Adaptation) -> Kind:
     return Kind(build, parts, "base.clip.text_model.embeddings")
 
 
+_written = TemporaryDirectory()
+
+
+def _medical(write: Callable[[Path], Path]) -> Kind:
+    """Dense adapters on encoders in the layout of others; the folder that a test gives is not looked at."""
+    dense, place = _clipseg(DenseAdaptation("vl", width=16)), Path(_written.name, write.__name__)
+
+    def build(_: Path, **arguments: Any) -> CLIPSegNet:
+        size = {"image_size": 2 * tiny_encoders.PATCH, **arguments}
+        return dense.build(place if place.is_dir() else write(place), **size)
+
+    return Kind(build, dense.image_parts, dense.text_embedding)
+
+
 def _san(fusion: str, *idle: str) -> Kind:
     def parts(network: SANNet) -> list[nn.Module]:
         return [*network.clip.vision_model.encoder.layers, *network.side.blocks]
@@ -82,6 +97,8 @@ def _san(fusion: str, *idle: str) -> Kind:
 
 KINDS: dict[str, Kind] = {
     **{name: _clipseg(adaptation) for name, adaptation in ADAPTATIONS.items()},
+    "biomed": _medical(tiny_encoders.write_biomed),
+    "pubmed": _medical(tiny_encoders.write_pubmed),
     "cris": Kind(
         _build_cris, lambda network: [network.visual.conv1, network.visual.layer4], "text.text_model.embeddings"
     ),
@@ -115,11 +132,13 @@ def inputs(
     begin, end = int(network.default_input_ids[0, 0]), int(network.default_input_ids[0, -1])
     words = _words(network, begin)
     rows = images * (prompts or 1)
-    ids, mask = torch.full((rows, length), end), torch.zeros(rows, length, dtype=torch.int64)
+    padding = int(load_tokenizer(network.backbone).pad_token_id)
+    ids, mask = torch.full((rows, length), padding), torch.zeros(rows, length, dtype=torch.int64)
     ids[:, 0] = begin
     for row in range(rows):
         count = 1 + row % (length - 3)
         ids[row, 1 : 1 + count] = words[(17 * row + 5 * torch.arange(count)) % len(words)]
+        ids[row, 1 + count] = end
         mask[row, : count + 2] = 1
     shape = (images, length) if prompts is None else (images, prompts, length)
     return image, ids.reshape(shape), mask.reshape(shape)
@@ -129,4 +148,5 @@ def _words(network: PromptedNet, begin: int) -> Tensor:
     """Ids that prompts are made of: any, or for a U-Net the names of its targets."""
     if isinstance(network, TargetUNet):
         return torch.tensor([load_tokenizer(network.backbone)(target).input_ids[1] for target in network.targets])
-    return torch.arange(begin)
+    ordinary = set(range(len(tokenizer := load_tokenizer(network.backbone)))) - set(tokenizer.all_special_ids)
+    return torch.tensor(sorted(ordinary))

@@ -12,10 +12,10 @@ import pytest
 import torch
 from mini_data import SceneStore, prompt_masks, seeded_prompts
 from mini_export import LIMIT
-from mini_network import build_model, logits_of, to_pixels
+from mini_network import build_model, logits_of, skips_of, to_pixels
 from mini_prompts import FAMILIES, Prompt, all_texts, contrasting_prompts, location_words
 from mini_tokenizer import END, START, write_tokenizer
-from pretrain_mini import family_weights, learning_rate, segmentation_loss
+from mini_trainer import family_weights, learning_rate, segmentation_loss
 from scenes import COLOURS, SHAPES, SIZES, Scene, Thing, draw_scene
 from transformers import CLIPTokenizer
 
@@ -209,7 +209,7 @@ def test_untrained_network_starts_with_small_logits_and_trains_every_part(tokeni
     scene = draw_scene(2)
     encoded = tokenizer(["red square", "blue ring"], padding=True, return_tensors="pt")
     pixels = to_pixels(torch.from_numpy(scene.image)[None], 64)
-    logits = logits_of(model, pixels, encoded["input_ids"], encoded["attention_mask"])
+    logits = logits_of(model, skips_of(model, pixels), encoded["input_ids"], encoded["attention_mask"])
     assert logits.shape == (1, 2, 64, 64)
     assert logits.std() < 5
     segmentation_loss(logits, (torch.rand(1, 2, 64, 64) > 0.5).float()).backward()

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from mini_data import TEST_SEED
 from mini_prompts import Prompt
 from scenes import draw_scene
 from score_mini import FOLDER, Judged, judge, summary
-from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPTokenizer
+
+from monai_vlsm.networks import load_base
 
 
 def test_summary_averages_over_prompts_and_others() -> None:
@@ -28,7 +29,7 @@ def test_summary_averages_over_prompts_and_others() -> None:
 
 @pytest.mark.slow
 def test_shipped_weights_follow_the_text() -> None:
-    model = CLIPSegForImageSegmentation.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    model = load_base(FOLDER)
     tokenizer = CLIPTokenizer.from_pretrained(FOLDER)
     judged = [
         one for seed in range(TEST_SEED, TEST_SEED + 24) for one in judge(model, tokenizer, draw_scene(seed), seed)
