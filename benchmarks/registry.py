@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import cases_epoch
 import cases_network
+import cases_own_data
 import cases_prompts
 import cases_score
 import cases_start
@@ -16,6 +17,7 @@ CASES: tuple[Case, ...] = (
     *cases_network.CASES,
     *cases_prompts.CASES,
     *cases_epoch.CASES,
+    *cases_own_data.CASES,
     *cases_score.CASES,
     *cases_volumes.CASES,
     *cases_start.CASES,

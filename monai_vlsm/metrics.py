@@ -4,30 +4,72 @@
 
 Of a prediction and a truth, both empty scores Dice 1, IoU 1, HD95 0, surface Dice 1; exactly one empty scores Dice 0,
 IoU 0, surface Dice 0 and, as HD95, the diagonal of the image or volume. For Dice and IoU MONAI does so with
-``DiceMetric(ignore_empty=False)`` and ``MeanIoU(ignore_empty=False)``; :class:`Hausdorff95Metric` is the missing third,
-and :func:`volume_scores` does all of it for one structure of a volume, in millimetres.
+``DiceMetric(ignore_empty=False)`` and ``MeanIoU(ignore_empty=False)``, :class:`OverlapMetric` does in less time;
+:class:`Hausdorff95Metric` is the missing third, and :func:`volume_scores` does all of it for one structure of a volume,
+in millimetres.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from monai.metrics import HausdorffDistanceMetric
-from monai.metrics.utils import get_code_to_measure_table, get_mask_edges, get_surface_distance
+from monai.config import TensorOrList
+from monai.metrics import HausdorffDistanceMetric, MeanIoU
+from monai.metrics.utils import get_code_to_measure_table, get_surface_distance
 from scipy import ndimage
 from torch import Tensor
 
-__all__ = ["TOLERANCE", "Hausdorff95Metric", "VolumeScores", "volume_scores"]
+__all__ = ["TOLERANCE", "Hausdorff95Metric", "OverlapMetric", "VolumeScores", "volume_scores"]
 
 TOLERANCE = 3.0
 """mm within which surfaces agree: what TotalSegmentator's own evaluation takes for all of its structures."""
 
 _MOST = 2**24  # numbers that torch.quantile takes
 _DENSE = 0.05  # points of both outlines in a box, as a share of its voxels, from which on they are many
+
+
+class OverlapMetric(MeanIoU):
+    """Dice or IoU of masks, equal to MONAI's ``DiceMetric`` and ``MeanIoU`` with ``ignore_empty=False``.
+
+    Pixels are counted as bits, which takes a tenth of the time of products of float32.
+
+    Args:
+        kind: ``"dice"`` or ``"iou"``.
+
+    Raises:
+        ValueError: another ``kind``.
+    """
+
+    def __init__(self, kind: str = "dice") -> None:
+        if kind not in ("dice", "iou"):
+            raise ValueError(f"kind must be 'dice' or 'iou', got {kind!r}")
+        super().__init__(ignore_empty=False)
+        self.kind = kind
+
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        """Score every mask of a batch, binary (B, K, H, W) or (B, K, H, W, D): (B, K) float32.
+
+        Raises:
+            ValueError: when the shapes differ.
+        """
+        if y_pred.shape != y.shape:
+            raise ValueError(f"y_pred and y must have one shape, got {tuple(y_pred.shape)} and {tuple(y.shape)}")
+        pred, truth = (mask.detach().cpu().bool().numpy() for mask in (y_pred, y))
+        scores = [self._overlap(pred[place], truth[place]) for place in np.ndindex(*y.shape[:2])]
+        return torch.tensor(scores, dtype=torch.float32, device=y.device).reshape(y.shape[:2])
+
+    def _overlap(self, pred: np.ndarray, truth: np.ndarray) -> np.float32:
+        both = np.float32(np.count_nonzero(pred & truth))
+        total = np.float32(np.count_nonzero(pred) + np.count_nonzero(truth))
+        if total == 0:
+            return np.float32(1)
+        return 2 * both / total if self.kind == "dice" else both / (total - both)
 
 
 class Hausdorff95Metric(HausdorffDistanceMetric):
@@ -37,13 +79,19 @@ class Hausdorff95Metric(HausdorffDistanceMetric):
     *improves* the mean. Here both masks empty give 0, exactly one empty gives the image diagonal
     ``sqrt(H ** 2 + W ** 2)``, which no distance within the image exceeds. Every channel counts; the aggregate is the
     mean over channels and images. It is computed on the CPU, where MONAI searches distances among the few
-    pixels of the outlines.
+    pixels of the outlines, for the masks of a list in as many threads as there are CPUs.
 
     Use it in an engine as ``IgniteMetricHandler(metric_fn=Hausdorff95Metric(), output_transform=...)``.
     """
 
     def __init__(self) -> None:
         super().__init__(include_background=True, percentile=95)
+
+    def _compute_list(self, y_pred: TensorOrList, y: TensorOrList | None = None, **kwargs: Any) -> Tensor:
+        """Score masks of lists, each ``(K, H, W)``."""
+        pairs = [(found[None], truth[None]) for found, truth in zip(y_pred, y or (), strict=True)]
+        with ThreadPoolExecutor(min(max(len(pairs), 1), os.cpu_count() or 1)) as pool:
+            return torch.cat(list(pool.map(lambda pair: self._compute_tensor(*pair), pairs)))
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         """Score every mask of a batch.
@@ -74,7 +122,7 @@ class Hausdorff95Metric(HausdorffDistanceMetric):
         if not truth.any():
             return 0.0
         # MONAI's own way to these two functions makes several passes over the whole image and takes twice the time
-        box = ndimage.find_objects((pred | truth).view(np.uint8))[0]
+        box = _common_box(pred, truth)
         return _hausdorff95(pred[box], truth[box])
 
 
@@ -138,9 +186,20 @@ def _common_box(pred: np.ndarray, truth: np.ndarray) -> tuple[slice, ...]:
 
 def _hausdorff95(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float:
     """95th percentile of the distance of the outermost pixels; neither mask is empty."""
-    first, second = (np.asarray(edge) for edge in get_mask_edges(pred, truth, crop=False))
+    first, second = _edge(pred), _edge(truth)
     pairs = ((first, second), (second, first))
     return max(_percentile95(_distances(own, other, spacing)) for own, other in pairs)
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """Pixels of a mask with a neighbour outside of it, or at the border: MONAI's ``get_mask_edges``, but quicker."""
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        own, left = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        own[1:] &= left[:-1]
+        own[:-1] &= left[1:]
+        own[0] = own[-1] = False
+    return mask & ~inner
 
 
 def _percentile95(values: np.ndarray) -> float:

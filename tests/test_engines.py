@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import MetaTensor
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
 
-from monai_vlsm.engines import PromptBatch, set_gpu
+from monai_vlsm.data import ItemLoader
+from monai_vlsm.engines import PromptBatch, evaluate_items, set_gpu
 from monai_vlsm.inferers import FEATURES_KEY, PromptInferer
 
 CPU = torch.device("cpu")
@@ -77,3 +80,66 @@ def test_only_gpus_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cudnn.deterministic, cudnn.benchmark, given) == (False, True, ["high"])
     set_gpu("cuda", tf32=False)
     assert (cudnn.deterministic, cudnn.benchmark, given[-1]) == (True, False, "highest")
+
+
+class Bright(torch.nn.Module):
+    """Logits from the brightness of an image, for each prompt by its first token; notes the sizes of its batches."""
+
+    cuts_padding = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward_rows(self, image: torch.Tensor, input_ids: torch.Tensor, image_index: Any = None, **_: Any) -> Any:
+        self.batches.append(len(image))
+        rows = image if image_index is None else image[image_index]
+        ids = input_ids if input_ids.ndim == 3 else input_ids[:, None]
+        return rows.mean(1, keepdim=True) - 0.1 * ids[:, :, 0, None, None]
+
+    def forward(self, image: torch.Tensor, input_ids: torch.Tensor, **_: Any) -> Any:
+        return self.forward_rows(image, input_ids)
+
+
+def records(prompts: list[int]) -> list[dict[str, Any]]:
+    """Images whose masks have sizes of their own, with so many prompts each; 0 for one that is no list."""
+    generator, found = torch.Generator().manual_seed(0), []
+    for number, count in enumerate(prompts):
+        image = MetaTensor(torch.rand(3, 4, 4, generator=generator), meta={"filename_or_obj": str(number)})
+        ids = torch.full((4,) if count == 0 else (count, 4), number)
+        label = MetaTensor(torch.ones(max(count, 1), 4 + number, 5))
+        mask = torch.ones_like(ids)
+        found.append({"image": image, "label": label, "input_ids": ids, "attention_mask": mask, "name": str(number)})
+    return found
+
+
+def scored(data: list[dict[str, Any]], loader: Any, **engine: Any) -> tuple[list[Any], Bright]:
+    network, seen = Bright(), []
+    made = SupervisedEvaluator(CPU, loader, network, inferer=PromptInferer(False), **engine)
+    made.add_event_handler(Events.ITERATION_COMPLETED, lambda one: seen.extend(one.state.output))
+    made.run()
+    return seen, network
+
+
+@pytest.mark.parametrize("prompts", [[0] * 5, [2] * 5, [1, 3, 2, 1, 2]])
+def test_items_are_evaluated_together_as_each_by_itself(prompts: list[int]) -> None:
+    data = records(prompts)
+    each, _ = scored(data, DataLoader(Dataset(data), batch_size=1), prepare_batch=PromptBatch())
+    loader = ItemLoader(Dataset(data), num_workers=2, batch_size=3)
+    found, network = scored(data, loader, iteration_update=evaluate_items, decollate=False)
+    assert network.batches == [3, 2]
+    for own, other, record in zip(found, each, data, strict=True):
+        torch.testing.assert_close(own["pred"].as_tensor(), other["pred"].as_tensor())
+        assert own["pred"].meta["filename_or_obj"] == record["name"]
+        assert torch.equal(own["label"], record["label"].as_tensor())
+
+
+def test_features_are_told_as_such() -> None:
+    data = records([0, 0])
+    for record in data:
+        record["image"].meta[FEATURES_KEY] = int(record["name"])
+    seen: list[Any] = []
+    inferer: Any = lambda image, network, **tokens: seen.append(image.meta) or image[:, :1]  # noqa: E731
+    made = SupervisedEvaluator(CPU, ItemLoader(Dataset(data), batch_size=2), Bright(), inferer=inferer)
+    evaluate_items(made, data)
+    assert seen[0][FEATURES_KEY] == [0, 1]

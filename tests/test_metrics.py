@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from monai.handlers import IgniteMetricHandler, from_engine
 from monai.metrics import DiceMetric, MeanIoU
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.utils import get_mask_edges
 from torch import Tensor
 
 from monai_vlsm.handlers import per_structure
-from monai_vlsm.metrics import Hausdorff95Metric
+from monai_vlsm.metrics import Hausdorff95Metric, OverlapMetric, _edge
 from tests.handlers import toy
 
 DIAGONAL = 50.0  # of an image of 30 x 40
@@ -138,3 +140,40 @@ class _Empty(torch.nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.full_like(image[:, :1], -5.0)
+
+
+def blobs(count: int) -> list[tuple[Tensor, Tensor]]:
+    """Masks of noise with smooth outlines, at the border too, each of another size."""
+    generator, pairs = torch.Generator().manual_seed(0), []
+    for number in range(count):
+        size = (40 + number, 60)
+        noise = torch.nn.functional.interpolate(torch.rand(1, 2, 5, 5, generator=generator), size, mode="bilinear")
+        pairs.append(((noise[0, :1] > 0.5).float(), (noise[0, 1:] > 0.45).float()))
+    return pairs
+
+
+def test_overlap_is_that_of_monai() -> None:
+    pairs = [*blobs(6), *((pred[None], truth[None]) for pred, truth, *_ in CASES)]
+    pred, truth = ([one[side] for one in pairs] for side in (0, 1))
+    for ours, theirs in (("dice", DiceMetric(ignore_empty=False)), ("iou", MeanIoU(ignore_empty=False))):
+        metric = OverlapMetric(ours)
+        assert torch.equal(metric(pred, truth), theirs(pred, truth))
+        assert torch.equal(metric.aggregate(), theirs.aggregate())
+    with pytest.raises(ValueError, match="kind must be 'dice' or 'iou', got 'f1'"):
+        OverlapMetric("f1")
+    with pytest.raises(ValueError, match=r"one shape, got \(1, 1, 2, 2\)"):
+        OverlapMetric()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3))
+
+
+def test_hd95_in_threads_with_our_outlines_is_that_of_monai() -> None:
+    pairs = blobs(6)
+    found = Hausdorff95Metric()([pred for pred, _ in pairs], [truth for _, truth in pairs])
+    expected = [compute_hausdorff_distance(pred[None], truth[None], True, percentile=95) for pred, truth in pairs]
+    assert torch.equal(found, torch.cat(expected).float())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (20, 30), (6, 7, 8)])
+def test_outlines_are_those_of_monai(shape: tuple[int, ...]) -> None:
+    for seed in range(4):
+        mask = np.random.default_rng(seed).random(shape) < 0.7
+        assert np.array_equal(_edge(mask), get_mask_edges(mask, mask, crop=False)[0])

@@ -12,15 +12,28 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import IgniteMetricHandler
+from monai.utils import convert_to_tensor
 
 from monai_vlsm.handlers.engine_state import per_structure
 from monai_vlsm.handlers.rows import gather_rows
 from monai_vlsm.handlers.scores import texts_of
+from monai_vlsm.metrics import Hausdorff95Metric, OverlapMetric
 from monai_vlsm.prompts import CLASS, TAGS, worst_tag
 
 __all__ = ["PromptMetric"]
 
 logger = logging.getLogger(__name__)
+
+MASK_METRICS = (Hausdorff95Metric, OverlapMetric)
+
+
+def mask_bits(output: list[dict[str, Any]]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """``pred`` and ``label`` of each structure as bool ``(1, H, W)``, kept in the output for the next metric."""
+    for item in output:
+        if "bits" not in item:
+            item["bits"] = [convert_to_tensor(item[key], track_meta=False).bool().cpu() for key in ("pred", "label")]
+    pred, label = ([mask[None] for item in output for mask in item["bits"][side]] for side in (0, 1))
+    return pred, label
 
 
 class PromptMetric(IgniteMetricHandler):
@@ -54,7 +67,9 @@ class PromptMetric(IgniteMetricHandler):
         output_transform: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        compared = per_structure(["pred", "label"] if loss_fn is None else ["logits", "logits_target"])
+        compared = per_structure(["logits", "logits_target"])
+        if loss_fn is None:  # metrics of ours count bits, which are made of each mask once for all of them
+            compared = mask_bits if isinstance(metric_fn, MASK_METRICS) else per_structure(["pred", "label"])
         super().__init__(metric_fn, loss_fn, output_transform or compared, **kwargs)
 
     def attach(self, engine: Engine, name: str) -> None:  # type: ignore[override]
