@@ -74,7 +74,7 @@ def choices_of(study: Study, root: Path) -> list[Choice]:
     if study.search is None:
         return []
     found: dict[tuple[str, str], list[Trial]] = {
-        (system, dataset.name): [] for dataset in study.datasets.values() if dataset.train for system in study.systems
+        (run.system, run.dataset): [] for run in plan_runs(study) if run.trains
     }
     for run in trial_runs(study, kept_values(study, root)):
         found[run.system, run.dataset].append(_trial(study.search.settings, root, run))
@@ -84,8 +84,8 @@ def choices_of(study: Study, root: Path) -> list[Choice]:
 def chosen_runs(study: Study, choices: Sequence[Choice]) -> list[Run]:
     """The runs of a study with what its search has chosen; those are left out of which it has not yet, or cannot."""
     best = {(one.system, one.dataset): one.best.values for one in choices if one.best}
-    runs = [run for run in plan_runs(study) if (run.system, run.dataset) in best]
-    return [replace(run, settings={**run.settings, **best[run.system, run.dataset]}) for run in runs]
+    runs = [run for run in plan_runs(study) if not run.trains or (run.system, run.dataset) in best]
+    return [replace(run, settings={**run.settings, **best.get((run.system, run.dataset), {})}) for run in runs]
 
 
 def require_choices(choices: Sequence[Choice]) -> list[str]:

@@ -44,6 +44,11 @@ class Run:
     fraction: float
     settings: Mapping[str, Any]
 
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train: not with ``trainable: none``, the network as it is (zero-shot)."""
+        return self.settings.get("trainable") != "none"
+
     @cached_property
     def facts(self) -> dict[str, Any]:
         """All that a training depends on and that a study says; not where the data lie, nor what is evaluated."""

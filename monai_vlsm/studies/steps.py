@@ -102,6 +102,8 @@ class Steps:
     def _train(self) -> dict[str, Any]:
         """Train unless that is done; what a training took that was stopped on the way is not known."""
         path = self.folder.of_run(self.run)
+        if not self.run.trains:
+            return {"finished": True, "seconds": None, "watt_hours": None, "parameters": 0}
         model, before = path / TRAINING / "model.pt", read_json(path / _TRAINED) or {}
         if before.get("finished") and model.is_file():
             return before

@@ -29,12 +29,13 @@ _DIGITS = 3  # that count of a number in a range
 def trial_runs(study: Study, values: Sequence[Values]) -> list[Run]:
     """The trainings of a search: every system on every dataset with each of the values, on most of the training data.
 
-    The first values come first for all systems, so that none is ahead of the others when a search is stopped.
+    The first values come first for all systems, so that none is ahead of the others when a search is stopped. A system
+    with nothing to train has no trials.
     """
     if study.search is None:
         return []
     once = plan_runs(replace(study, seeds=[study.search.seed], fractions=[max(study.fractions)]))
-    return [replace(run, settings={**run.settings, **tried}) for tried in values for run in once]
+    return [replace(run, settings={**run.settings, **tried}) for tried in values for run in once if run.trains]
 
 
 def kept_values(study: Study, root: Path) -> list[Values]:

@@ -16,6 +16,7 @@ import yaml
 from monai_vlsm.studies import Study, StudyFolder, read_study, steps
 from tests.studies import fake_bundle
 
+CONFIG = {"epochs": 200, "learning_rate": 0.001, "encoders": "vl", "trainable": "decoder", "network_def": {}}
 BUNDLES = ("good", "better", "slow", "blind", "nan", *fake_bundle.FAILURES)
 
 
@@ -25,7 +26,7 @@ def place(tmp_path: Path) -> Path:
     for name in BUNDLES:
         config = tmp_path / "bundles" / name / "configs" / "train.json"
         config.parent.mkdir(parents=True)
-        config.write_text(json.dumps({"epochs": 200, "learning_rate": 0.001, "encoders": "vl", "network_def": {}}))
+        config.write_text(json.dumps(CONFIG))
     for name in ("polyps", "moles"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for split in ("train", "val", "test"):

@@ -91,6 +91,16 @@ def test_runs_wait_for_their_search(searched: Make) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_system_with_nothing_to_train_has_no_trials(searched: Make) -> None:
+    zero_shot = {"bundle": "good", "settings": {"trainable": "none"}}
+    trials = searched(systems={"good": None, "zero-shot": zero_shot}, seeds=[41])
+    assert {run.system for run in trials.runs} == {"good"}
+    assert [run.system for run in runs_of(trials).runs] == ["zero-shot"]
+    worker(trials).work()
+    assert [run.system for run in runs_of(trials).runs] == ["good", "zero-shot"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_rate_that_gives_nan_is_a_trial_too(searched: Make) -> None:
     trials = searched(systems=["good"], search={"trials": 2, "settings": {"learning_rate": [0.001, 0.5]}})
     worker(trials).work()

@@ -39,6 +39,13 @@ def test_a_whole_study(place: Path, folder: Make) -> None:
     assert worker(made).work() == 0 and len(starts(place)) == 12
 
 
+def test_a_system_with_nothing_to_train_is_only_evaluated(place: Path, folder: Make) -> None:
+    made = folder(systems={"zero-shot": {"bundle": "good", "settings": {"trainable": "none"}}}, seeds=[41])
+    assert worker(made).work() == 1
+    assert starts(place) == ["good 41 evaluate polyps"]
+    assert results(made)[0]["parameters"] == 0 and results(made)[0]["evaluations"].keys() == {"polyps"}
+
+
 def test_a_new_style_evaluates_again_without_training(place: Path, folder: Make) -> None:
     worker(folder(seeds=[41], systems=["good"])).work()
     made = folder(seeds=[41], systems=["good"], styles=["p1", "random"])
