@@ -52,7 +52,7 @@ class ClipGradNorm:
         if scaler is None:
             require_finite(engine, "the norm of the gradients", norm)
         else:
-            self.skipped.add(norm)
+            self.skipped.add(engine, norm)
 
 
 def _steps_now(engine: SupervisedTrainer) -> bool:
