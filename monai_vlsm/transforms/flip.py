@@ -145,7 +145,7 @@ class KeepPlacesd(Randomizable, MapTransform):
         super().set_random_state(seed, state)
         inner: Any = self.transform
         if isinstance(inner, Randomizable):
-            inner.set_random_state(seed=self.R.randint(2**32, dtype=np.uint32))
+            inner.set_random_state(seed=int(self.R.randint(2**32, dtype=np.uint32)))
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

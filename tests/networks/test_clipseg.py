@@ -104,3 +104,23 @@ def test_dropout_acts_in_training_mode_only(backbone: Path) -> None:
     arguments = inputs(network)
     assert torch.equal(network.eval()(*arguments), network(*arguments))
     assert not torch.equal(network.train()(*arguments), network(*arguments))
+
+
+@pytest.mark.parametrize("network", ["dense_vlc"], indirect=True)
+def test_images_and_prompts_share_a_space(network: CLIPSegNet) -> None:
+    """Patches behind CLIP's own norm and projection, prompts as they are decoded; adapters of both can learn."""
+    image, ids, _ = inputs(network, 3)
+    seen: list[tuple[list[torch.Tensor], torch.Tensor]] = []
+    network.watch = lambda *features: seen.append(features)
+    network.forward_rows(image, ids, image_index=torch.tensor([0, 0, 2]))
+    ((features, texts),) = seen
+    images, prompts = network.shared_embeddings(features, texts)
+    clip = network.base.clip
+    expected = clip.visual_projection(clip.vision_model.post_layernorm(features[-1])[:, 1:].mean(1))
+    torch.testing.assert_close(images, expected)
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    assert torch.equal(prompts, texts)
+    (images @ prompts.T).sum().backward()
+    names = [name for name, one in network.named_parameters() if one.grad is not None and bool(one.grad.any())]
+    assert {"vision" in name for name in names} == {True, False}
