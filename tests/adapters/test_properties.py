@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm.adapters import (
     Adaptation,
@@ -265,3 +266,14 @@ def test_parameters_at_real_size(adaptation: Adaptation, count: int, real_size: 
     with torch.device("meta"):
         network.feature_adapters = adaptation.install(network.adapter_targets())
     assert count_parameters(network)[0] == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_compiles_to_one_graph(name: str, backbone: Path) -> None:
+    torch._dynamo.reset()
+    network, counter = build(backbone, ROWS[name].adaptation), CompileCounter()
+    train(network)
+    compiled: Any = torch.compile(network, backend=counter, fullgraph=True)
+    torch.testing.assert_close(ask(compiled), ask(network), atol=1e-5, rtol=1e-5)
+    assert counter.frame_count == 1
