@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from monai.data.utils import list_data_collate
 from monai.engines import Workflow
 from torch.utils.data import Dataset as TorchDataset
 
+from monai_vlsm.data import made_ahead
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import chosen_plane
 from monai_vlsm.interrupts import telling
@@ -42,7 +43,7 @@ class PredictionLoader:
         dataset: records ``{"image", "prompt", "name"}`` and their transforms.
         output_dir: where the results will go.
         batch_size: images at a time; with more than one they must have one size.
-        num_workers: processes that read.
+        num_workers: threads that read what comes next while an image is segmented; 0 reads it when it is its turn.
         slice_batch: slices of a volume at a time.
         plane: of the slices: axial, coronal or sagittal; None is axial.
         context: how far the neighbours on either side are that come with a slice.
@@ -57,7 +58,7 @@ class PredictionLoader:
         dataset: Dataset,
         output_dir: str | Path,
         batch_size: int = 1,
-        num_workers: int = 0,
+        num_workers: int = 1,
         slice_batch: int = SLICE_BATCH,
         plane: str | None = None,
         context: int | None = None,
@@ -118,10 +119,9 @@ class PredictionLoader:
 
     def _batches(self, records: list[dict[str, Any]], batch_size: int) -> Iterator[tuple[Any, bool]]:
         """Batches, and whether all of each could be had."""
-        loader = DataLoader(
-            _Tolerant(self.dataset, records), batch_size=batch_size, num_workers=self.num_workers, collate_fn=_collate
-        )
-        for batch, failed in loader:
+        items = made_ahead(_Tolerant(self.dataset, records).__getitem__, range(len(records)), self.num_workers)
+        while several := list(itertools.islice(items, batch_size)):
+            batch, failed = _collate(several)
             for one in failed:
                 self._work.failed(one.record, one.reason)
             if batch is not None:
