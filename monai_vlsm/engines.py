@@ -20,7 +20,7 @@ from monai_vlsm.inferers import FEATURES_KEY
 
 __all__ = ["PromptBatch", "evaluate_items", "set_gpu"]
 
-Prepared = tuple[Tensor, Tensor | None, tuple[Any, ...], dict[str, Tensor]]
+Prepared = tuple[Tensor | None, Tensor | None, tuple[Any, ...], dict[str, Tensor]]
 
 
 class PromptBatch:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -92,9 +91,9 @@ class ItemLoader(SeededLoader):
         super().__init__(dataset, collate_fn=list, **kwargs)
         self.threads = num_workers
 
-    def __iter__(self) -> Iterator[list[Any]]:
+    def __iter__(self) -> Any:
         """One pass over the data."""
-        batches = [list(batch) for batch in self.batch_sampler]
+        batches = [list(batch) for batch in self.batch_sampler or ()]
         places = (place for batch in batches for place in batch)
         items = made_ahead(self.dataset.__getitem__, places, self.threads)
         for batch in batches:
