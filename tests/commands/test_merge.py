@@ -4,17 +4,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPSegForImageSegmentation
 
-from monai_vlsm.adapters import Adaptation, Combination, DenseAdaptation, FineTuning, LoRAAdaptation, SSFAdaptation
+from monai_vlsm.adapters import (
+    Adaptation,
+    Combination,
+    DenseAdaptation,
+    FineTuning,
+    LoRAAdaptation,
+    MergeError,
+    SSFAdaptation,
+)
 from monai_vlsm.commands import main
-from monai_vlsm.networks import CLIPSegNet, load_base, load_network
+from monai_vlsm.networks import CLIPSegNet, TargetUNet, load_base, load_network, merged_network
 from tests.serving.models import ask, save
 
 LORA = LoRAAdaptation(rank=2, dora=True)
@@ -90,26 +100,26 @@ def test_nothing_is_overwritten(backbone: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_an_export_of_the_merged_network(backbone: Path, tmp_path: Path) -> None:
-    network = write(backbone, LORA, tmp_path / "model.pt")
-    words = ["export", str(tmp_path / "model.pt"), "--format", "torchscript", "--form", "tokens"]
-    sizes = {}
-    for more in ([], ["--merge"]):
-        folder = tmp_path / f"exported{len(more)}"
-        assert main([*words, "--output", str(folder), *more]) == 0
-        module = torch.jit.load(str(folder / "model.ts"))
-        sizes[len(more)] = len(list(module.inlined_graph.nodes()))
-        image = torch.randn(2, 3, 32, 32)
-        ids = torch.nn.functional.pad(network.default_input_ids, (0, 73), value=int(network.default_input_ids[0, -1]))
-        with torch.no_grad():
-            torch.testing.assert_close(module(image, ids[None]), network(image), atol=1e-3, rtol=0)
-    assert sizes[1] < sizes[0]
+    network, folder = write(backbone, LORA, tmp_path / "model.pt"), tmp_path / "exported"
+    words = ["export", str(tmp_path / "model.pt"), "--format", "torchscript", "--output", str(folder), "--merge"]
+    assert main(words) == 0
+    assert json.loads((folder / "model.json").read_text())["adaptation"] == {"type": "Adaptation"}
+    module, texts = torch.jit.load(str(folder / "model.ts")), np.load(folder / "prompts.npz")
+    assert "adapter" not in str(module.inlined_graph)
+    image = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        found = module(image, torch.from_numpy(texts["embedding"])[None])
+        torch.testing.assert_close(found, network(image), atol=1e-3, rtol=0)
 
 
 def test_a_merged_model_keeps_what_its_file_recorded(backbone: Path, tmp_path: Path) -> None:
-    from monai_vlsm.networks import merged_network
-
     network = write(backbone, LORA, tmp_path / "model.pt")
     network.existence_threshold, network.window = 0.25, [0, 10]
     save(network, tmp_path / "model.pt")
     plain = merged_network(load_network(tmp_path / "model.pt"))
     assert (plain.existence_threshold, plain.window, plain.default_prompt) == (0.25, [0, 10], "one polyp")
+
+
+def test_a_network_without_adapters() -> None:
+    with pytest.raises(MergeError, match="TargetUNet has no adapters, so there is nothing to merge"):
+        merged_network(TargetUNet("unet-mini", ["brain"]))
