@@ -125,6 +125,8 @@ def _work(args: argparse.Namespace, action: str, folder: StudyFolder) -> int:
     gpus = choose_gpus(args.gpus, gpus_here())
     if len(gpus) > 1:
         return run_workers(gpus, [*worker_words(args, action), *(["--no-wait"] if args.no_wait else [])])
+    if tracking is not None:
+        tracking.prepare()
     gpu = gpus[0] if gpus else None
     ready = (lambda: require_gpu(gpu, gpus_here())) if gpu is not None else (lambda: None)
     tell = partial(print, flush=True)

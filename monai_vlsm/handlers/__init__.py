@@ -27,7 +27,7 @@ from monai_vlsm.handlers.clip_grad import ClipGradNorm
 from monai_vlsm.handlers.contrast import ContrastError, ContrastiveTerm
 from monai_vlsm.handlers.curves import CurvePlot
 from monai_vlsm.handlers.early_stop import EarlyStop
-from monai_vlsm.handlers.engine_state import mean_loss, per_structure
+from monai_vlsm.handlers.engine_state import mean_loss, own_loss, per_structure
 from monai_vlsm.handlers.epoch_seed import EpochSeed
 from monai_vlsm.handlers.existence import ExistenceWriter, ThresholdSetter
 from monai_vlsm.handlers.folder_lock import FolderInUseError, claim_folders, release_folders, require_free_folders
@@ -80,6 +80,7 @@ __all__ = [
     "WeightAverage",
     "claim_folders",
     "mean_loss",
+    "own_loss",
     "per_structure",
     "rate_schedule",
     "release_folders",

@@ -21,6 +21,7 @@ __all__ = [
     "batch_names",
     "is_best_epoch",
     "mean_loss",
+    "own_loss",
     "per_structure",
     "scalar_metrics",
     "validated_in",
@@ -92,14 +93,23 @@ def batch_names(batch: Any) -> list[str]:
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
 
+def own_loss(output: Any) -> torch.Tensor:
+    """The loss of a training iteration where it was computed, of this process alone.
+
+    Args:
+        output: of a trainer, with ``loss``; taken apart into images or not.
+    """
+    first = output[0] if isinstance(output, list) else output
+    return torch.as_tensor(first["loss"]).detach()
+
+
 def mean_loss(output: Any) -> torch.Tensor:
     """The loss of a training iteration where it was computed, mean over all processes, all of which must ask.
 
     Args:
         output: of a trainer, with ``loss``.
     """
-    first = output[0] if isinstance(output, list) else output
-    loss = torch.as_tensor(first["loss"]).detach()
+    loss = own_loss(output)
     if idist.get_world_size() == 1:
         return loss
     total: torch.Tensor = idist.all_reduce(loss.clone())  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from monai_vlsm.settings.kinds import Kind
 from monai_vlsm.settings.names import require_known_names
 from monai_vlsm.settings.table import SAME_AS, SETTINGS, SettingError, checked
 from monai_vlsm.settings.texts import literal, read_text, unquoted
+from monai_vlsm.settings.tracking import fit_tracking
 from monai_vlsm.settings.workflow import config_files, given, initialized_workflow, root_is_known
 
 __all__ = ["check_settings"]
@@ -44,6 +45,7 @@ def check_settings() -> None:
     require_known_names(workflow, values, config_files())
     _put_texts(workflow, typed, values)
     _put_root(workflow)
+    fit_tracking(workflow)
     for name, setting in _places(workflow):
         _check(workflow, name, setting, name in values)
     if "adaptation" in values:

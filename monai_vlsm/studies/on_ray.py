@@ -6,23 +6,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_vlsm.counts import counted
+from monai_vlsm.studies import ray_task
 from monai_vlsm.studies.keys import StudyError
-from monai_vlsm.studies.process import last_error, run_logged, said_since
 from monai_vlsm.studies.steps import MachineError
 
-__all__ = ["RayWorkers", "run_on_ray", "worker_task"]
+__all__ = ["RayWorkers", "run_on_ray"]
 
-_PROGRAM = (sys.executable, "-m", "monai_vlsm")
 _GRACE = 70  # seconds that workers get to give their runs back
 
 
@@ -83,7 +78,8 @@ def run_on_ray(words: Sequence[str], root: Path, wanted: RayWorkers, tell: Calla
         workers, cpus, gpus = wanted.shares(ray.cluster_resources())
         tell(f"Ray: {counted(workers, 'worker')}, each with {counted(cpus, 'core')} and {counted(gpus, 'GPU')}")
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": wanted.retries, "retry_exceptions": True}
-        task = ray.remote(**options)(worker_task)
+        ray.cloudpickle.register_pickle_by_value(ray_task)  # machines get the text of the task, not its place
+        task = ray.remote(**options)(ray_task.worker_task)
         logs = [root.absolute() / "ray" / f"worker-{index}.log" for index in range(workers)]
         given = [*words, f"--gpus={'all' if gpus else 'none'}"]
         _wait(ray, [task.remote(given, str(log), str(Path.cwd())) for log in logs], tell)
@@ -121,30 +117,3 @@ def _wait(ray: Any, left: list[Any], tell: Callable[[str], None]) -> None:
             ray.wait(left, num_returns=len(left), timeout=_GRACE)
     if failure:
         raise MachineError(f"a worker ended, again after its retries: {failure}")
-
-
-def worker_task(words: Sequence[str], log: str, folder: str) -> str:
-    """One worker, as a process of its own, on the machine and the GPU that Ray has chosen.
-
-    Args:
-        words: its command, behind ``python -m monai_vlsm``.
-        log: its file.
-        folder: in which it works.
-
-    Returns:
-        What the worker said last.
-
-    Raises:
-        MachineError: it ended with an error that is not of a run, after which Ray starts it again.
-    """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    since = path.stat().st_size
-    os.chdir(folder)
-    try:
-        run_logged([*_PROGRAM, *words], os.environ, path, threading.Event())
-    except subprocess.CalledProcessError as error:
-        if error.returncode != 1 or any(line.startswith("error: ") for line in said_since(path, since)):
-            raise MachineError(f"{path.name}: {last_error(path, since, error.returncode)}") from error
-    return f"{path.name}: {said_since(path, since)[-1]}"
