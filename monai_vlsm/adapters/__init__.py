@@ -3,10 +3,13 @@
 """What of a network trains: adapters, and where they sit. No files are read or written here."""
 
 from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError, MergeError
+from monai_vlsm.adapters.adaptformer import AdaptFormerAdaptation
 from monai_vlsm.adapters.attach import attach_adapter, attach_beside
 from monai_vlsm.adapters.bitfit import BitFitAdaptation
 from monai_vlsm.adapters.block import BottleneckAdapter
 from monai_vlsm.adapters.combination import Combination
+from monai_vlsm.adapters.cross_attention import GatedCrossAttention, Noise
+from monai_vlsm.adapters.cross_modal import CrossModalAdaptation, CrossModalBlock
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.finetuning import FineTuning
 from monai_vlsm.adapters.installation import Installation
@@ -40,32 +43,44 @@ from monai_vlsm.adapters.slice_context import (
 )
 from monai_vlsm.adapters.ssf import ScaleShift, SSFAdaptation
 from monai_vlsm.adapters.targets import AdapterTargets, EncoderTargets, FeatureAdapters, LayerTargets
+from monai_vlsm.adapters.telescopic import BoundaryEnhancer, TelescopicAdaptation, TelescopicBlock
+from monai_vlsm.adapters.visual_prompts import PromptTokens, VisualPromptAdaptation
 
 __all__ = [
+    "AdaptFormerAdaptation",
     "Adaptation",
     "AdaptationError",
     "AdaptationNotImportedError",
     "AdapterTargets",
     "BitFitAdaptation",
     "BottleneckAdapter",
+    "BoundaryEnhancer",
     "Combination",
     "ContextError",
+    "CrossModalAdaptation",
+    "CrossModalBlock",
     "DenseAdaptation",
     "EncoderTargets",
     "FeatureAdapters",
     "FineTuning",
+    "GatedCrossAttention",
     "Installation",
     "LayerTargets",
     "LoRAAdaptation",
     "LowRankUpdate",
     "MergeError",
     "ModuleImportError",
+    "Noise",
     "NothingTrainsError",
+    "PromptTokens",
     "SSFAdaptation",
     "ScaleShift",
     "ShallowAdaptation",
     "SliceAttention",
     "SliceContextAdaptation",
+    "TelescopicAdaptation",
+    "TelescopicBlock",
+    "VisualPromptAdaptation",
     "adaptation_kinds",
     "attach_adapter",
     "attach_beside",

@@ -91,6 +91,7 @@ class _CombinedFeatureAdapters(FeatureAdapters):
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.text_layers = tuple(sorted({layer for part in parts for layer in part.text_layers}))
+        self.meeting_layers = tuple(sorted({layer for part in parts for layer in part.meeting_layers}))
 
     def skips(self, skips: list[Tensor]) -> list[Tensor]:
         for part in self._parts:
@@ -102,6 +103,11 @@ class _CombinedFeatureAdapters(FeatureAdapters):
         for part in self._parts:
             embedding = part.condition(embedding, [found[layer] for layer in part.text_layers])
         return embedding
+
+    def meet(self, layer: int, image: Tensor, text: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        for part in (part for part in self._parts if layer in part.meeting_layers):
+            image, text = part.meet(layer, image, text, words)
+        return image, text
 
     def logits(self, logits: Tensor) -> Tensor:
         for part in self._parts:

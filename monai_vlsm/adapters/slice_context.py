@@ -148,8 +148,17 @@ class SliceContextAdaptation(Adaptation):
 
         Returns:
             FeatureAdapters that take activations ``(B, K, N, C)`` and give ``(B, N, C)``.
+
+        Raises:
+            AdaptationError: when the inner one lets image and text meet inside of the encoders.
         """
-        return _SliceContextAdapters(self.inner.install(targets), targets, self.width)
+        inner = self.inner.install(targets)
+        if inner.meeting_layers:
+            raise AdaptationError(
+                f"slices cannot attend to their neighbours with {self.inner}: what is known of a slice depends on the "
+                "prompt there; set slice_attention to False, or take another adaptation"
+            )
+        return _SliceContextAdapters(inner, targets, self.width)
 
 
 class _SliceContextAdapters(FeatureAdapters):

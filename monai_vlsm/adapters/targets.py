@@ -23,13 +23,15 @@ class LayerTargets:
         module: the whole layer.
         attention: the self-attention; what it returns is what the residual addition takes.
         mlp: the MLP, likewise.
-        norms: the normalisations in front of the attention and of the MLP.
+        norms: the normalisations in front of the attention and of the MLP; behind them, after the residual addition,
+            where not ``norm_first``.
         query: projection of the attention to queries.
         key: to keys.
         value: to values.
         out: projection of what was attended to.
         fc1: first layer of the MLP.
         fc2: second layer of the MLP.
+        norm_first: False in BERT.
     """
 
     module: nn.Module
@@ -42,6 +44,7 @@ class LayerTargets:
     out: nn.Linear
     fc1: nn.Linear
     fc2: nn.Linear
+    norm_first: bool = True
 
     @property
     def weighted(self) -> tuple[nn.Module, ...]:
@@ -83,6 +86,8 @@ class AdapterTargets:
         condition_width: size of the text embedding that conditions the decoder.
         decoder: the decoder.
         used: all modules that the forward pass runs, the decoder among them.
+        entrance: what the tokens of an image ``(B, N, C)`` pass in front of the first vision layer, one by one: CLIP's
+            normalisation. None where there is no such module.
     """
 
     vision: EncoderTargets
@@ -91,6 +96,7 @@ class AdapterTargets:
     condition_width: int
     decoder: nn.Module
     used: Sequence[nn.Module]
+    entrance: nn.Module | None = None
 
     def computed_layers(self, encoders: str) -> list[LayerTargets]:
         """Layers that the forward pass runs: up to the deepest that the decoder reads, and all of the text encoder.
@@ -105,10 +111,13 @@ class AdapterTargets:
 class FeatureAdapters(nn.Module):
     """The places between the stages of a network where an adaptation can act; here it leaves all as they are.
 
-    ``text_layers`` names the zero-based text layers whose states `condition` wants to see.
+    ``text_layers`` names the zero-based text layers whose states `condition` wants to see, ``meeting_layers`` those of
+    both encoders in front of which image and text `meet`, in rising order. Where there are any, the vision encoder runs
+    for each pair of image and prompt.
     """
 
     text_layers: tuple[int, ...] = ()
+    meeting_layers: tuple[int, ...] = ()
 
     def skips(self, skips: list[Tensor]) -> list[Tensor]:
         """Adapt what the decoder reads from the vision encoder.
@@ -133,6 +142,20 @@ class FeatureAdapters(nn.Module):
             ``(B, D)``.
         """
         return embedding
+
+    def meet(self, layer: int, image: Tensor, text: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Adapt what goes into a layer of both encoders.
+
+        Args:
+            layer: one of ``meeting_layers``.
+            image: for each pair of image and prompt the tokens of the image, ``(B, N, C)``.
+            text: those of the prompt, ``(B, L, D)``.
+            words: which of these are no padding, ``(B, L)`` bool.
+
+        Returns:
+            ``image`` and ``text``, of the same shapes.
+        """
+        return image, text
 
     def logits(self, logits: Tensor) -> Tensor:
         """Adapt what the decoder returns.

@@ -11,12 +11,16 @@ import torch
 
 from monai_vlsm.adapters import (
     Adaptation,
+    AdaptFormerAdaptation,
     BitFitAdaptation,
+    CrossModalAdaptation,
     DenseAdaptation,
     FineTuning,
     LoRAAdaptation,
     ShallowAdaptation,
     SSFAdaptation,
+    TelescopicAdaptation,
+    VisualPromptAdaptation,
     count_parameters,
 )
 from monai_vlsm.backbones.catalogue import BIOMEDCLIP, PUBMEDCLIP
@@ -107,6 +111,11 @@ SYSTEMS = (
     System(
         "dense VL, PubMedCLIP", "vlsm_dense, backbone", _clipseg(DenseAdaptation("vl"), PUBMEDCLIP), "adapters, decoder"
     ),
+    System("Telescopic", "vlsm_dense, TelescopicAdaptation", _clipseg(TelescopicAdaptation()), "adapters"),
+    System("visual prompts", "vlsm_dense, VisualPromptAdaptation", _clipseg(VisualPromptAdaptation()), "tokens"),
+    System("AdaptFormer V", "vlsm_dense, AdaptFormerAdaptation", _clipseg(AdaptFormerAdaptation("v")), "adapters"),
+    System("AdaptFormer VL", "vlsm_dense, AdaptFormerAdaptation", _clipseg(AdaptFormerAdaptation("vl")), "adapters"),
+    System("cross-modal", "vlsm_dense, CrossModalAdaptation", _clipseg(CrossModalAdaptation()), "adapters"),
     System("CRIS", "cris", lambda: CRISNet(load_weights=False), "everything", "147 M", 82.59),
     System("SAN", "san", lambda: SANNet(load_weights=False), "side network", "8.4 M", 63.42),
     System("U-Net", "unet", TargetUNet, "everything, reads no text"),

@@ -15,7 +15,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertEmbeddings
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderLayer
 
-__all__ = ["BertTextEncoder", "bert_mask", "bert_weights", "text_projection"]
+__all__ = ["BertTextEncoder", "bert_mask", "bert_weights", "bert_words", "text_projection"]
 
 _INSIDE = {
     "attention.self.query": "self_attn.q_proj",
@@ -68,23 +68,23 @@ def text_projection(config: Any) -> nn.Module:
     )
 
 
-def bert_mask(config: Any, hidden: Tensor, input_ids: Tensor) -> Any:
-    """Which tokens all others look at: those that are no padding, and the first, whose state is the result.
+def bert_words(config: Any, input_ids: Tensor) -> Tensor:
+    """Which tokens ``(B, L)`` are looked at: those that are no padding, and the first, whose state is the result."""
+    words = input_ids != config.pad_token_id
+    return torch.cat([torch.ones_like(words[:, :1]), words[:, 1:]], dim=1)
+
+
+def bert_mask(config: Any, hidden: Tensor, words: Tensor) -> Any:
+    """The same as a mask that the layers take.
 
     Args:
         config: the ``text_config``.
         hidden: embedded tokens ``(B, L, C)``.
-        input_ids: ``(B, L)``.
-
-    Returns:
-        A mask as the layers take it.
+        words: of `bert_words`.
     """
-    words = input_ids != config.pad_token_id
-    first = torch.ones_like(words[:, :1])
-    mask = torch.cat([first, words[:, 1:]], dim=1)
     # the mask of rows without padding is kept too: leaving it out means to look at the values, which a GPU waits for
     return create_bidirectional_mask(
-        config, inputs_embeds=hidden, attention_mask=mask, allow_is_bidirectional_skip=False
+        config, inputs_embeds=hidden, attention_mask=words, allow_is_bidirectional_skip=False
     )
 
 

@@ -10,22 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.models.clipseg.modeling_clipseg import CLIPSegVisionModel
 
-from monai_vlsm.adapters import (
-    Adaptation,
-    AdapterTargets,
-    Installation,
-    base_fingerprint,
-    with_slices,
-)
+from monai_vlsm.adapters import Adaptation, AdapterTargets, Installation, base_fingerprint, with_slices
 from monai_vlsm.backbones import load_config
 from monai_vlsm.backbones.catalogue import weights_layout
 from monai_vlsm.networks.bases import load_base, own_statistics
-from monai_vlsm.networks.layer_targets import clip_encoder
+from monai_vlsm.networks.clipseg_encoders import CLIPSegEncoders, repeated
+from monai_vlsm.networks.clipseg_targets import clipseg_targets
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import PromptedNet
-from monai_vlsm.networks.text_reading import text_reading
 
 __all__ = ["CLIPSegNet"]
 
@@ -34,7 +27,8 @@ class CLIPSegNet(PromptedNet):
     """Text-prompted segmentation: a frozen CLIPSeg (Lüddecke and Ecker, CVPR 2022) with trainable adapters.
 
     ``forward`` is `encode_image`, `encode_text` and `decode`, in this order. An image passes the vision encoder once,
-    however many prompts it has; vision layers that the decoder does not read are not computed.
+    however many prompts it has, unless the adaptation lets image and text meet there (`meets`); vision layers that the
+    decoder does not read are not computed.
 
     Args:
         backbone: a name from `monai_vlsm.backbones.known_backbones`, or a local folder with a CLIPSeg, a CLIP, or a
@@ -102,15 +96,23 @@ class CLIPSegNet(PromptedNet):
             image: ``(B, 3, H, W)``, or ``(B, 3 K, H, W)`` of K slices that attend to one another.
 
         Returns:
-            One tensor ``(B, N, C)`` for each extracted layer, N = 1 + patches.
+            One tensor ``(B, N, C)`` for each extracted layer, N = 1 + patches. Where image and text meet inside of the
+            encoders, one tensor in front of that; `decode` does the rest.
         """
+        if self.meets:
+            return [self._encoders.image_apart(image)]
         return self.feature_adapters.skips(self._image_states(image))
 
     def encode_frozen_image(self, image: Tensor) -> Tensor:
         """The first stage up to the feature_adapters: the F activations that the decoder reads.
 
         ``(B, F, N, C)``, or ``(B, F, K, N, C)`` where K slices attend to one another.
+
+        Raises:
+            NotFrozenError: when they depend on the prompt.
         """
+        if self.meets:
+            self.require_frozen("vision")
         return torch.stack(self._image_states(image), dim=1)
 
     def finish_image(self, frozen: Tensor) -> list[Tensor]:
@@ -134,16 +136,9 @@ class CLIPSegNet(PromptedNet):
         return [one.reshape(-1, channels // 3, *one.shape[1:]) for one in states]
 
     def _vision_states(self, image: Tensor) -> list[Tensor]:
-        encoder: CLIPSegVisionModel = self.base.clip.vision_model
-        hidden = encoder.pre_layrnorm(encoder.embeddings(image, interpolate_pos_encoding=True))
-        skips: list[Tensor] = []
-        for index, layer in enumerate(encoder.encoder.layers[: max(self.config.extract_layers) + 1]):
-            hidden = self._run_layer(layer, hidden, None)
-            if index in self.config.extract_layers:
-                skips.append(hidden)
-        return skips
+        return self._encoders.image_states(image)
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
         """Second stage: one embedding for each prompt.
 
         Args:
@@ -152,8 +147,10 @@ class CLIPSegNet(PromptedNet):
                 follows has no influence.
 
         Returns:
-            Embeddings ``(B*K, D)``.
+            Embeddings ``(B*K, D)``; a named tuple of states where image and text meet inside of the encoders.
         """
+        if self.meets:
+            return self._encoders.text_apart(input_ids)
         return self.finish_text(self.encode_frozen_text(input_ids))
 
     def finish_text(self, frozen: list[Tensor]) -> Tensor:
@@ -168,20 +165,16 @@ class CLIPSegNet(PromptedNet):
 
         Returns:
             Embeddings ``(B*K, D)``, then the states that the feature_adapters want to see, ``(B*K, C)`` each.
-        """
-        encoder: Any = self.base.clip.text_model  # transformers' of CLIPSeg, or BERT
-        hidden = encoder.embeddings(input_ids=input_ids)
-        ends, mask, is_causal = text_reading(encoder.config, hidden, input_ids)
-        rows = torch.arange(ends.shape[0], device=ends.device)
-        states: list[Tensor] = []
-        for index, layer in enumerate(encoder.encoder.layers):
-            hidden = self._run_layer(layer, hidden, mask, is_causal=is_causal)
-            if index in self.feature_adapters.text_layers:
-                states.append(hidden[rows, ends])
-        return [self.base.clip.text_projection(encoder.final_layer_norm(hidden[rows, ends])), *states]
 
-    def decode(self, image_features: list[Tensor], text_features: Tensor) -> Tensor:
-        """Third stage: logits from activations and embeddings.
+        Raises:
+            NotFrozenError: when they depend on the image.
+        """
+        if self.meets:
+            self.require_frozen("text")
+        return self._encoders.text_states(input_ids)
+
+    def decode(self, image_features: list[Tensor], text_features: Any) -> Tensor:
+        """Third stage: logits from activations and embeddings, or from what `encode_image` and `encode_text` returned.
 
         Args:
             image_features: what `encode_image` returned for B images.
@@ -191,20 +184,30 @@ class CLIPSegNet(PromptedNet):
             Logits ``(B, K, H, W)``, float32.
         """
         images = image_features[0].shape[0]
-        prompts = text_features.shape[0] // images
+        if self.meets:
+            states, texts = self._encoders.together(image_features[0], text_features)
+            image_features, text_features = self.feature_adapters.skips(states), self.finish_text(texts)
+        if self.watch is not None:
+            self.watch(image_features, text_features)
+        prompts = text_features.shape[0] // image_features[0].shape[0]
         # in bfloat16 the gradients of the decoder are mostly rounding noise (docs/clipseg_mini.md)
         with torch.autocast(text_features.device.type, enabled=False):
-            skips = tuple(_repeated(self.dropout(at_least_float32(skip)), prompts) for skip in image_features)
+            skips = tuple(repeated(self.dropout(at_least_float32(skip)), prompts) for skip in image_features)
             logits = self.base.at_image_size(self.base.decoder(skips, at_least_float32(text_features)).logits)
             logits = self.feature_adapters.logits(logits[:, None])
-        return logits.view(images, prompts, *logits.shape[-2:])
+        return logits.view(images, -1, *logits.shape[-2:])
+
+    @property
+    def meets(self) -> bool:
+        """Whether image and text meet inside of the encoders, so that an image is encoded for each of its prompts."""
+        return bool(self.feature_adapters.meeting_layers)
 
     def shared_embeddings(self, image_features: list[Tensor], text_features: Tensor) -> tuple[Tensor, Tensor]:
         """Images and prompts in CLIP's common space, for a loss between them.
 
         Args:
-            image_features: what `encode_image` returned for B images.
-            text_features: what `encode_text` returned for B*K prompts.
+            image_features: activations of B images that the decoder reads, ``(B, N, C)`` each.
+            text_features: embeddings of B*K prompts.
 
         Returns:
             The mean over the patches of the last activation behind CLIP's frozen projection, ``(B, D)``, and the
@@ -218,6 +221,8 @@ class CLIPSegNet(PromptedNet):
     @property
     def frozen_encoders(self) -> frozenset[str]:
         """Encoders that the adaptation leaves alone, if none of their weights trains and they drop nothing."""
+        if self.meets:
+            return frozenset()
         return frozenset(name for name in self.adaptation.frozen_encoders if self._is_constant(name))
 
     def frozen_settings(self, encoder: str) -> dict[str, Any]:
@@ -262,27 +267,10 @@ class CLIPSegNet(PromptedNet):
             return checkpoint(layer, hidden, mask, use_reentrant=False, **arguments)
         return layer(hidden, mask, **arguments)
 
+    @property
+    def _encoders(self) -> CLIPSegEncoders:
+        return CLIPSegEncoders(self.base, self.feature_adapters, self._run_layer)
+
     def adapter_targets(self) -> AdapterTargets:
         """The places where adapters can sit."""
-        vision, text = self.base.clip.vision_model, self.base.clip.text_model
-        return AdapterTargets(
-            vision=clip_encoder(vision.encoder.layers, self.config.vision_config.hidden_size),
-            text=clip_encoder(text.encoder.layers, self.config.text_config.hidden_size),
-            extract_layers=tuple(self.config.extract_layers),
-            condition_width=self.config.projection_dim,
-            decoder=self.base.decoder,
-            used=self._used_modules(),
-        )
-
-    def _used_modules(self) -> list[nn.Module]:
-        """What the forward pass runs: neither the vision layers behind the last skip nor CLIP's own image embedding."""
-        clip = self.base.clip
-        vision = clip.vision_model
-        layers = vision.encoder.layers[: max(self.config.extract_layers) + 1]
-        text = [clip.text_model, clip.text_projection]
-        return [vision.embeddings, vision.pre_layrnorm, *layers, *text, self.base.decoder]
-
-
-def _repeated(states: Tensor, times: int) -> Tensor:
-    """Each image's states as often as it has prompts; ``repeat_interleave`` would copy them for one prompt too."""
-    return states if times == 1 else states.repeat_interleave(times, dim=0)
+        return clipseg_targets(self.base)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
+from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderLayer
 
 from monai_vlsm.adapters import EncoderTargets, LayerTargets
 
@@ -36,4 +37,5 @@ def _layer(layer: Any) -> LayerTargets:
         out=attention.out_proj,
         fc1=mlp.fc1,
         fc2=mlp.fc2,
+        norm_first=not isinstance(layer, CLIPSegDecoderLayer),
     )

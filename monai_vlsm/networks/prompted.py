@@ -156,10 +156,7 @@ class PromptedNet(nn.Module, ABC):
         text = encoded_text
         if text is None:
             text = self.encode_text(*tokens) if frozen_text is None else self.finish_text(frozen_text)
-        text = text if prompt_index is None else rows_of(text, prompt_index.flatten())
-        if self.watch is not None:
-            self.watch(encoded, text)
-        return self.decode(encoded, text)
+        return self.decode(encoded, text if prompt_index is None else rows_of(text, prompt_index.flatten()))
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from monai_vlsm.adapters import Noise
 from monai_vlsm.errors import UserError
 
 __all__ = ["NothingDrawsError", "sampling"]
@@ -20,7 +21,7 @@ class NothingDrawsError(UserError, ValueError):
 
 @contextmanager
 def sampling(network: nn.Module) -> Iterator[None]:
-    """Let a network draw: its dropout acts; all else stays as it is.
+    """Let a network draw: its dropout acts, and variational adapters draw their values; all else stays as it is.
 
     What is drawn follows from ``torch.manual_seed``. The network is changed for the time, so no other thread may use
     it; nothing that was encoded before (caches of prompts or features) may be used within either.
@@ -29,12 +30,14 @@ def sampling(network: nn.Module) -> Iterator[None]:
         network: in evaluation mode.
 
     Raises:
-        NothingDrawsError: when it has no dropout.
+        NothingDrawsError: when it has neither dropout nor a variational adapter.
     """
     drawing = [module for module in network.modules() if _draws(module) and not module.training]
     if not any(_draws(module) for module in network.modules()):
         raise NothingDrawsError(
-            "nothing in this network draws at random, so asking it several times says nothing: it has no dropout"
+            "nothing in this network draws at random, so asking it several times says nothing: it has neither dropout "
+            "nor a variational adapter. Give it dropout (network.dropout.p = 0.1), or train CrossModalAdaptation or "
+            "TelescopicAdaptation, which draw"
         )
     for module in drawing:
         module.training = True
@@ -46,4 +49,4 @@ def sampling(network: nn.Module) -> Iterator[None]:
 
 
 def _draws(module: nn.Module) -> bool:
-    return isinstance(module, nn.Dropout) and module.p > 0
+    return isinstance(module, Noise) or (isinstance(module, nn.Dropout) and module.p > 0)

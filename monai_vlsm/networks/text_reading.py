@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
-from monai_vlsm.networks.bert_text import bert_mask
+from monai_vlsm.networks.bert_text import bert_mask, bert_words
 
-__all__ = ["TextReading", "text_reading"]
+__all__ = ["TextReading", "text_mask", "text_reading"]
 
 
 class TextReading(NamedTuple):
@@ -19,27 +20,42 @@ class TextReading(NamedTuple):
 
     Attributes:
         ends: index of the token whose state is the result, ``(B,)``.
-        mask: what each layer takes as its mask.
-        is_causal: whether a token looks back only.
+        words: which tokens are no padding, ``(B, L)`` bool.
     """
 
     ends: Tensor
-    mask: Any
-    is_causal: bool
+    words: Tensor
 
 
-def text_reading(config: Any, hidden: Tensor, input_ids: Tensor) -> TextReading:
-    """CLIP looks back and is read at the end-of-text token; BERT looks everywhere and is read at the first token.
+def text_reading(config: Any, input_ids: Tensor) -> TextReading:
+    """CLIP is read at the end-of-text token, behind which is padding; BERT at the first token.
 
     Args:
         config: the ``text_config``.
-        hidden: embedded tokens ``(B, L, C)``.
         input_ids: ``(B, L)``.
     """
-    if getattr(config, "encoder", "clip") == "bert":
-        return TextReading(input_ids.new_zeros(input_ids.shape[0]), bert_mask(config, hidden, input_ids), False)
-    mask = create_causal_mask(config, inputs_embeds=hidden, attention_mask=None, past_key_values=None)
-    return TextReading(_end_positions(config, input_ids), mask, True)
+    if _is_bert(config):
+        return TextReading(input_ids.new_zeros(input_ids.shape[0]), bert_words(config, input_ids))
+    ends = _end_positions(config, input_ids)
+    return TextReading(ends, torch.arange(input_ids.shape[1], device=ends.device) <= ends.unsqueeze(1))
+
+
+def text_mask(config: Any, states: Tensor, words: Tensor) -> dict[str, Any]:
+    """What each layer takes beside its states: in CLIP a token looks back only, in BERT at all words.
+
+    Args:
+        config: the ``text_config``.
+        states: ``(B, L, C)``.
+        words: which tokens are no padding, ``(B, L)`` bool.
+    """
+    if _is_bert(config):
+        return {"mask": bert_mask(config, states, words), "is_causal": False}
+    mask = create_causal_mask(config, inputs_embeds=states, attention_mask=None, past_key_values=None)
+    return {"mask": mask, "is_causal": True}
+
+
+def _is_bert(config: Any) -> bool:
+    return getattr(config, "encoder", "clip") == "bert"
 
 
 def _end_positions(config: Any, input_ids: Tensor) -> Tensor:

@@ -18,8 +18,10 @@ from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm.adapters import (
     Adaptation,
+    AdaptFormerAdaptation,
     BitFitAdaptation,
     Combination,
+    CrossModalAdaptation,
     DenseAdaptation,
     FineTuning,
     LoRAAdaptation,
@@ -27,6 +29,8 @@ from monai_vlsm.adapters import (
     ShallowAdaptation,
     SliceContextAdaptation,
     SSFAdaptation,
+    TelescopicAdaptation,
+    VisualPromptAdaptation,
     build_adaptation,
     count_parameters,
     trainable_parameters,
@@ -72,7 +76,21 @@ ROWS: dict[str, Row] = {
     "dense and lora": Row(Combination([DenseAdaptation("v", width=16), LoRAAdaptation(rank=2)]), identity=False),
     "lora and biases": Row(Combination([LoRAAdaptation(rank=2), BitFitAdaptation()]), merges=True, idle=KEY_BIAS),
     "lora and decoder": Row(Combination([LoRAAdaptation(rank=2), FineTuning()]), merges=True, idle=KEY_BIAS),
+    "telescopic": Row(TelescopicAdaptation(dropout=0.0), identity=False),
+    "telescopic, no boundary": Row(TelescopicAdaptation(boundary=False, dropout=0.0), identity=False),
+    "prompts": Row(VisualPromptAdaptation(3), identity=False),
+    "adaptformer": Row(AdaptFormerAdaptation(width=4)),
+    "adaptformer v": Row(AdaptFormerAdaptation("v", width=4)),
+    "cross": Row(CrossModalAdaptation(4), idle="norm_key.bias"),
+    "cross, plain": Row(CrossModalAdaptation(4, variational=False), idle="norm_key.bias"),
+    "cross, prompts and lora": Row(
+        Combination([CrossModalAdaptation(4), VisualPromptAdaptation(2), LoRAAdaptation(rank=2)]),
+        identity=False,
+        idle="norm_key.bias",
+    ),
     "slices, lora": Row(SliceContextAdaptation(LoRAAdaptation(rank=2), width=8)),
+    "slices, telescopic": Row(SliceContextAdaptation(TelescopicAdaptation(dropout=0.0), width=8), identity=False),
+    "slices, prompts": Row(SliceContextAdaptation(VisualPromptAdaptation(3), width=8), identity=False),
     "slices, two": Row(
         SliceContextAdaptation(Combination([DenseAdaptation("v", 16), ShallowAdaptation("vl", 16)]), width=8), False
     ),
@@ -90,6 +108,15 @@ REAL_SIZE: list[tuple[Adaptation, int]] = [
     (SSFAdaptation("v"), 168_960),
     (BitFitAdaptation(), 152_064),
     (BitFitAdaptation("v"), 84_480),
+    (TelescopicAdaptation(), 613_297),
+    (TelescopicAdaptation(boundary=False), 613_249),
+    (VisualPromptAdaptation(), 76_800),
+    (VisualPromptAdaptation(50), 384_000),
+    (AdaptFormerAdaptation("v"), 991_360),
+    (AdaptFormerAdaptation(), 1_784_704),
+    (AdaptFormerAdaptation(width=16), 456_544),
+    (CrossModalAdaptation(), 1_928_466),
+    (CrossModalAdaptation(variational=False), 1_778_706),
     (Combination([DenseAdaptation(), LoRAAdaptation()]), 2_974_464 + 442_368),
     (Combination([LoRAAdaptation(), FineTuning("decoder")]), 442_368 + 1_127_009),
     (SliceContextAdaptation(Combination([DenseAdaptation(), BitFitAdaptation()])), 2_974_464 + 152_064 + 448_515),
@@ -126,7 +153,7 @@ def ask(network: CLIPSegNet) -> Tensor:
 
 def train(network: CLIPSegNet) -> dict[str, Tensor]:
     """Three steps, in float64: the first reaches what begins at zero. Returns the gradients of the last."""
-    network.double()
+    network.double().train()
     optimizer = torch.optim.AdamW(trainable_parameters(network), lr=0.01)
     image, ids = given(network.slices)
     for _ in range(3):
@@ -134,7 +161,7 @@ def train(network: CLIPSegNet) -> dict[str, Tensor]:
         network(image.double(), ids).square().mean().backward()
         optimizer.step()
     gradients = {name: one.grad for name, one in network.named_parameters() if one.requires_grad}
-    network.float().zero_grad()
+    network.float().eval().zero_grad()
     return gradients
 
 
@@ -190,6 +217,9 @@ def test_training_changes_what_it_says_it_changes(trained: Trained, backbone: Pa
     network, bare = trained.network, build(backbone, None)
     assert not torch.allclose(ask(network)[:, 0], ask(network)[:, 1])
     image, ids = given()
+    if network.meets:  # neither encoder runs alone: test_cross_modal.py
+        assert network.frozen_encoders == trained.row.adaptation.frozen_encoders == frozenset()
+        return
     with torch.no_grad():
         pairs = {
             "vision": [torch.stack(one._vision_states(image)) for one in (network, bare)],

@@ -25,6 +25,11 @@ COUNTS = {  # total and trainable, from facts about the authors' code and its go
     "DoRA": ("151,217,762", "470,016"),
     "SSF": ("151,051,874", "304,128"),
     "BitFit": ("150,747,746", "152,064"),
+    "Telescopic": ("151,361,043", "613,297"),
+    "visual prompts": ("150,824,546", "76,800"),
+    "AdaptFormer V": ("151,739,106", "991,360"),
+    "AdaptFormer VL": ("152,532,450", "1,784,704"),
+    "cross-modal": ("152,676,212", "1,928,466"),
     "CRIS": ("146,849,122", "146,849,121"),  # CLIP's logit scale has no part in it
     "SAN": ("157,839,795", "8,370,354"),
 }

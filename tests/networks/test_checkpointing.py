@@ -11,7 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
+from monai_vlsm.adapters import (
+    Adaptation,
+    AdaptFormerAdaptation,
+    CrossModalAdaptation,
+    DenseAdaptation,
+    FineTuning,
+    ShallowAdaptation,
+    TelescopicAdaptation,
+    VisualPromptAdaptation,
+)
 from monai_vlsm.networks import CLIPSegNet
 from tests.networks.tiny_networks import inputs
 
@@ -21,6 +30,10 @@ ADAPTATIONS = {
     "dense_vlc": DenseAdaptation("vl", width=4, condition_width=4),
     "shallow_vl": ShallowAdaptation("vl", width=6),
     "full": FineTuning("full"),
+    "telescopic": TelescopicAdaptation(),
+    "prompts": VisualPromptAdaptation(3),
+    "adaptformer": AdaptFormerAdaptation(width=4),
+    "cross_modal": CrossModalAdaptation(width=4),
 }
 
 

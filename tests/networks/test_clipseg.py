@@ -40,7 +40,7 @@ def test_without_adapters_it_is_transformers_clipseg(backbone: Path) -> None:
         torch.testing.assert_close(network(image, ids, mask)[:, 0], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
+@pytest.mark.parametrize("network", [name for name in ADAPTATIONS if name != "cross_modal"], indirect=True)
 def test_early_exit_is_exact(network: CLIPSegNet) -> None:
     """The whole encoder, computed by transformers, gives bit-equal activations."""
     image, _, _ = inputs(network)

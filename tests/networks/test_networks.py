@@ -179,6 +179,8 @@ def gradients(network: PromptedNet) -> set[str]:
 
 @pytest.mark.parametrize("kind", TRAINED)
 def test_gradients_where_it_trains_only(kind: str, own: PromptedNet) -> None:
+    if kind in ("adaptformer", "cross_modal"):  # nothing reaches what is in front of a layer that begins at zero
+        shift_trained(own, 0.1)
     own.train()(*inputs(own, 4)).square().mean().backward()
     trains = {name for name, p in own.named_parameters() if p.requires_grad}
     assert gradients(own) <= trains <= set(own.trained_names)

@@ -15,7 +15,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation
+from monai_vlsm.adapters import (
+    Adaptation,
+    AdaptFormerAdaptation,
+    CrossModalAdaptation,
+    DenseAdaptation,
+    FineTuning,
+    ShallowAdaptation,
+    TelescopicAdaptation,
+    VisualPromptAdaptation,
+)
 from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.networks import CLIPSegNet, CRISNet, PromptedNet, SANNet, TargetUNet
 from tests import tiny
@@ -29,6 +38,10 @@ ADAPTATIONS = {
     "shallow_v": ShallowAdaptation("v", width=6),
     "shallow_vl": ShallowAdaptation("vl", width=6),
     "shallow_vlc": ShallowAdaptation("vl", width=6, condition_width=4),
+    "telescopic": TelescopicAdaptation(dropout=0.0),
+    "prompts": VisualPromptAdaptation(3),
+    "adaptformer": AdaptFormerAdaptation("vl", width=4),
+    "cross_modal": CrossModalAdaptation(width=4, variational=False),
     "decoder": FineTuning("decoder"),
     "full": FineTuning("full"),
 }
@@ -69,7 +82,8 @@ def _clipseg(adaptation: Adaptation) -> Kind:
         return CLIPSegNet(folder, **{"adaptation": adaptation, "default_prompt": "one polyp", **arguments})
 
     def parts(network: CLIPSegNet) -> list[nn.Module]:  # the decoder reads nothing behind the tenth layer
-        return [network.base.clip.vision_model.embeddings, *network.base.clip.vision_model.encoder.layers[:10]]
+        shared = 1 if network.meets else 10
+        return [network.base.clip.vision_model.embeddings, *network.base.clip.vision_model.encoder.layers[:shared]]
 
     return Kind(build, parts, "base.clip.text_model.embeddings")
 
