@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,17 +88,17 @@ class FrozenStore(SceneStore):
 
 
 @torch.no_grad()
-def fit_reduces(model: CLIPSegBase, store: FrozenStore, edge: int) -> None:
+def fit_reduces(model: Any, store: Any, edge: int) -> None:
     """Fit the decoder's first layers to the encoder: they shall say what those of clipseg-mini say of its own.
 
     Least squares over all patches of the scenes. The rest of clipseg-mini's decoder can then go on from what it knows.
 
     Args:
-        model: the network.
-        store: scenes that the encoder has seen.
+        model: the network, a `CLIPSegBase`.
+        store: a `FrozenStore`.
         edge: edge of the images that it saw, in pixels.
     """
-    mini = load_base(MINI)
+    mini: Any = load_base(MINI)
     size = edge // model.config.vision_config.patch_size * mini.config.vision_config.patch_size  # as many patches
     layers, teachers = model.decoder.reduces, mini.decoder.reduces
     width = layers[0].in_features + 1

@@ -37,7 +37,8 @@ class CLIPSegBase(CLIPSegForImageSegmentation):
         vision: Any = config.vision_config
         text: Any = config.text_config
         if getattr(text, "encoder", "clip") == "bert":
-            self.clip.text_model, self.clip.text_projection = BertTextEncoder(text), text_projection(config)
+            clip: Any = self.clip
+            clip.text_model, clip.text_projection = BertTextEncoder(text), text_projection(config)
         if not getattr(vision, "pre_norm", True):
             self.clip.vision_model.pre_layrnorm = nn.Identity()
         patch = getattr(config, "decoder_patch_size", vision.patch_size)
