@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from monai_vlsm.adapters import DenseAdaptation
-from monai_vlsm.checkpoints import TrainedState, read, read_settings
+from monai_vlsm.checkpoints import ModelMismatchError, TrainedState, read, read_settings, verify_settings
 from monai_vlsm.networks import CLIPSegNet, load_network
 from monai_vlsm.serving import Segmenter
 from monai_vlsm.uncertainty import (
@@ -107,3 +107,9 @@ def test_a_file_that_says_none_has_temperature_1(model: Path) -> None:
 def test_off_does_nothing() -> None:
     setter = TemperatureSetter("nowhere.pt", enabled=False)
     setter.attach(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, math.inf, math.nan, "warm", True])
+def test_a_file_with_another_temperature_is_refused(model: Path, temperature: object) -> None:
+    with pytest.raises(ModelMismatchError, match="temperature must be above 0"):
+        verify_settings({**read_settings(model), "temperature": temperature})
