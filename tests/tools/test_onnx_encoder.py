@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,17 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from mini_around import build_around
+from mini_around import build_around, fit_reduces
 from mini_export import export
-from mini_network import EXTRACT, logits_of, skips_of
+from mini_network import EXTRACT, logits_of, skips_of, to_pixels
 from onnx_encoder import ImageEncoderError, read_image_encoder
+from scenes import draw_scene
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.backbones import default_image_size, load_tokenizer
-from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.networks import CLIPSegNet, load_base
 
 # transformers 5 has other names than the version that the published file was exported with
 OLD_NAMES = {
@@ -119,6 +121,28 @@ def test_the_rest_trains_and_the_folder_is_a_backbone(folder: Path, tmp_path: Pa
                 nn.init.zeros_(module.up.weight), nn.init.zeros_(module.up.bias)
         torch.testing.assert_close(network(image, ids), logits.detach(), atol=1e-4, rtol=1e-4)
     assert default_image_size(tmp_path / "backbone") == network.image_size == 70
+
+
+@torch.no_grad()
+def test_the_decoder_is_fitted_to_the_encoder(folder: Path) -> None:
+    """Its first layers say of the new encoder what those of clipseg-mini say of its own."""
+    model, mini = build_around(read_image_encoder(folder)).eval(), load_base("clipseg-mini")
+    drawn = np.stack([draw_scene(seed).image for seed in range(6)])
+    skips = skips_of(model, to_pixels(torch.from_numpy(drawn), 42))
+    wanted = [layer(states) for layer, states in zip(mini.decoder.reduces, _of(mini, drawn), strict=True)]
+
+    def error() -> float:
+        found = [layer(states) for layer, states in zip(model.decoder.reduces, skips[::-1], strict=True)]
+        return sum(float((one - other).norm()) for one, other in zip(found, wanted, strict=True))
+
+    before = error()
+    images = torch.stack(skips, 1).half().numpy()
+    fit_reduces(model, SimpleNamespace(count=6, drawn=drawn, images=images), 42)
+    assert error() < 0.2 * before
+
+
+def _of(mini: Any, drawn: np.ndarray[Any, Any]) -> list[Tensor]:
+    return skips_of(mini, to_pixels(torch.from_numpy(drawn), 48))[::-1]
 
 
 def test_other_folders(folder: Path, tmp_path: Path) -> None:
