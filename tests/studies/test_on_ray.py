@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_vlsm.studies import Study, StudyError, StudyFolder, on_ray, ray_task, study_status
+from monai_vlsm.studies import Study, StudyError, StudyFolder, on_ray, ray_task
 from monai_vlsm.studies.claim import holder
 from tests.studies.workers import starts, until
 
@@ -96,6 +96,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     paths = [tmp_path / "bin", Path(__file__).parent / "fake_monai", ROOT]
     environment |= {"PYTHONPATH": ":".join(map(str, paths)), "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    environment.pop("OMP_NUM_THREADS", None)  # Ray leaves alone what is set
     words = ["--head", "--block", f"--port={port}", "--num-gpus=2", "--num-cpus=4", "--node-ip-address=127.0.0.1"]
     words += ["--no-monitor", "--include-log-monitor=false", "--include-dashboard=false", "--disable-usage-stats"]
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *words]
@@ -120,7 +121,8 @@ def test_two_gpus_and_a_worker_that_is_killed(
     words = ["study", "ray", str(place / "study.yaml"), f"--output={place / 'out'}"]
     command = [sys.executable, "-m", "monai_vlsm", *words]
     with subprocess.Popen(command, env=cluster, cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
-        until(lambda: study_status(folder).count("running") == 2, 120)
+        state = folder.of_run(folder.runs[0]) / "training" / "last.pt"
+        until(lambda: state.is_file() and state.read_text() == "1", 120)
         owner = holder(folder.of_run(folder.runs[0]))
         os.kill(int(owner.split()[1]), signal.SIGKILL)
         said = driver.communicate(timeout=240)[0]
