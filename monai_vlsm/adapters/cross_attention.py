@@ -69,10 +69,10 @@ class GatedCrossAttention(nn.Module):
 
     def _scores(self, query: Tensor, other: Tensor) -> Tensor:
         width = query.shape[-1]
-        scores = query @ self.norm_key(self.key(other)).mT / math.sqrt(width)
+        scores = query @ self.norm_key(self.key(other)).transpose(-2, -1) / math.sqrt(width)
         if self.key_variance is None:
             return scores
-        variance = query.square() @ _positive(self.key_variance(other)).mT / width
+        variance = query.square() @ _positive(self.key_variance(other)).transpose(-2, -1) / width
         return scores - DOUBT * variance.clamp_min(LEAST_VARIANCE).sqrt()  # the root has no slope at zero
 
     def _values(self, other: Tensor) -> Tensor:
