@@ -44,7 +44,7 @@ class PromptPostprocessing(Compose):
         temperature: float = 1.0,
     ) -> None:
         copies = CopyItemsd(["pred", loss_target], names=["logits", "logits_target"])
-        kept = [copies, _on_one_device] if loss_target else []
+        kept: list[Callable[..., Any]] = [copies, _on_one_device] if loss_target else []
         steps: list[Callable[..., Any]] = [
             Activationsd("pred", sigmoid=True),
             ExistenceScored("pred", threshold=existence_threshold),

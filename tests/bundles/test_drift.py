@@ -67,7 +67,7 @@ def test_settings_come_first() -> None:
     literal = [value for value in head if not isinstance(value, str) or value[0] not in "$@%"]
     assert len(literal) >= 10
     assert "network_def" in list(values)[46:]
-    assert of_bundle("vlsm_dense", "train").read_text().count("\n") <= 385
+    assert of_bundle("vlsm_dense", "train").read_text().count("\n") <= 380
 
 
 @pytest.mark.parametrize("name", ["evaluate", "inference"])

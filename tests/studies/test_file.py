@@ -63,9 +63,11 @@ def test_no_yaml(tmp_path: Path) -> None:
         read_study(tmp_path / "a.yaml")
 
 
-@pytest.mark.parametrize(("name", "runs"), [("paper", 216), ("sample", 10), ("low_data", 192), ("transfer", 36)])
+@pytest.mark.parametrize(
+    ("name", "runs"), [("paper", 216), ("sample", 10), ("low_data", 192), ("transfer", 36), ("peft", 408)]
+)
 def test_shipped(name: str, runs: int) -> None:
-    assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer"}
+    assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer", "peft"}
     assert len(plan_runs(read_study(name))) == len({run.name for run in plan_runs(read_study(name))}) == runs
 
 
