@@ -53,7 +53,7 @@ def test_wrong_files(study: Make, given: dict[str, Any], words: list[str]) -> No
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, sample"):
+    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, peft, sample"):
         read_study(tmp_path / "none.yaml")
 
 
