@@ -79,7 +79,7 @@ def test_a_module_that_is_not_imported_is_named_and_stays_so(tmp_path: Path, mon
 
 @pytest.mark.parametrize("kind", ["LoRA", "a b:c", "x:y;z", ":", "", None, 3, ["a:b"]])
 def test_unknown(kind: object) -> None:
-    with pytest.raises(ValueError, match=r"unknown adaptation .*; known: Adaptation, BitFitAdaptation, Combination"):
+    with pytest.raises(ValueError, match=r"unknown adaptation .*; known: AdaptFormerAdaptation, Adaptation, BitFit"):
         build_adaptation({"type": kind})
 
 

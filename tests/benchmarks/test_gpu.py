@@ -27,6 +27,7 @@ def measured(output: Path, *arguments: str) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_steps_leave_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = measured(tmp_path, "--rows", "plain", "ours", "checkpointing", "compile")
     rows = {row["name"]: row for row in result["gpu"]}

@@ -18,6 +18,8 @@ from monai_vlsm.io import read_rows
 from monai_vlsm.settings import SettingError
 from tests.bundles.dataset import write_dataset
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 BUNDLES = Path(__file__).parents[2] / "bundles"
 OFF = {"augment": False, "schedule": "plateau", "ema": 0.0, "contrastive": 0.0, "negatives": 0.0}
 

@@ -32,6 +32,8 @@ from tests.bundles.test_vlsm_dense import (
     weights,
 )
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 ROWS = ("name", "prompt", "truth_pixels")
 
 
@@ -141,7 +143,6 @@ def test_all_overlays_of_all_processes(settings: Any, tmp_path: Path) -> None:
     assert len([name for name in json.loads((found / "run.json").read_text())["files"] if name.endswith(".png")]) == 3
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_takes_the_others_along(settings: Any, tmp_path: Path) -> None:
     """Soon, with one line; and the run goes on with ``--resume True``."""
     configs = str([str(TRAIN), str(MULTI)])

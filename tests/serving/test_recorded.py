@@ -73,7 +73,7 @@ def of_evaluation(file: Path, backbone: Path) -> dict[str, Any]:
 
 def of_export(file: Path, backbone: Path) -> dict[str, Any]:
     made = load_network(file)
-    info = _info(made, "tokens", choose_prompts(made, "tokens", None, None), {})
+    info = _info(made, "tokens", choose_prompts(made, "tokens", None, None), {}, 77)
     assert info["window_ends"] == [(-1350, 150), (0, 80), None]
     return info
 
