@@ -94,6 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "uncertainty",
     },
     "export": {"backbones", "checkpoints", "data", "errors", "io", "networks", "serving", "transforms"},
+    "federated": {"checkpoints", "data", "errors", "io"},
     "hub": {
         "names",
         "adapters",

@@ -9,7 +9,21 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from monai_vlsm.commands import adapters, bundle, cache, data, export, hub, label, merge, models, predict, report, study
+from monai_vlsm.commands import (
+    adapters,
+    bundle,
+    cache,
+    data,
+    export,
+    federated,
+    hub,
+    label,
+    merge,
+    models,
+    predict,
+    report,
+    study,
+)
 from monai_vlsm.commands.modules import import_named
 from monai_vlsm.errors import UserError
 from monai_vlsm.interrupts import end_in_one_line
@@ -36,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (models, bundle, data, report, predict, adapters, export, merge, hub, label, cache, study):
+    shown = (models, bundle, data, report, predict, adapters, export, merge, hub, label, cache, study, federated)
+    for command in shown:
         command.add(subparsers)
     with end_in_one_line():
         values = parser.parse_args(arguments)

@@ -22,7 +22,14 @@ from monai_vlsm.settings.table import SETTINGS, SettingError
 
 __all__ = ["config_texts", "require_known_names", "unread_names"]
 
-_READ_BY_MONAI = ("imports", "_meta_", "displayable_configs", "validate", "train")
+_READ_BY_MONAI = (
+    "imports",
+    "_meta_",
+    "displayable_configs",
+    "validate",
+    "train",
+    "run_name",
+)  # the last from MonaiAlgo
 
 
 def require_known_names(workflow: ConfigWorkflow, given: Mapping[str, Any], files: Any) -> None:

@@ -1,0 +1,86 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The federation as a recipe of NVFlare, for its simulator and for its real servers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_vlsm.checkpoints import read_settings
+from monai_vlsm.federated.terms import FederatedError, packed, terms_of
+
+__all__ = ["adapter_recipe", "require_nvflare"]
+
+
+def require_nvflare() -> None:
+    """Check that NVFlare is installed.
+
+    Raises:
+        FederatedError: it is not.
+    """
+    if importlib.util.find_spec("nvflare") is None:
+        raise FederatedError("this needs NVFlare: pip install 'monai_vlsm[federated]'")
+
+
+def adapter_recipe(
+    bundle: Path,
+    sites: Mapping[str, Path],
+    start: Path,
+    output: Path,
+    rounds: int = 4,
+    epochs: int = 1,
+    seed: int = 41,
+    settings: Mapping[str, Any] | None = None,
+    python: str = "python3",
+) -> Any:
+    """Federated averaging of what a bundle trains, weighted by training images.
+
+    Args:
+        bundle: folder of the bundle, as each site sees it.
+        sites: name of each site to its folder of images, as that site sees it; two or more.
+        start: the ``model.pt`` to begin with, on the server.
+        output: folder for ``model.pt`` on the server, and for ``sites/NAME`` on each site.
+        rounds: how often weights travel.
+        epochs: of local training in each round.
+        seed: of the first site; each other one has the next.
+        settings: of the bundle on all sites.
+        python: what starts Python on the sites, where this package is installed.
+
+    Returns:
+        A ``nvflare.app_opt.pt.recipes.FedAvgRecipe``.
+
+    Raises:
+        FederatedError: NVFlare is not installed, fewer than two sites, or numbers that make no federation.
+        ModelNotFoundError: no file to begin with.
+        ModelMismatchError: it is no model file.
+    """
+    require_nvflare()
+    if len(sites) < 2 or rounds < 1 or epochs < 1:
+        raise FederatedError(f"expected two or more sites and numbers from 1, got {len(sites)}, {rounds} and {epochs}")
+    recipes: Any = importlib.import_module("nvflare.app_opt.pt.recipes.fedavg")
+    persistors: Any = importlib.import_module("monai_vlsm.federated.persistor")
+    recipe = recipes.FedAvgRecipe(
+        name="federated",
+        min_clients=len(sites),
+        num_rounds=rounds,
+        train_script=str(Path(__file__).with_name("client.py")),
+        launch_external_process=True,
+        command=f"{python} -u -m monai_vlsm.federated.client",
+        key_metric="val_dice",
+        model_persistor=persistors.TrainedModelPersistor(str(start), str(output / "model.pt")),
+    )
+    common = ["--bundle", str(bundle), "--terms", packed(terms_of(read_settings(start))), "--epochs", str(epochs)]
+    common += [word for name, value in (settings or {}).items() for word in ("--set", f"{name}={value}")]
+    arguments = {
+        name: [*common, "--data", str(data), "--output", str(output / "sites" / name), "--seed", str(seed + index)]
+        for index, (name, data) in enumerate(sites.items())
+    }
+    recipe._job.set_app_packages(["monai_vlsm"])  # installed on the sites, so not sent as code of the job
+    utils: Any = importlib.import_module("nvflare.recipe.utils")
+    utils.set_per_site_config(recipe, {name: {"train_args": shlex.join(words)} for name, words in arguments.items()})
+    return recipe

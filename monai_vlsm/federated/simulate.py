@@ -1,0 +1,128 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A whole federation on one machine, by NVFlare's simulator."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import create_workflow
+
+from monai_vlsm.federated.recipe import adapter_recipe, require_nvflare
+from monai_vlsm.federated.rounds import read_rounds
+from monai_vlsm.federated.terms import FederatedError
+from monai_vlsm.io import save_atomically, write_rows
+
+__all__ = ["simulate", "untrained_model"]
+
+_COLUMNS = ("site", "round", "images", "bytes", "val_dice", "val_iou", "val_hd95", "val_loss", "refused")
+
+
+def untrained_model(bundle: Path, data: Path, path: Path, settings: Mapping[str, Any]) -> Path:
+    """Write what a bundle begins its training with as a ``model.pt``.
+
+    Args:
+        bundle: folder of the bundle.
+        data: a folder of images, which decides what the bundle takes for its own data.
+        path: the file.
+        settings: of the bundle.
+    """
+    own = {"bundle_root": str(bundle), "dataset_dir": str(data)}
+    workflow = create_workflow(
+        config_file=str(bundle / "configs" / "train.json"),
+        workflow_type="train",
+        logging_file=False,
+        **{**settings, **own},
+    )
+    save_atomically(workflow.parser.get_parsed_content("trained").state_dict(), path)
+    return path
+
+
+def simulate(
+    bundle: Path,
+    sites: Mapping[str, Path],
+    output: Path,
+    start: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **numbers: int,
+) -> list[dict[str, Any]]:
+    """Run a federation; writes ``model.pt``, ``rounds.csv``, and a folder for each site.
+
+    Args:
+        bundle: folder of the bundle.
+        sites: name of each site to its folder of images.
+        output: a new folder.
+        start: the ``model.pt`` to begin with; None is the untrained one of the bundle.
+        settings: of the bundle.
+        numbers: ``rounds``, ``epochs``, ``seed`` of `adapter_recipe`.
+
+    Returns:
+        What each site wrote down of each round.
+
+    Raises:
+        FederatedError: NVFlare is not installed, the folder is in use, no site trained, or the simulator failed.
+    """
+    require_nvflare()
+    folder = output.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise FederatedError(f"{output} is not empty; give a new folder")
+    places = {name: Path(data).absolute() for name, data in sites.items()}
+    root, first = bundle.absolute(), next(iter(places.values()))
+    begin = start.absolute() if start else untrained_model(root, first, folder / "start.pt", settings or {})
+    recipe = adapter_recipe(root, places, begin, folder, settings=settings, python=sys.executable, **numbers)
+    environment: Any = importlib.import_module("nvflare.recipe").SimEnv
+    with _reachable(), _no_process_left():
+        _execute(recipe, environment(clients=list(places), workspace_root=str(folder / "workspace")), folder)
+    rows = [{"site": name, **row} for name in places for row in read_rounds(folder / "sites" / name)]
+    write_rows(folder / "rounds.csv", _COLUMNS, [{key: row.get(key, "") for key in _COLUMNS} for row in rows])
+    if not (folder / "model.pt").is_file():
+        raise FederatedError(f"no site trained: {'; '.join(_refusals(rows)) or f'see the logs in {folder}/workspace'}")
+    return rows
+
+
+def _execute(recipe: Any, environment: Any, folder: Path) -> None:
+    try:
+        recipe.run(environment)
+    except RuntimeError as error:
+        rows = [{"site": one.name, **row} for one in folder.glob("sites/*") for row in read_rounds(one)]
+        said = "; ".join(_refusals(rows)) or f"{error}".partition(chr(10))[0]
+        raise FederatedError(f"the simulator stopped: {said}. Its logs are in {folder}/workspace") from error
+
+
+def _refusals(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{row['site']}, round {row['round']}: {row['refused']}" for row in rows if "refused" in row]
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Processes of the simulator find this package, wherever they work."""
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _no_process_left() -> Iterator[None]:
+    """Ends what the simulator started and has left, also after Ctrl-C."""
+    psutil: Any = importlib.import_module("psutil")  # NVFlare brings it
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    try:
+        yield
+    finally:
+        for child in psutil.Process().children(recursive=True):
+            if child.pid not in before:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()

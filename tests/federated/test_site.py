@@ -1,0 +1,137 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A site at work: the real bundle on a network of a few thousand weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.exchange_object import ExchangeObject
+from torch import nn
+
+from monai_vlsm.checkpoints import read
+from monai_vlsm.errors import UserError
+from monai_vlsm.federated import FederatedError, Site, TrainedOnlyFilter, outgoing, terms_of
+from monai_vlsm.federated.simulate import untrained_model
+from tests.bundles.dataset import write_dataset
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
+pytestmark = pytest.mark.usefixtures("blank_curves")
+
+
+@pytest.fixture(scope="module")
+def settings(backbone: Path) -> dict[str, Any]:
+    return {
+        "backbone": str(backbone),
+        "adapter_width": 4,
+        "batch_size": 4,
+        "num_workers": 0,
+        "amp": False,
+        "device": "cpu",
+        "cache": "off",
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def start(settings: dict[str, Any], data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read(untrained_model(BUNDLE, data, tmp_path_factory.mktemp("start") / "model.pt", settings))
+
+
+@pytest.fixture
+def site(settings: dict[str, Any], data: Path, start: dict[str, Any], tmp_path: Path) -> Site:
+    return Site(BUNDLE, data, tmp_path / "site", terms_of(start["monai_vlsm"]), settings=settings)
+
+
+def test_a_round_trains_what_came(site: Site, start: dict[str, Any]) -> None:
+    came = {name: values + 0.01 for name, values in outgoing(start).items()}
+    outcome = site.train(came, 0)
+    assert outcome.images == 5
+    assert 0 <= outcome.scores["val_dice"] <= 1
+    assert set(outcome.weights) == set(came)
+    moved = max(float(np.abs(outcome.weights[name] - came[name]).max()) for name in came)
+    assert 0 < moved < 0.01  # two steps of AdamW from what came, not from the bundle's own weights
+    ended = torch.load(site.output / "round-0" / "last.pt", weights_only=True)["objects"]["model"]
+    assert all(np.array_equal(ended[name], outcome.weights[name]) for name in came)
+
+
+@pytest.mark.parametrize(("name", "value"), [("base", "0" * 64), ("format", 99), ("image_size", 64)])
+def test_another_network_is_refused_before_anything_happens(
+    site: Site, start: dict[str, Any], name: str, value: object
+) -> None:
+    with pytest.raises(FederatedError, match=r"differs: the federation has .* Nothing was trained or sent"):
+        replace(site, terms={**site.terms, name: value}).train(outgoing(start), 0)
+    assert not site.output.exists()
+
+
+def test_weights_that_are_no_numbers_are_not_trained(site: Site, start: dict[str, Any]) -> None:
+    came = outgoing(start)
+    name = next(iter(came))
+    with pytest.raises(FederatedError, match="must be finite"):
+        site.train({**came, name: np.full_like(came[name], np.nan)}, 0)
+    assert not site.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [("missing", "no such dataset folder"), ("empty", "holds no dataset"), ("list", "1 problem in the data")],
+)
+def test_a_site_without_data_says_so(
+    site: Site, start: dict[str, Any], data: Path, tmp_path: Path, what: str, line: str
+) -> None:
+    folder = tmp_path / "none"
+    if what == "list":
+        shutil.copytree(data, folder)
+        (folder / "train.json").write_text(json.dumps([]))
+    elif what == "empty":
+        folder.mkdir()
+    with pytest.raises(UserError, match=line):
+        replace(site, data=folder).train(outgoing(start), 0)
+    assert not site.output.exists()
+
+
+def test_monai_algo_sends_only_what_was_trained(
+    settings: dict[str, Any], data: Path, start: dict[str, Any], tmp_path: Path
+) -> None:
+    places = {
+        "bundle_root": str(BUNDLE),
+        "dataset_dir": str(data),
+        "ckpt_dir": str(tmp_path),
+        "output_dir": str(tmp_path),
+    }
+    algo: Any = MonaiAlgo(
+        str(BUNDLE), config_evaluate_filename=None, train_kwargs={**settings, **places, "overlays": 0}
+    )
+    algo.initialize({})
+    came = {name: torch.as_tensor(values) for name, values in outgoing(start).items()}
+    algo.train(ExchangeObject(weights=came))
+    whole = algo.get_weights().weights
+    algo.post_weight_filters = [TrainedOnlyFilter(algo.trainer.network)]
+    sent = algo.get_weights().weights
+    assert set(sent) == set(came)
+    assert _bytes(sent) == _bytes(came)
+    assert _bytes(whole) > 3 * _bytes(sent)
+    assert max(float(value.abs().max()) for value in sent.values()) > 0
+
+
+def _bytes(weights: dict[str, Any]) -> int:
+    return sum(value.numel() * value.element_size() for value in map(torch.as_tensor, weights.values()))
+
+
+def test_the_filter_keeps_statistics_of_batch_norm_and_no_counter() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    names = [name for name in network.state_dict() if name.startswith("1.")]
+    sent = TrainedOnlyFilter(names)(ExchangeObject(weights=dict(network.state_dict()))).weights or {}
+    assert set(sent) == {"1.weight", "1.bias", "1.running_mean", "1.running_var"}
