@@ -65,7 +65,7 @@ def test_check_absent_prompts_and_probes_decode_each_file_once(tmp_path: Path) -
         marked = with_absent_prompts(training, 0.25, files=files)
         validate_records(marked, validation, files=files)
         probes = probe_records(validation, files=files)
-    assert [one.get("absent") for one in marked] == [None, None, [{"p1": "liver"}], [{"p1": "liver"}]]
+    assert [one.get("absent") for one in marked] == [None, None, [{"p1": ["liver"]}], [{"p1": ["liver"]}]]
     assert len(probes) == 2
     assert count == dict.fromkeys(("a.png", "b.png", *(Path(one["label"]).name for one in training)), 1)
 

@@ -71,7 +71,7 @@ def test_sound_volumes_are_read_once_for_check_absents_and_probes(
     slices = np.asarray(open_stack(label, plane).slices)
     for record in absent:
         values = slices[Address.of(record["image"]).index]
-        lacking = [{"p1": name} for number, name in ((1, "liver"), (2, "tumour")) if not (values == number).any()]
+        lacking = [{"p1": [name]} for number, name in ((1, "liver"), (2, "tumour")) if not (values == number).any()]
         assert record.get("absent", []) == lacking
     assert {str(probe["image"]) for probe in probes} == {record["image"] for record in found}
 
