@@ -93,6 +93,17 @@ ALLOWED: dict[str, set[str]] = {
         "transforms",
         "uncertainty",
     },
+    "demo": {
+        "checkpoints",
+        "data",
+        "drawing",
+        "errors",
+        "io",
+        "names",
+        "samples",
+        "serving",
+        "transforms",
+    },
     "export": {"backbones", "checkpoints", "data", "errors", "io", "networks", "serving", "transforms"},
     "federated": {"checkpoints", "data", "errors", "io"},
     "hub": {

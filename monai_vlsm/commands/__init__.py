@@ -14,6 +14,7 @@ from monai_vlsm.commands import (
     bundle,
     cache,
     data,
+    demo,
     export,
     federated,
     hub,
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    shown = (models, bundle, data, report, predict, adapters, export, merge, hub, label, cache, study, federated)
+    shown = (models, bundle, data, report, predict, demo, adapters, export, merge, hub, label, cache, study, federated)
     for command in shown:
         command.add(subparsers)
     with end_in_one_line():

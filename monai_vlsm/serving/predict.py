@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from monai.data import MetaTensor
@@ -27,7 +27,10 @@ from monai_vlsm.serving.uncertain import Doubter, UncertaintyOfOne
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["DeviceNotFoundError", "Segmenter", "find_device"]
+__all__ = ["DeviceNotFoundError", "Segmenter", "Watch", "find_device"]
+
+Watch: TypeAlias = Callable[[MetaTensor, torch.Tensor], None]
+"""Gets each slice of a volume: RGB within 0..1, ``(3, rows, columns)``, and probabilities ``(K, rows, columns)``."""
 
 _META = ("filename_or_obj", "original_affine", "space", "xyzt_units", "shown", "shown_by")
 
@@ -127,13 +130,14 @@ class Segmenter:
         self.context = (network.context if context is None else context) or 0
         self.channel = channel_number(network.channel if channel is None else channel)
 
-    def __call__(self, image: str | Path, prompts: str | Sequence[str]) -> Segmentation:
+    def __call__(self, image: str | Path, prompts: str | Sequence[str], watch: Watch | None = None) -> Segmentation:
         """Segment one image.
 
         Args:
             image: an image, DICOM or volume file, ``FILE::channel=N`` for one volume of a 4D file, or the folder of a
                 DICOM series.
             prompts: one text or K texts.
+            watch: is shown the slices of a volume, one after the other, for those who keep probabilities.
 
         Raises:
             DatasetProblems: when the file is not an image.
@@ -145,13 +149,13 @@ class Segmenter:
         if len(records) != 1 or (path.is_dir() and Path(records[0]["image"]).parent == path):
             raise IsADirectoryError(f"{path} is a folder; give one image, or use monai_vlsm.data.load_images")
         validate_records(records)
-        return self.segment(records[0])
+        return self.segment(records[0], watch)
 
-    def segment(self, record: Mapping[str, Any]) -> Segmentation:
+    def segment(self, record: Mapping[str, Any], watch: Watch | None = None) -> Segmentation:
         """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
         record = in_channel(record, self.channel)
         with sliced(record, self.plane, self.context) as slices:
-            return self._image(record) if len(slices) == 1 else self._volume(record, slices)
+            return self._image(record) if len(slices) == 1 else self._volume(record, slices, watch)
 
     def _image(self, record: Mapping[str, Any]) -> Segmentation:
         """One that goes through the network at once."""
@@ -180,17 +184,23 @@ class Segmenter:
             uncertainty=None if doubtful is None else doubtful.result(),
         )
 
-    def _volume(self, record: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Segmentation:
+    def _volume(
+        self, record: Mapping[str, Any], slices: Sequence[Mapping[str, Any]], watch: Watch | None
+    ) -> Segmentation:
         """A volume in batches of slices; only its masks are kept."""
         whole = Address.of(record["image"])
         found = VolumeMasks(whole.file, self.plane, len(texts_of(record)), self.threshold, whole.channel)
         starts, doubtful = range(0, len(slices), SLICE_BATCH), self._doubtful(record, found)
         for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
-            batch: list[Any] = [self._before(dict(one)) for one in slices[start : start + SLICE_BATCH]]
+            displayed = [self._before(dict(one), end=DISPLAY_STEPS) for one in slices[start : start + SLICE_BATCH]]
+            seen: list[Any] = [one["image"] for one in displayed]
+            batch: list[Any] = [self._before(one, start=DISPLAY_STEPS) for one in displayed]
             answers = self._logits(batch)
             for index, (data, logits) in enumerate(zip(batch, answers, strict=True), start):
                 data = self._after({**data, "pred": logits})
                 found.add(index, data["pred"].as_tensor(), data["existence"])
+                if watch is not None:
+                    watch(middle_slice(seen[index - start]), data["pred"].as_tensor())
             if doubtful is not None:
                 for index, mean in enumerate(doubtful.means(batch, answers), start):
                     doubtful.add(mean, torch.from_numpy(found.of_slice(index)), index)

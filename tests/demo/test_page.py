@@ -1,0 +1,172 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the page answers, without a browser."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from monai_vlsm.adapters import DenseAdaptation
+from monai_vlsm.commands import main
+from monai_vlsm.demo import Models, build_app, files, routes
+from monai_vlsm.demo.answers import ask
+from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.samples import sample_dir
+from monai_vlsm.serving import Segmenter
+from tests.serving.images import write_images, write_model
+
+PROMPTS = ["brain", "<b>white</b> matter"]
+
+
+def drop(client: TestClient, file: Path, name: str | None = None) -> Any:
+    return client.post("/file", params={"name": name or file.name}, content=file.read_bytes())
+
+
+def asked(client: TestClient, key: str, prompts: str = "\n".join(PROMPTS)) -> Any:
+    return client.post("/answer", json={"file": key, "model": "polyps", "prompts": prompts})
+
+
+def test_an_image_is_answered_at_any_threshold(client: TestClient, models: Models, tmp_path: Path) -> None:
+    file = write_images(tmp_path) / "wide.png"
+    answer = asked(client, drop(client, file).json()["file"]).json()
+    truth = models.segmenter("polyps")(file, PROMPTS)
+    for threshold in (0.3, 0.5):
+        rows = client.get(f"/answer/{answer['answer']}/rows", params={"threshold": threshold}).json()
+        assert [row["prompt"] for row in rows] == PROMPTS
+        assert truth.probabilities is not None
+        assert [row["pixels"] for row in rows] == [(one >= threshold).sum() for one in truth.probabilities]
+        assert [row["existence"] for row in rows] == pytest.approx(truth.existence)
+    picture = client.get(f"/answer/{answer['answer']}/picture")
+    assert Image.open(io.BytesIO(picture.content)).width == 640
+
+
+def test_a_volume_is_kept_slice_by_slice(models: Models, tmp_path: Path) -> None:
+    file = write_images(tmp_path) / "volume.nii.gz"
+    answer, truth = ask(models.segmenter("polyps"), file, PROMPTS), models.segmenter("polyps")(file, PROMPTS)
+    assert len(answer.images) == 5
+    assert [row["size"] for row in answer.rows(0.5, 0)] == pytest.approx(truth.areas)
+    (tmp_path / "out").mkdir(), (tmp_path / "truth").mkdir()
+    found = answer.save(tmp_path / "out", 0.5)
+    truth.save_masks(tmp_path / "truth")
+    assert len(found) == 3
+    for path in found[:2]:
+        same = nibabel.load(tmp_path / "truth" / path.name)
+        assert np.array_equal(np.asarray(nibabel.load(path).dataobj), np.asarray(same.dataobj))
+
+
+def test_moving_the_threshold_asks_no_network(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = ask(models.segmenter("polyps"), write_images(tmp_path) / "square.png", PROMPTS)
+    monkeypatch.setattr(Segmenter, "_logits", lambda *_: pytest.fail("asked again"))
+    least, most = (sum(row["pixels"] for row in answer.rows(one, 0)) for one in (1.0, 0.01))
+    assert least < most
+
+
+def test_masks_come_in_a_zip(client: TestClient) -> None:
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    answer = asked(client, key).json()["answer"]
+    packed = zipfile.ZipFile(io.BytesIO(client.get(f"/answer/{answer}/masks").content))
+    assert len(packed.namelist()) == 3 and all(name.endswith(".png") for name in packed.namelist())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("notes.txt", b"hello", "no image, DICOM or NIfTI"),
+        ("cut.nii.gz", gzip.compress(bytes(5000))[:20], "cut short or is damaged"),
+        ("empty.png", b"", "empty.png"),
+    ],
+)
+def test_wrong_files_are_told_in_a_line(client: TestClient, name: str, content: bytes, words: str) -> None:
+    answer = client.post("/file", params={"name": name}, content=content)
+    if answer.status_code == 200:
+        answer = asked(client, answer.json()["file"])
+    assert answer.status_code == 400 and words in answer.text
+    assert "\n" not in answer.text and "/tmp" not in answer.text
+
+
+def test_a_zip_bomb_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_UNPACKED", 3 * 2**20)
+    answer = client.post("/file", params={"name": "bomb.nii.gz"}, content=gzip.compress(bytes(4 * 2**20)))
+    assert answer.status_code == 400 and answer.text.startswith("bomb.nii.gz unpacks to more than 3 MB")
+
+
+def test_200_mb_are_refused_before_they_are_read(client: TestClient) -> None:
+    for headers in ({"Content-Length": str(200 * 2**20)}, {"Content-Length": "-1"}):
+        answer = client.post("/file?name=a.png", content=b"", headers=headers)
+        assert answer.status_code == 413 and answer.text == "larger than 100 MB, the most that this page takes"
+
+
+def test_pieces_of_unknown_length_are_counted(client: TestClient) -> None:
+    piece = bytes(2**23)
+    answer = client.post("/file?name=a.png", content=(piece for _ in range(14)))
+    assert answer.status_code == 413 and "100 MB" in answer.text
+
+
+def test_two_visitors_do_not_mix(models: Models) -> None:
+    app = build_app(models)
+    with TestClient(app, base_url="http://localhost") as one:
+        two = TestClient(app, base_url="http://localhost")
+        one.get("/"), two.get("/")
+        key = one.post("/example", json={"name": "axial slice"}).json()["file"]
+        answer = asked(one, key).json()["answer"]
+        assert asked(two, key).status_code == 400
+        assert two.get(f"/answer/{answer}/rows").status_code == 400
+        assert one.get(f"/answer/{answer}/rows").status_code == 200
+
+
+def test_a_model_of_another_base_is_refused(client: TestClient, model_file: Path, tmp_path: Path) -> None:
+    other = write_model(CLIPSegNet("clipseg-mini", DenseAdaptation("v", width=4)), tmp_path / "other.pt")
+    refused = client.post("/model", params={"name": "other.pt"}, content=other.read_bytes())
+    assert refused.status_code == 400 and "\n" not in refused.text and refused.text.startswith("other.pt")
+    taken = client.post("/model", params={"name": "mine.pt"}, content=model_file.read_bytes())
+    assert taken.json()["models"] == ["polyps", "mine (yours)"]
+
+
+@pytest.mark.parametrize("prompts", ["", " \n ", "\n".join(map(str, range(9))), "x" * 301])
+def test_prompts_that_are_none(client: TestClient, prompts: str) -> None:
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    assert asked(client, key, prompts).status_code == 400
+
+
+def test_too_many_waiting_are_sent_away(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_WAITING", 0)
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    assert asked(client, key).status_code == 503
+
+
+def test_a_password_is_asked_for(models: Models) -> None:
+    with TestClient(build_app(models, "0.0.0.0", "secret"), base_url="http://somewhere") as client:
+        assert client.get("/").status_code == 401
+        assert client.get("/", auth=("demo", "wrong")).status_code == 401
+        assert client.get("/", auth=("demo", "secret")).status_code == 200
+
+
+def test_other_host_names_are_refused_on_this_machine(models: Models) -> None:
+    with TestClient(build_app(models), base_url="http://elsewhere.example") as client:
+        assert client.get("/").status_code == 400
+
+
+def test_the_page_asks_nobody_else(client: TestClient) -> None:
+    assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
+    text = "".join(path.read_text() for path in Path(routes.__file__).parent.joinpath("page").iterdir())
+    assert "//" not in text.replace("// Every", "") and "innerHTML" not in text
+
+
+@pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--password", ""], ["--port", "70000"]])
+def test_options_are_refused_in_a_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--adapters", "none.pt", *options]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_examples_exist() -> None:
+    assert all((sample_dir() / path).is_file() for path in routes._EXAMPLES.values())
