@@ -49,7 +49,7 @@ class Answer:
     def picture(self, threshold: float, number: int) -> Image.Image:
         """A slice with its masks in the colours of `rows`."""
         view = self.result.view
-        size = drawing.fit_size(*self.images.shape[1:3], _SIDE, view.aspect)
+        size = drawing.fit_size(self.images.shape[1], self.images.shape[2], _SIDE, view.aspect)
         masks = drawing.fit_masks(self.masks(threshold, number), size)
         image = drawing.fit_image(self.images[number].astype(np.float32) / 255, size)
         painted = drawing.paint(image, masks, masks, drawing.prompt_colours(len(masks)))
