@@ -92,7 +92,7 @@ async function draw() {
 }
 
 function fill(side, rows, volume) {
-  side.querySelector(".here").textContent = volume ? "Pixels here" : "Pixels";
+  side.querySelector(".here").textContent = volume ? "Here" : "Pixels";
   side.querySelector(".size").textContent = volume ? "Volume" : "Area";
   side.querySelector("tbody").replaceChildren(...rows.map((row) => {
     const line = document.createElement("tr"), size = row.size === null ? "" : `${Math.round(row.size).toLocaleString("en")} ${row.unit}`;
