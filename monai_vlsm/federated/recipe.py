@@ -64,12 +64,13 @@ def adapter_recipe(
         raise FederatedError(f"expected two or more sites and numbers from 1, got {len(sites)}, {rounds} and {epochs}")
     recipes: Any = importlib.import_module("nvflare.app_opt.pt.recipes.fedavg")
     persistors: Any = importlib.import_module("monai_vlsm.federated.persistor")
-    recipe = recipes.FedAvgRecipe(
+    recipe = _patient(recipes.FedAvgRecipe)(
         name="federated",
         min_clients=len(sites),
         num_rounds=rounds,
         train_script=str(Path(__file__).with_name("client.py")),
         launch_external_process=True,
+        launch_once=False,  # a process for each round, so that a site whose process died is back in the next
         command=f"{python} -u -m monai_vlsm.federated.client",
         key_metric="val_dice",
         model_persistor=persistors.TrainedModelPersistor(str(start), str(output / "model.pt")),
@@ -84,3 +85,13 @@ def adapter_recipe(
     utils: Any = importlib.import_module("nvflare.recipe.utils")
     utils.set_per_site_config(recipe, {name: {"train_args": shlex.join(words)} for name, words in arguments.items()})
     return recipe
+
+
+def _patient(recipe: Any) -> Any:
+    """The recipe with a server that goes on when the process of a site dies."""
+
+    class PatientRecipe(recipe):  # type: ignore[misc]
+        def _get_controller_kwargs(self) -> dict[str, Any]:
+            return {**super()._get_controller_kwargs(), "ignore_result_error": True}
+
+    return PatientRecipe
