@@ -23,7 +23,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 16  # MB of the wheel
-NEEDED = ("monai_vlsm/_bundles/vlsm_dense/configs/train.json", "monai_vlsm/samples/brain/train.json")
+NEEDED = (
+    "monai_vlsm/_bundles/vlsm_dense/configs/best.json",
+    "monai_vlsm/demo/page/index.html",
+    "monai_vlsm/samples/brain/train.json",
+)
 # what a user does first, in a folder of theirs
 SMOKE = (
     ("-m", "monai_vlsm", "bundle", "vlsm_dense", "--output", "."),
