@@ -95,6 +95,8 @@ ROWS: dict[str, Row] = {
         SliceContextAdaptation(Combination([DenseAdaptation("v", 16), ShallowAdaptation("vl", 16)]), width=8), False
     ),
 }
+# one of each kind; the other rows are slow
+QUICK = {"dense vlc", "lora", "dora", "ssf", "bitfit", "telescopic", "prompts", "adaptformer", "cross", "slices, lora"}
 EXPORTED = {"lora and decoder": ["torchscript"], "cross": ["onnx"]}  # the others are slow
 REAL_SIZE: list[tuple[Adaptation, int]] = [
     (LoRAAdaptation(), 442_368),
@@ -165,7 +167,9 @@ def train(network: CLIPSegNet) -> dict[str, Tensor]:
     return gradients
 
 
-@pytest.fixture(scope="module", params=ROWS)
+@pytest.fixture(
+    scope="module", params=[one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in ROWS]
+)
 def trained(request: pytest.FixtureRequest, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     row = ROWS[request.param]
     network = build(backbone, row.adaptation)

@@ -22,11 +22,23 @@ from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedStat
 from monai_vlsm.networks import CLIPSegNet, NoAdaptersError, PromptedNet
 from tests.networks.tiny_networks import ADAPTATIONS, KINDS, build, inputs, slow_beside
 
+# whose parts others have too; slow where all kinds are asked
+BESIDE = {
+    "dense_v",
+    "shallow_v",
+    "shallow_vl",
+    "telescopic",
+    "prompts",
+    "adaptformer",
+    "decoder",
+    "pubmed",
+    "san_official",
+}
+QUICK = [kind for kind in KINDS if kind not in BESIDE]
 READERS = [kind for kind in KINDS if KINDS[kind].text_embedding]
 TRAINED = [kind for kind in KINDS if kind != "none"]
 CLASSES = ["dense_vl", "cris", "san", "unet"]  # one of each
-# which have the parts of all others; what serves without a text is the same code in all
-TRACED = [("dense_vlc", False), *((kind, True) for kind in ("dense_vlc", "shallow_vlc", "cris", "san", "unet"))]
+TRACED = [("dense_vlc", True), ("unet", True)]
 
 of_each_class = pytest.mark.parametrize("kind", CLASSES)
 
@@ -36,7 +48,7 @@ def built(backbone: Path) -> dict[str, PromptedNet]:
     return {kind: build(kind, backbone) for kind in KINDS}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=slow_beside(QUICK, KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
     """All kinds, where a test names no others."""
     return str(request.param)
@@ -122,7 +134,7 @@ def test_default_prompt(network: PromptedNet) -> None:
     assert not any("default" in name for name in network.state_dict())
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", slow_beside(QUICK, READERS))
 def test_text_is_trimmed_to_the_longest_prompt(kind: str, own: PromptedNet) -> None:
     image, ids, mask = inputs(own)
     ids, mask = torch.nn.functional.pad(ids, (0, 68), value=int(ids[0, -1])), torch.nn.functional.pad(mask, (0, 68))
@@ -177,7 +189,7 @@ def gradients(network: PromptedNet) -> set[str]:
     return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
 
 
-@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("kind", slow_beside(QUICK, TRAINED))
 def test_gradients_where_it_trains_only(kind: str, own: PromptedNet) -> None:
     if kind in ("adaptformer", "cross_modal"):  # nothing reaches what is in front of a layer that begins at zero
         shift_trained(own, 0.1)
@@ -191,7 +203,7 @@ def test_gradients_where_it_trains_only(kind: str, own: PromptedNet) -> None:
     assert len(without) < (0.2 * len(trains) if kind in ADAPTATIONS else 1), without
 
 
-@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("kind", slow_beside(QUICK, TRAINED))
 def test_meta_tensors_of_monais_loaders(own: PromptedNet) -> None:
     """A trainer of one's own hands over what MONAI's transforms made; Invertd needs its meta behind the network."""
     image, *tokens = inputs(own)

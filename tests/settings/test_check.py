@@ -73,6 +73,7 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
         "saved_adaptation",
         "network",
         "gpu_amp",
+        "gpu_settings",
         "on_gpu",
         "half",
         "default_targets",
