@@ -375,6 +375,7 @@ def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype |
 @pytest.mark.slow
 def test_compiled_networks_are_compiled_once_for_texts_of_all_lengths(backbone: Path) -> None:
     """As the bundles hand them over, with 77 columns."""
+    torch.compiler.reset()  # of the limit that other networks have reached
     network, counter = CLIPSegNet(backbone).train(), CompileCounter()
     network.compile(backend=counter)
     ids, end = torch.ones(2, 77, dtype=torch.int64), int(network.default_input_ids[0, -1])

@@ -24,5 +24,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_network(monkeypatch: pytest.MonkeyPatch, backbone: Path) -> None:
     """Quick conditions take the tests' own network, which is much smaller than clipseg-mini."""
     import conditions
+    import gpu_files
 
-    monkeypatch.setattr(conditions, "MINI", str(backbone))
+    for module in (conditions, gpu_files):
+        monkeypatch.setattr(module, "MINI", str(backbone))
