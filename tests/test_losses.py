@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +73,7 @@ def test_masks_of_no_prompt_do_not_count(kind: str) -> None:
 
 def _weigh(rank: int, folder: Path, sizes: list[int], prompts: int) -> None:
     """One step of a linear model; each process has its part of the batch, padded with one more record."""
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(sizes))
     weight, (images, target) = torch.nn.Parameter(torch.ones(4, 4)), _batch(sum(sizes), prompts)
     model = DistributedDataParallel(_Scaled(weight))
@@ -82,6 +84,7 @@ def _weigh(rank: int, folder: Path, sizes: list[int], prompts: int) -> None:
     loss.backward()
     torch.save([loss.detach(), weight.grad], folder / f"{rank}.pt")
     dist.destroy_process_group()
+    os._exit(0)  # taking apart what a fork shares with its parent may never end
 
 
 class _Scaled(torch.nn.Module):

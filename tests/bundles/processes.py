@@ -31,6 +31,7 @@ def variables(rank: int, processes: int, port: int) -> dict[str, str]:
 
 
 def _as_rank(rank: int, processes: int, port: int, configs: list[Path], folder: Path, override: dict[str, Any]) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     os.environ.update(variables(rank, processes, port))
     run(configs, folder, **override)
 

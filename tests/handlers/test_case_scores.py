@@ -226,6 +226,7 @@ def test_padding_of_a_batch_is_left_out(tmp_path: Path, file: str) -> None:
 
 
 def _evaluate_part(rank: int, folder: Path, file: str) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     parts = [slice_records(file, CLASSES, case=case) for case in "abc"]
     records = [record for part in parts for record in part]

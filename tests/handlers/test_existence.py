@@ -122,6 +122,7 @@ def test_without_a_model_nothing_is_written(tmp_path: Path) -> None:
 
 
 def _set_as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     state, own = _State(), MODEL_DATA[rank::2]
     engine(own, ThresholdSetter(state, folder / "model.pt", own)).run()

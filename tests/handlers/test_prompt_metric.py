@@ -81,6 +81,7 @@ def test_it_says_once_what_counts(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def _as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     evaluator = run([[CLASS, DERIVED], [DERIVED, DERIVED]][rank], [[[5], [10]], [[10], [0]]][rank])
     (folder / f"{rank}").write_text(f"{evaluator.state.metrics['val_dice']:.6f}")

@@ -319,6 +319,7 @@ def test_random_state_round_trip(tmp_path: Path) -> None:
 
 
 def _mean_as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     engine: Any = Engine(lambda _, loss: {"loss": loss})
     loss, each = EpochLoss(), []
@@ -337,6 +338,7 @@ def test_the_loss_is_the_mean_over_processes(tmp_path: Path) -> None:
 
 
 def _train_as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP, and would wait for them
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     toy.trainer(folder / "run", epochs=1).run()
     torch.distributed.barrier()
