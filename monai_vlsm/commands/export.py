@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_vlsm.commands.modules import add_import
+from monai_vlsm.commands.modules import add_base
 
 __all__ = ["add"]
 
@@ -41,10 +41,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_true",
         help="first make the adapters a part of the weights (LoRA, SSF): fewer operations",
     )
-    parser.add_argument(
-        "--backbone", metavar="NAME_OR_DIR", help="where the base is, if not where it was when the model was trained"
-    )
-    add_import(parser)
+    add_base(parser)
     parser.set_defaults(run=_run)
 
 

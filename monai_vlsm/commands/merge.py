@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_vlsm.commands.modules import add_import
+from monai_vlsm.commands.modules import add_base
 
 __all__ = ["add"]
 
@@ -23,10 +23,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("model", type=Path, metavar="MODEL_PT", help="a model.pt that training wrote")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument(
-        "--backbone", metavar="NAME_OR_DIR", help="where the base is, if not where it was when the model was trained"
-    )
-    add_import(parser)
+    add_base(parser)
     parser.set_defaults(run=_run)
 
 

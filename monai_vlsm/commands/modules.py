@@ -1,12 +1,20 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``--import``: modules with adaptations of one's own, for the commands that build networks."""
+"""``--backbone`` and ``--import``: what commands that build networks need beside a trained file."""
 
 from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_import", "import_named"]
+__all__ = ["add_base", "add_import", "import_named"]
+
+
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backbone`` and ``--import``: what a trained file stands on, and does not hold."""
+    parser.add_argument(
+        "--backbone", metavar="NAME_OR_DIR", help="where the base is, if not where it was when the model was trained"
+    )
+    add_import(parser)
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.commands.modules import add_import
+from monai_vlsm.commands.modules import add_base
 from monai_vlsm.errors import UserError
 
 __all__ = ["PredictOptionError", "add"]
@@ -38,8 +38,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--prompt", nargs="+", required=True, metavar="TEXT", help="what to segment; one or several")
     parser.add_argument("--adapters", type=Path, required=True, metavar="FILE", help="a model.pt that was trained")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="DIR", help="default: predictions")
-    parser.add_argument("--backbone", metavar="FOLDER", help="where the frozen base is, if not where the file says")
-    add_import(parser)
+    add_base(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     parser.add_argument(
         "--window",
