@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import zlib
@@ -93,7 +94,7 @@ def fill_adapters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         if "adapter" in name:
             generator = torch.Generator().manual_seed(zlib.crc32(common_name(name).encode()))
             drawn = torch.rand(parameter.shape, generator=generator, device="cpu") * 2 - 1
-            parameter.data.copy_(drawn * parameter.shape[-1] ** -0.5)
+            parameter.data.copy_(drawn * math.prod(parameter.shape[-1:]) ** -0.5)
 
 
 def common_name(name: str) -> str:

@@ -38,6 +38,7 @@ class Ways:
         checkpointing: layers computed again in the backward pass.
         deterministic: False lets cuDNN choose the quickest kernels.
         compile: arguments of ``network.compile``; None does not compile.
+        kind: what is trained, a name of `ours.ADAPTATIONS`.
     """
 
     precision: str = "fp16"
@@ -46,6 +47,7 @@ class Ways:
     checkpointing: bool = False
     deterministic: bool = True
     compile: dict[str, Any] | None = None
+    kind: str = "dense_vl"
 
     def on(self, conditions: Conditions) -> Conditions:
         """The conditions with this precision; CPUs calculate in float32 here."""
@@ -65,12 +67,12 @@ def plain(conditions: Conditions) -> Side:
 
 
 def ours(ways: Ways) -> Callable[[Conditions], Side]:
-    """The step of ``vlsm_dense``: tokens wait on the CPU, and nothing is read."""
+    """The step of a bundle: tokens wait on the CPU, and nothing is read."""
 
     def build(conditions: Conditions) -> Side:
         conditions = ways.on(conditions)
         with torch.device(conditions.device):
-            network = our_network("dense_vl", conditions, ways.checkpointing)
+            network = our_network(ways.kind, conditions, ways.checkpointing)
         if ways.rounded and conditions.precision != "fp32":
             round_frozen(network, conditions.dtype)
         if ways.compile is not None:

@@ -8,7 +8,20 @@ import torch
 from conditions import Conditions, fill_adapters, settle
 from torch import Tensor
 
-from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, trainable_parameters
+from monai_vlsm.adapters import (
+    Adaptation,
+    AdaptFormerAdaptation,
+    BitFitAdaptation,
+    CrossModalAdaptation,
+    DenseAdaptation,
+    FineTuning,
+    LoRAAdaptation,
+    ShallowAdaptation,
+    SSFAdaptation,
+    TelescopicAdaptation,
+    VisualPromptAdaptation,
+    trainable_parameters,
+)
 from monai_vlsm.caches import prompt_encoding
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.losses import PromptedSegmentationLoss
@@ -19,6 +32,17 @@ ADAPTATIONS: dict[str, Adaptation] = {
     "dense_vl": DenseAdaptation("vl"),
     "shallow_vl": ShallowAdaptation("vl"),
     "decoder": FineTuning("decoder"),
+    "full": FineTuning("full"),
+    "lora_qv": LoRAAdaptation(),
+    "lora_qkvo": LoRAAdaptation(projections=("query", "key", "value", "out")),
+    "lora_all": LoRAAdaptation(projections=("query", "key", "value", "out", "fc1", "fc2")),
+    "dora_qv": LoRAAdaptation(dora=True),
+    "ssf": SSFAdaptation(),
+    "bitfit": BitFitAdaptation(),
+    "visual_prompts": VisualPromptAdaptation(),
+    "adaptformer": AdaptFormerAdaptation(),
+    "telescopic": TelescopicAdaptation(),
+    "cross_modal": CrossModalAdaptation(),
 }
 
 

@@ -64,7 +64,7 @@ def test_no_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("paper", 216), ("sample", 10), ("low_data", 192), ("transfer", 36), ("peft", 408)]
+    ("name", "runs"), [("paper", 216), ("sample", 10), ("low_data", 192), ("transfer", 36), ("peft", 204)]
 )
 def test_shipped(name: str, runs: int) -> None:
     assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer", "peft"}

@@ -1,0 +1,34 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Each adaptation takes a step on the small network; its figures mean nothing there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import adaptations
+import pytest
+from conditions import Conditions
+from ours import ADAPTATIONS
+
+pytestmark = pytest.mark.usefixtures("small_network")
+
+
+@pytest.mark.slow
+def test_all_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert adaptations.main(["--tiny", "--output", str(tmp_path)]) == 0
+    (file,) = tmp_path.glob("tiny--adaptations--cpu--b2.json")
+    rows = {row["kind"]: row for row in json.loads(file.read_text())["adaptations"]}
+    assert list(rows) == list(ADAPTATIONS)
+    assert all(row["trained"] > 0 and row["seconds"] > 0 for row in rows.values())
+    assert file.with_suffix(".md").read_text() == capsys.readouterr().out
+
+
+def test_shares_are_of_dense_vl() -> None:
+    rows = [adaptations.measure(kind, Conditions(quick=True), 1) for kind in ("dense_vl", "bitfit")]
+    rows[0] |= {"seconds": 0.2, "trained": 700, "peak_memory_gib": 4.0}
+    rows[1] |= {"seconds": 0.1, "trained": 30, "peak_memory_gib": 1.0}
+    _, _, bitfit, dense = adaptations.table(rows).splitlines()
+    assert [cell.strip() for cell in bitfit.split("|")[1:-1]] == ["bitfit", "30", "100.0", "0.50", "1.00", "0.25"]
+    assert [cell.strip() for cell in dense.split("|")[1:-1]] == ["dense vl", "700", "200.0", "1.00", "4.00", "1.00"]
