@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_vlsm.copying import copy_whole
 from monai_vlsm.errors import UserError
 
 __all__ = ["BundleCopyError", "bundle_names", "bundles_folder", "copy_bundle"]
@@ -17,7 +17,7 @@ _PARTS = ("LICENSE", "configs", "docs")
 
 
 class BundleCopyError(UserError, ValueError):
-    """A bundle that does not exist, or a place where it cannot be copied to."""
+    """A bundle that does not exist, or a place that is taken."""
 
 
 def bundles_folder() -> Path:
@@ -42,26 +42,16 @@ def copy_bundle(name: str, output: str | Path) -> Path:
         The folder of the copy.
 
     Raises:
-        BundleCopyError: no such bundle; something is there already; the folder cannot be written.
+        BundleCopyError: no such bundle, or something is there already.
+        WriteError: the folder cannot be written.
     """
     if name not in bundle_names():
         raise BundleCopyError(f"no bundle {name!r}; there are {_listed(bundle_names())}")
     source, target = bundles_folder() / name, Path(output) / name
     if target.exists():
         raise BundleCopyError(f"{target} is there already; give another folder, or remove it first")
-    copy = target.with_name(f".{name}.new")
-    try:
-        shutil.rmtree(copy, ignore_errors=True)  # of a copy that was cut short
-        copy.mkdir(parents=True)
-        for part in _PARTS:
-            place = source / part
-            (shutil.copytree if place.is_dir() else shutil.copy)(place, copy / part)
-        copy.rename(target)
-    except OSError as error:
-        shutil.rmtree(copy, ignore_errors=True)
-        raise BundleCopyError(
-            f"cannot copy {name} to {output}: {error.strerror or error}; give another folder"
-        ) from error
+    others = {entry.name for entry in source.iterdir()} - set(_PARTS)
+    copy_whole(source, target, others | {"__pycache__"})
     return target
 
 

@@ -22,6 +22,7 @@ from monai_vlsm.apps.label import (
 )
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelNotFoundError, seal
 from monai_vlsm.commands import main
+from monai_vlsm.io import WriteError
 
 
 def test_models_and_targets(app: Path) -> None:
@@ -148,6 +149,21 @@ def test_an_app_is_updated(app: Path, bundle: Path, adapter: Path, tmp_path: Pat
     assert [model.name for model in served_models(app)] == ["vlsm_dense", "second"]
     assert read_targets(app) == [Target("x", "y")]
     assert sorted(path.name for path in (app / "model").iterdir()) == ["vlsm_dense"]
+
+
+def test_what_a_full_disk_left_is_an_app(
+    app: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(WriteError, match=r"cannot copy .* to .*new: No space left"):
+        patch.setattr(shutil, "copyfile", fail)
+        install_app(tmp_path / "new", adapters=[adapter])
+    install_app(tmp_path / "new", adapters=[adapter])
+    assert (tmp_path / "new" / "adapters" / "second.pt").is_file()
+    shutil.copytree(app / "model" / "vlsm_dense", app / "model" / ".vlsm_dense.0f.part")  # of a killed process
+    assert [model.name for model in served_models(app)] == ["vlsm_dense", "second"]
 
 
 def test_command(tmp_path: Path, bundle: Path, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:

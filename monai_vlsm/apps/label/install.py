@@ -10,12 +10,14 @@ from pathlib import Path
 
 from monai_vlsm.apps.label.layout import NAME, AppFolderError, read_targets
 from monai_vlsm.checkpoints import read_settings
+from monai_vlsm.copying import copy_whole
 from monai_vlsm.io import write_json
 
 __all__ = ["install_app", "start_command"]
 
 TEMPLATE = Path(__file__).with_name("template")
 NEEDED = ("configs/inference.json", "configs/train.json", "configs/metadata.json", "models/model.pt")
+_LEFT_OUT = ("eval", "evaluation", "__pycache__", "label")  # of a bundle
 
 
 def install_app(
@@ -44,6 +46,7 @@ def install_app(
         AppFolderError: a folder with other things in it, a bundle without trained model, a name that is there already.
         ModelMismatchError: an adapter file that is none.
         ModelNotFoundError: no such adapter file.
+        WriteError: the folder cannot be written.
     """
     app = Path(output)
     if app.exists() and (not app.is_dir() or (any(app.iterdir()) and not (app / "prompts.json").is_file())):
@@ -53,31 +56,27 @@ def install_app(
     _require_different([_name(target) for _, target in copies])
     if not overwrite:
         _require_new([target for _, target in copies])
+    _write_targets(app, [source / "models" / "model.pt" if source.is_dir() else source for source, _ in copies])
     for folder in ("model", "adapters"):
-        (app / folder).mkdir(parents=True, exist_ok=True)
+        (app / folder).mkdir(exist_ok=True)
     for path in TEMPLATE.iterdir():
         if path.is_file() and not (app / path.name).exists():
-            shutil.copy(path, app / path.name)
+            copy_whole(path, app / path.name)
     for source, target in copies:
         _put(source, target)
-    _write_targets(app, [target / "models" / "model.pt" if target.is_dir() else target for _, target in copies])
     return app
 
 
 def _put(source: Path, target: Path) -> None:
-    """Copy a bundle or file whole, then put it in the place of whatever has its name."""
-    copy = target.with_name(f".{target.name}.new")
-    shutil.rmtree(copy, ignore_errors=True)  # of a copy that was cut short
-    if source.is_dir():
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("eval", "evaluation", "__pycache__", "label"))
-    else:
-        shutil.copy(source, copy)
+    """Copy a bundle or file, and remove what else has its name."""
+    copy_whole(source, target, _LEFT_OUT)
     for place in _places(target):
+        if place == target:
+            continue
         if place.is_dir():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-    copy.rename(target)
 
 
 def _named(given: str | Path) -> tuple[str, Path]:
@@ -97,7 +96,10 @@ def start_command(app: Path, studies: str = "/path/to/images") -> str:
 
 
 def _write_targets(app: Path, files: Sequence[Path]) -> None:
-    """``prompts.json`` with the default prompts of the models; one that is there stays as it is."""
+    """``prompts.json`` with the default prompts of the models; one that is there stays as it is.
+
+    It comes first: a folder with it is an app, and one whose making was cut short can be made again.
+    """
     if not (app / "prompts.json").is_file():
         prompts = [read_settings(file)["default_prompt"] for file in files]
         write_json(app / "prompts.json", {prompt: prompt for prompt in prompts if prompt}, indent=4)

@@ -129,7 +129,7 @@ def model_names(models: Sequence[Model], targets: Sequence[Target]) -> dict[str,
 
 
 def _bundle_folders(app: Path, bundles: Sequence[str] | None) -> list[Path]:
-    folders = sorted(path.parents[1] for path in (app / "model").glob("*/configs/inference.json"))
+    folders = sorted(path.parents[1] for path in (app / "model").glob("[!.]*/configs/inference.json"))
     known = {folder.name: folder for folder in folders}
     missing = sorted(set(bundles or ()) - set(known))
     if missing or not known:
