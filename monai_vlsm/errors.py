@@ -15,10 +15,12 @@ from types import TracebackType
 
 from monai_vlsm.interrupts import exit_code, goodbye, own_process, sigterm_like_ctrl_c
 
-__all__ = ["UserError", "show_user_errors_plainly"]
+__all__ = ["UserError", "plain_message", "show_user_errors_plainly"]
 
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# what is wrong with a path that somebody gave, or that this machine gives
+_PLACE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EIO, errno.ESTALE}
 _LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "no route to host")  # gloo's words
 _SECONDS = 3  # that process 0 has to say the same
 _ENGINES = ("SupervisedTrainer", "SupervisedEvaluator")  # MONAI's, which log by these names
@@ -36,7 +38,7 @@ def show_user_errors_plainly() -> None:
     """Print the message of a `UserError` that ends the process, without the traceback around it.
 
     ``monai.bundle run`` wraps an error in several others, and a list of faulty files drowns in a hundred lines of them.
-    Bundles call this first thing in ``run``. A full or read-only disk that another library meets is told as plainly.
+    Bundles call this first thing in ``run``. What is wrong with a disk or a path is told as plainly (`plain_message`).
     Ctrl-C and SIGTERM end in one line too, with status 130 and 143; other errors keep their traceback, and the exit
     status stays 1. Of several processes that torchrun started, those that miss one that has ended say so, and an error
     that all of them have is said by one.
@@ -55,7 +57,7 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
     if isinstance(error, KeyboardInterrupt):
         print(f"\n{goodbye(error)}", file=sys.stderr, flush=True)
         raise SystemExit(exit_code(error))  # Python ends with the status of an exit that this hook raises
-    message = _plain_message(error)
+    message = plain_message(error)
     if message is None:
         sys.__excepthook__(kind, error, traceback)
         return
@@ -88,11 +90,18 @@ def _is_said_here(record: logging.LogRecord) -> bool:
     """Ignite logs the message of an error that ends an engine; one that is the last line of all is not said twice."""
     error = sys.exc_info()[1]
     ended = "terminating due to exception" in str(record.msg)
-    return not (ended and (isinstance(error, (KeyboardInterrupt, SystemExit)) or _plain_message(error)))
+    return not (ended and (isinstance(error, (KeyboardInterrupt, SystemExit)) or plain_message(error)))
 
 
-def _plain_message(error: BaseException | None) -> str | None:
-    """What the first error, on the way from one to its causes, says that the user can mend; None without one."""
+def plain_message(error: BaseException | None) -> str | None:
+    """What the user can mend, of an error or of its causes.
+
+    That is a `UserError`; a disk that is full or read-only, or a path that cannot be used, whoever meets it; or, under
+    torchrun, that another process has ended.
+
+    Returns:
+        One line without a traceback; None for any other error.
+    """
     while error is not None:
         if isinstance(error, UserError):
             return _said(error)
@@ -101,6 +110,8 @@ def _plain_message(error: BaseException | None) -> str | None:
                 f"cannot write {error.filename or 'a file'}: {error.strerror}; what was written before is whole. "
                 "Make room there, or give another folder"
             )
+        if isinstance(error, OSError) and error.errno in _PLACE and error.filename is not None:
+            return f"cannot use {error.filename}: {error.strerror}. Get permission there, or give another path"
         if _is_alone(error):
             return (
                 "another process of this run has ended, so this one ends too; what was written before is whole, and "

@@ -9,8 +9,10 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 
-__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "without_folders"]
+__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "user_path", "without_folders"]
 
 _CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
 # from a root (/, ~/, C:\\) at the start, behind = or in quotes and lists, to the end of what it stands in
@@ -78,6 +80,14 @@ def without_folders(text: str) -> str:
             ``['a.json','b.json']``. Of a command line give the words, one at a time.
     """
     return _ABSOLUTE.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text)
+
+
+def user_path(path: str | PathLike[str]) -> Path:
+    """A path as it was typed, `~` at its beginning as the home of a user; a user whom nobody knows has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 class OverlayNames:

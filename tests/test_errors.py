@@ -189,4 +189,28 @@ def test_what_all_processes_find_is_said_by_the_first(
 
 def test_without_torchrun_a_lost_connection_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    assert errors._plain_message(LOST) is None
+    assert errors.plain_message(LOST) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("no masks"), "no masks"),
+        (FULL, "cannot write out/events: No space left on device; what"),
+        (OSError(errno.EROFS, "Read-only file system", "o"), "cannot write o: Read-only file system; what"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/m.pt"), "cannot use a/m.pt: Permission denied. Get"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), "cannot use xx: File name too long. "),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "a"), "cannot use a: Too many levels of symbolic"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "f/x"), "cannot use f/x: Not a directory. "),
+        (PermissionError(errno.EACCES, "Permission denied"), None),  # of a socket, say
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a"), None),  # ours, where nobody looked before
+        (ValueError("no number"), None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_is_told_plainly(error: BaseException | None, said: str | None, wrapped: bool) -> None:
+    outer = RuntimeError("failed")
+    outer.__cause__ = error
+    found = errors.plain_message(outer if wrapped else error)
+    assert found is said is None or (found or "").startswith(said or "nothing")

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from monai_vlsm.names import OverlayNames, distinct, file_key, file_stem, without_folders
+from monai_vlsm.names import OverlayNames, distinct, file_key, file_stem, user_path, without_folders
 
 NFC, NFD = (unicodedata.normalize(form, "Läsion é") for form in ("NFC", "NFD"))
 
@@ -85,3 +86,10 @@ def test_overlay_names() -> None:
 )
 def test_no_folders_are_sent(text: str, sent: str) -> None:
     assert without_folders(text) == sent
+
+
+def test_home_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert user_path("~/data") == Path("/home/anna/data")
+    assert user_path(Path("a/~")) == Path("a/~")
+    assert user_path("~no_such_user/data") == Path("~no_such_user/data")

@@ -26,7 +26,8 @@ from monai_vlsm.commands import (
     study,
 )
 from monai_vlsm.commands.modules import import_named
-from monai_vlsm.errors import UserError
+from monai_vlsm.commands.printing import printing
+from monai_vlsm.errors import plain_message
 from monai_vlsm.interrupts import end_in_one_line
 
 __all__ = ["main"]
@@ -49,17 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all is well, 1 after an error that the user can mend; a command may define others.
     """
+    with end_in_one_line():
+        try:
+            with printing():
+                status = _run(_parser().parse_args(arguments))
+        except Exception as error:
+            message = plain_message(error)
+            if message is None:
+                raise
+            print(f"error: {message}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def _parser() -> _Parser:
     parser = _Parser(prog="python -m monai_vlsm", description="Text-prompted medical segmentation.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     shown = (models, bundle, data, report, predict, demo, adapters, export, merge, hub, label, cache, study, federated)
     for command in shown:
         command.add(subparsers)
-    with end_in_one_line():
-        values = parser.parse_args(arguments)
-        try:
-            import_named(values)
-            status: int = values.run(values)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+    return parser
+
+
+def _run(values: argparse.Namespace) -> int:
+    import_named(values)
+    status: int = values.run(values)
     return status

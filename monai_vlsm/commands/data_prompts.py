@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_vlsm.commands.shipped import shipped
+from monai_vlsm.names import user_path
 
 __all__ = ["add"]
 
@@ -41,9 +42,9 @@ def _run(args: argparse.Namespace) -> int:
     from monai_vlsm.data.lists.reading import find_list
     from monai_vlsm.prompts import class_recipe, load_recipe
 
-    found = find_list(args.folder.expanduser())
+    found = find_list(user_path(args.folder))
     if not (args.word or args.recipe or found):
-        why = _why_no_list(args.folder.expanduser())
+        why = _why_no_list(user_path(args.folder))
         args.parser.error(f"one of the arguments --class --recipe is required: {why}")
     recipe = load_recipe(args.recipe) if args.recipe else class_recipe(args.word) if args.word else None
     for line in _lines(args, recipe, found):

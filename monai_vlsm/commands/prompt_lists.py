@@ -23,6 +23,7 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import without_noise
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_text
+from monai_vlsm.names import user_path
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.prompts import TAGS, Recipe, ask_about, assign_splits, compose, describe_mask, mask_words, table_tags
 from monai_vlsm.prompts.recipe import SPLITS
@@ -56,7 +57,7 @@ def make_prompts(folder: Path, recipe: Recipe, answerer: Answerer | None = None,
         ListExistsError: without ``overwrite`` a list that differs, or one of another split with the same images; or
             lists in ``anns/``. Nothing is written.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     if any((folder / "anns").glob("*.json")):
         raise ListExistsError(f"{folder / 'anns'} holds lists, which are read instead of those made here; move it away")
     cases = find_cases(folder, recipe)

@@ -20,6 +20,7 @@ from monai_vlsm.data.lists.slices import Findings, Slicing
 from monai_vlsm.data.lists.tally import ClassCount, Tally
 from monai_vlsm.data.rows import Row, find_rows
 from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_source, list_names
+from monai_vlsm.names import user_path
 
 __all__ = ["Audit", "SplitCounts", "audit_dataset"]
 
@@ -74,7 +75,7 @@ def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
         MissingFolderError: no such folder.
         DatasetFolderError: no dataset, several, two lists for one split, or another dataset than expected.
     """
-    inner, names = _locate(Path(folder).expanduser(), dataset)
+    inner, names = _locate(user_path(folder), dataset)
     sources = {split: find_source(folder, split, inner) for split in SPLITS if split in names}
     if not sources:
         raise DatasetFolderError(f"{folder} has none of the lists {', '.join(SPLITS)}, found: {', '.join(names)}")

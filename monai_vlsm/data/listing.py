@@ -14,6 +14,7 @@ from monai_vlsm.data.dicom import no_pixels
 from monai_vlsm.data.formats import FORMATS, file_kind, image_stem, stem_of_image
 from monai_vlsm.data.volumes.series import listed, series_files, series_name, series_place
 from monai_vlsm.errors import UserError
+from monai_vlsm.names import user_path
 
 __all__ = ["ImagesNotFoundError", "LeftOut", "Listing", "SeveralSeriesError", "list_images"]
 
@@ -83,7 +84,7 @@ def list_images(path: PathLike, series: bool = True) -> Listing:
             the message says what is there instead.
         SeveralSeriesError: several DICOM series; the message names them.
     """
-    path = Path(str(path)).expanduser()  # a folder named 2018 comes as a number from a command line
+    path = user_path(str(path))  # a folder named 2018 comes as a number from a command line
     place, named = series_place(path)
     if not place.exists():
         raise ImagesNotFoundError(f"no such file or folder: {place}")

@@ -20,6 +20,7 @@ from monai_vlsm.data.lists.lacking import what_is_lacking
 from monai_vlsm.data.lists.reading import FoundList, find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
+from monai_vlsm.names import user_path
 
 __all__ = [
     "DatasetFolderError",
@@ -107,7 +108,7 @@ def _is_split(file: Path) -> bool:
 
 
 def _folder(dataset_dir: PathLike | int) -> Path:
-    return Path(str(dataset_dir)).expanduser()
+    return user_path(str(dataset_dir))
 
 
 def list_names(dataset_dir: PathLike, dataset: str | int | None = None) -> list[str]:

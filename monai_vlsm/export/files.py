@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from monai_vlsm.export.problems import ExportError
-from monai_vlsm.io import replacing
+from monai_vlsm.io import replacing, write_bytes
 
 __all__ = ["FORMATS", "quiet", "require_packages", "write_onnx", "write_torchscript"]
 
@@ -58,8 +58,9 @@ def write_torchscript(module: nn.Module, arguments: Sequence[Tensor], path: Path
     with quiet(), torch.no_grad():
         traced = torch.jit.trace(module, tuple(arguments), check_trace=False)
         frozen = torch.jit.freeze(traced, optimize_numerics=False)
-        with replacing(path) as temporary:
-            save_net_with_metadata(frozen, str(temporary), meta_values=info)
+        buffer = io.BytesIO()  # torch may end the process when it cannot write a file itself
+        save_net_with_metadata(frozen, buffer, meta_values=info)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_onnx(

@@ -15,6 +15,7 @@ from monai_vlsm.hub.faults import HubError, check_repo_id, check_revision, hub_e
 from monai_vlsm.hub.files import check_architecture, is_shared_backbone, read_adapters
 from monai_vlsm.hub.pushing import CARD, MODEL
 from monai_vlsm.io import require_writable, write_bytes
+from monai_vlsm.names import user_path
 
 __all__ = ["FileExistsHereError", "pull"]
 
@@ -59,7 +60,7 @@ def pull(
     """
     check_repo_id(repo_id)
     check_revision(revision)
-    folder = Path(output).expanduser()
+    folder = user_path(output)
     if folder.exists() and not folder.is_dir():
         raise HubError(f"{folder} is a file; give a folder for what is pulled")
     require_writable(folder)

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from monai_vlsm.errors import UserError
+from monai_vlsm.names import user_path
 from monai_vlsm.prompts.templates import FIELDS, TEMPLATES, Template, fields_of
 from monai_vlsm.prompts.words import known_words
 
@@ -67,7 +68,7 @@ def load_recipe(source: str | Path) -> Recipe:
     Raises:
         RecipeError: no such file or name, no valid YAML, unknown keys, or values of the wrong kind.
     """
-    path = FOLDER / f"{source}.yaml" if str(source) in built_in_recipes() else Path(source).expanduser()
+    path = FOLDER / f"{source}.yaml" if str(source) in built_in_recipes() else user_path(source)
     if not path.is_file():
         raise RecipeError(f"no such recipe file: {path}; recipes by name are {', '.join(built_in_recipes())}")
     try:

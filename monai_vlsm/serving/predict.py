@@ -17,6 +17,7 @@ from monai_vlsm.data import load_images, validate_records
 from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
 from monai_vlsm.inferers import PromptInferer
+from monai_vlsm.names import user_path
 from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
@@ -144,7 +145,7 @@ class Segmenter:
             ImagesNotFoundError: when there is no such file.
             NoPromptError: when a prompt is empty or not text, or there is none.
         """
-        path = Path(image).expanduser()
+        path = user_path(image)
         records = [in_channel(record, self.channel) for record in load_images(path, prompts, check=False)]
         if len(records) != 1 or (path.is_dir() and Path(records[0]["image"]).parent == path):
             raise IsADirectoryError(f"{path} is a folder; give one image, or use monai_vlsm.data.load_images")

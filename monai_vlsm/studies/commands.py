@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.names import file_stem
+from monai_vlsm.names import file_stem, user_path
 from monai_vlsm.studies.plan import Run, dataset_folder
 from monai_vlsm.studies.study import Study
 
@@ -53,7 +53,7 @@ def evaluation_folder(folder: Path, dataset: str) -> Path:
 def _words(
     study: Study, run: Run, dataset: str, configs: list[str], settings: Mapping[str, Any], given: Mapping[str, Any]
 ) -> list[str]:
-    root = Path(study.bundles).expanduser().absolute() / run.bundle
+    root = user_path(study.bundles).absolute() / run.bundle
     files = [str(root / "configs" / name) for name in configs]
     place = {"dataset_dir": dataset_folder(study, study.datasets[dataset]).absolute()}
     values = {**settings, **place, **given}

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.names import file_stem
+from monai_vlsm.names import file_stem, user_path
 from monai_vlsm.samples import sample_dir
 from monai_vlsm.studies.keys import StudyError, nearest
 from monai_vlsm.studies.study import RANDOM, Dataset, Study
@@ -87,7 +87,7 @@ def dataset_folder(study: Study, dataset: Dataset) -> Path:
             return sample_dir(dataset.folder.removeprefix(_SAMPLE))
         except ValueError as error:
             raise StudyError(f"dataset {dataset.name}: {error}") from error
-    return Path(study.data).expanduser() / Path(dataset.folder).expanduser()
+    return user_path(study.data) / user_path(dataset.folder)
 
 
 def require_parts(study: Study) -> None:
@@ -114,7 +114,7 @@ def _settings_of(study: Study, own: Mapping[str, Any]) -> Iterator[tuple[str, Ma
 
 
 def _config(study: Study, bundle: str, system: str) -> dict[str, Any]:
-    folder = Path(study.bundles).expanduser()
+    folder = user_path(study.bundles)
     file = folder / bundle / "configs" / "train.json"
     if not file.is_file():
         there = [path.parents[1].name for path in folder.glob("*/configs/train.json")]

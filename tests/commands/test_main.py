@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from monai_vlsm import commands
+from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.commands import main
 from monai_vlsm.commands.shipped import finding_rules, shipped
 from monai_vlsm.data.catalogue import known_datasets
@@ -118,6 +120,9 @@ def test_wrong_words(
     assert not list(tmp_path.iterdir())
 
 
+LONG = "x" * 300
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -151,9 +156,16 @@ def test_wrong_words(
         ("predict scan.png --prompt a --adapters bad.pt --device meta", "no device 'meta' here"),
         ("predict scan.png --prompt a --adapters bad.pt --output file.txt", "file.txt"),
         ("adapters list nowhere", "no folder nowhere"),
+        (f"adapters info {LONG}", "File name too long"),
+        (f"bundle unet --output {LONG}", "File name too long"),
+        ("data check ~no_such_user/x", "no such dataset folder: ~no_such_user/x"),
         ("adapters info nowhere", "no model file at nowhere"),
         ("adapters info bad.pt", "bad.pt is not a model file"),
         ("adapters check bad.pt", "bad.pt is not a model file"),
+        ("adapters info new.pt", "new.pt is a model file of format 4, and this version of monai_vlsm reads 1 to 3. Up"),
+        ("predict scan.png --prompt a --adapters new.pt", "new.pt is a model file of format 4"),
+        ("merge new.pt --output o", "new.pt is a model file of format 4"),
+        ("label --output o --adapters new.pt", "new.pt is a model file of format 4"),
         ("export none.pt --output o", "no model file at none.pt"),
         ("export bad.pt --output o", "bad.pt is not a model file"),
         ("push none.pt a/b --preview p", "no model file at none.pt"),
@@ -175,6 +187,7 @@ def test_wrong_arguments(
         Path(folder).mkdir()
     Path("file.txt").write_text("hello")
     Path("bad.pt").write_bytes(b"nonsense")
+    torch.save({SETTINGS_KEY: {"format": 4, "weights": [torch.ones(1)]}}, "new.pt")
     Path("deep", "train.json").write_text("[" * 100_000)
     shutil.copy(next(sample_dir().glob("images/*.png")), "scan.png")
     before = sorted(tmp_path.rglob("*"))

@@ -17,6 +17,7 @@ from monai.config import PathLike
 
 from monai_vlsm.data.sources import files_below
 from monai_vlsm.errors import UserError
+from monai_vlsm.names import user_path
 
 __all__ = ["Archive", "ArchiveError"]
 
@@ -48,7 +49,7 @@ class Archive:
     """
 
     def __init__(self, source: PathLike) -> None:
-        self.source = Path(source).expanduser()
+        self.source = user_path(source)
         self._zips: dict[Path, zipfile.ZipFile] = {}
         self._members = {_normal(name): member for name, member in self._walk()}
         self.names: tuple[str, ...] = tuple(sorted(self._members))

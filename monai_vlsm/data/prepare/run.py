@@ -19,6 +19,7 @@ from monai_vlsm.data.prepare.plan import Family, Plan, Wanted
 from monai_vlsm.data.prepare.report import PrepareReport, SplitReport, report_json
 from monai_vlsm.data.rows import read_rows
 from monai_vlsm.data.sources import ANNOTATIONS, SPLITS, DatasetFolderError, Source
+from monai_vlsm.names import user_path
 
 __all__ = ["FAMILIES", "REPORT", "prepare_dataset"]
 
@@ -57,13 +58,13 @@ def prepare_dataset(name: str, source: PathLike, annotations: PathLike, output: 
         OutputError: the output cannot be written.
     """
     card, family = dataset_card(name), FAMILIES[name]
-    lists = _lists(card, Path(annotations).expanduser())
+    lists = _lists(card, user_path(annotations))
     wanted = [record for split, file in lists.items() for record in _wanted(split, file, card, family)]
     with Archive(source) as archive:
         plan = family.plan(archive, wanted)
         if not plan.images and not plan.masks:
             raise _wrong_archive(card, archive, plan)
-        layout = Layout(Path(output).expanduser() / name)
+        layout = Layout(user_path(output) / name)
         recipes = {f"images/{image}": recipe for image, recipe in plan.images.items()}
         recipes |= {f"masks/{mask}": recipe for mask, recipe in plan.masks.items()}
         outcomes = list(layout.write_all(recipes, archive))
