@@ -4,10 +4,13 @@
 
     python tools/try_versions.py                    every environment below, one after the other
     python tools/try_versions.py py312 oldest       some of them
+    python tools/try_versions.py --only-tell newest without writing the row, as .ci/weekly does
 
 Each environment is a virtual environment of its own, built from the package index and deleted afterwards; with
 ``--keep FOLDER`` it stays there and is found again. The table is docs/versions.md; the row of an environment is
-replaced when it is run again. The exit status is 1 when tests fail with versions that setup.cfg allows.
+replaced when it is run again. What fails is listed. The variables of pip count: ``PIP_CONSTRAINT=FILE`` holds versions
+back, ``PIP_EXTRA_INDEX_URL`` names an index of builds of torch without CUDA. The exit status is 1 when tests fail with
+versions that setup.cfg allows.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ TORCH = "torch==2.13.0"
 OLDEST = ("monai==1.6.1", "transformers==5.23.0", "numpy==2.0.2", "pydicom==2.4.5")
 ENVIRONMENTS = {
     "pinned": Environment("3.11", pinned=True),
-    "newest": Environment("3.11", (TORCH,)),
+    "newest": Environment("3.11"),
     "oldest": Environment("3.11", (TORCH, *OLDEST)),
     "py312": Environment("3.12", (TORCH,), pinned=True),
     "py313": Environment("3.13", (TORCH,), pinned=True),
@@ -69,6 +72,7 @@ def main() -> int:
         "--tests", type=shlex.split, default=[], help="what pytest gets beside the options, in one text"
     )
     parser.add_argument("--keep", type=Path, help="folder in which environments stay, and are found again")
+    parser.add_argument("--only-tell", action="store_true", help="print the row, and leave the table as it is")
     args = parser.parse_args()
     unknown = set(args.names) - set(ENVIRONMENTS)
     if unknown:
@@ -77,7 +81,7 @@ def main() -> int:
     for name in args.names or ENVIRONMENTS:
         row, sound = run(name, ENVIRONMENTS[name], args.tests, args.keep)
         print(row, flush=True)
-        if not args.tests:
+        if not (args.tests or args.only_tell):
             enter(row, name)
         if not sound and not ENVIRONMENTS[name].outside:
             failed.append(name)
@@ -101,10 +105,9 @@ def run(name: str, environment: Environment, tests: list[str], keep: Path | None
 def build(folder: Path, environment: Environment) -> str:
     """Install; why that failed, or an empty string."""
     call([interpreter(environment.python), "-m", "venv", "--clear", str(folder)])
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
     constraints = ["-c", "constraints.txt"] if environment.pinned else []
-    steps = [[*pip, *constraints, *environment.packages, "-e", ".[test]"]] if environment.packages else []
-    steps = steps or [[*pip, *constraints, "-e", ".[test]"]]
+    steps = [[*pip, *constraints, *environment.packages, "-e", ".[test]"]]
     if environment.outside:  # over what setup.cfg asks for: pip warns, and does it
         steps.append([*pip, *environment.outside])
     for step in steps:
@@ -126,7 +129,7 @@ def interpreter(version: str) -> str:
 
 
 def test(folder: Path, tests: list[str]) -> tuple[str, bool]:
-    """Run the fast tests; their last line, and whether all passed."""
+    """Run the fast tests and print what fails; their last line, and whether all passed."""
     command = [
         str(folder / "bin" / "python"),
         "-m",
@@ -140,6 +143,8 @@ def test(folder: Path, tests: list[str]) -> tuple[str, bool]:
     ]
     result = call([*command, *tests])
     (folder / "pytest.log").write_text(result.stdout + result.stderr, encoding="utf-8")
+    failures = [line for line in result.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    print(*failures, sep="\n", end="\n" if failures else "", flush=True)
     summary = re.sub(r" in [\d.]+s.*|, \d+ warnings?", "", last_line(result.stdout).strip("= "))
     return summary or last_line(result.stderr), result.returncode == 0
 

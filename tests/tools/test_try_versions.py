@@ -1,0 +1,38 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the watch over versions says of tests that fail."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import try_versions
+from try_versions import main
+
+FAILED = """\
+FAILED tests/test_io.py::test_round - AssertionError: 3
+ERROR tests/test_a.py - ImportError: no torch
+1 failed, 8 passed, 2 warnings, 1 error in 3.14s
+"""
+
+
+@pytest.mark.parametrize(("said", "status"), [(FAILED, 1), ("9 passed in 3.14s\n", 0)])
+def test_what_fails_is_listed(
+    said: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "newest").mkdir()
+    table = try_versions.TABLE.read_bytes()
+
+    def call(command: list[str]) -> subprocess.CompletedProcess[str]:
+        tests = "pytest" in command
+        return subprocess.CompletedProcess(command, status, said if tests else '{"torch": "2.13.0"}', "")
+
+    monkeypatch.setattr(try_versions, "call", call)
+    monkeypatch.setattr("sys.argv", ["try_versions", "newest", "--only-tell", "--keep", str(tmp_path)])
+    assert main() == status
+    *failures, row = capsys.readouterr().out.splitlines()
+    assert failures == said.splitlines()[:-1]
+    assert row.startswith("| newest | 3.11 |") and said.splitlines()[-1].partition(",")[0].partition(" in")[0] in row
+    assert try_versions.TABLE.read_bytes() == table
