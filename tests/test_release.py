@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 from pathlib import Path
@@ -35,3 +36,21 @@ def test_bundles_need_this_version() -> None:
 
 def test_setup_takes_the_version_from_the_package() -> None:
     assert "version = attr: monai_vlsm.__version__" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
+
+
+def test_install_lists_every_extra() -> None:
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg", encoding="utf-8")
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "install.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = [name for cell in table for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(options["options.extras_require"])
+
+
+def test_the_container_takes_extras_that_exist_and_finds_all_that_it_installs() -> None:
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg", encoding="utf-8")
+    text = (ROOT / "tools" / "container" / "Containerfile").read_text(encoding="utf-8")
+    (extras,) = re.findall(r"^ARG EXTRAS=(.*)$", text, re.MULTILINE)
+    assert set(extras.split(",")) <= set(options["options.extras_require"])
+    left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert not {"bundles", "monai_vlsm", "README.md", "LICENSE", "setup.py", "constraints.txt"} & set(left_out)
