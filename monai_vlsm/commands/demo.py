@@ -25,17 +25,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--backbone", metavar="FOLDER", help="where the base is, if not where the first file says")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     parser.add_argument("--host", default="127.0.0.1", help="another address than this machine's needs --password")
-    parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
+    parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860; 0: any that is free")
     parser.add_argument("--password", metavar="TEXT", help="that the browser asks for; the name with it is demo")
     add_import(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(values: argparse.Namespace) -> int:
-    from monai_vlsm.demo.server import check_options, serve
+    from monai_vlsm.demo.server import listen, serve
 
-    check_options(values.host, values.port, values.password)  # before the models, which take a while
-    from monai_vlsm.demo.models import Models
+    with listen(values.host, values.port, values.password) as place:  # before the models, which take a while
+        from monai_vlsm.demo.models import Models
 
-    serve(Models(values.adapters, values.backbone, values.device), values.host, values.port, values.password)
+        serve(Models(values.adapters, values.backbone, values.device), place, values.password)
     return 0

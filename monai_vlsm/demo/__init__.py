@@ -5,6 +5,16 @@
 from monai_vlsm.demo.answers import Answer, ask
 from monai_vlsm.demo.files import FileRefusedError, check_file
 from monai_vlsm.demo.models import Models
-from monai_vlsm.demo.server import ServerOptionError, build_app, serve
+from monai_vlsm.demo.server import ServerOptionError, build_app, listen, serve
 
-__all__ = ["Answer", "FileRefusedError", "Models", "ServerOptionError", "ask", "build_app", "check_file", "serve"]
+__all__ = [
+    "Answer",
+    "FileRefusedError",
+    "Models",
+    "ServerOptionError",
+    "ask",
+    "build_app",
+    "check_file",
+    "listen",
+    "serve",
+]

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,14 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_vlsm import drawing
+from monai_vlsm.data.volumes import Address, volumes_in
+from monai_vlsm.demo.steps import STEPS, lowest, steps_of
 from monai_vlsm.serving import Segmentation, Segmenter
 from monai_vlsm.transforms import OrientVolume
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["STEPS", "Answer", "ask"]
+__all__ = ["Answer", "ask"]
 
-STEPS = 100
-"""Steps of a threshold from 0 to 1; probabilities are kept rounded down to them, so that masks are as exact as any."""
 _SIDE = 640
 
 
@@ -33,86 +35,101 @@ class Answer:
     Args:
         result: what the segmenter said, at its own threshold.
         images: slices to look at, uint8 ``(slices, rows, columns, 3)``; an image is one.
-        codes: probabilities in steps of 1 / `STEPS`, uint8 ``(slices, K, rows, columns)``.
+        steps: probabilities in steps (`monai_vlsm.demo.steps`), uint8 ``(slices, K, rows, columns)``.
         first: the slice with the largest masks, from 0.
+        channel: which volume of a file of several; None for other files.
     """
 
     result: Segmentation
     images: np.ndarray
-    codes: np.ndarray
+    steps: np.ndarray
     first: int
+    channel: int | None = None
 
-    def masks(self, threshold: float, number: int) -> np.ndarray:
-        """Masks of a slice: bool ``(K, rows, columns)``."""
-        return np.asarray(self.codes[number] >= round(threshold * STEPS))
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes, about."""
+        found = self.result.probabilities
+        return self.images.nbytes + self.steps.nbytes + (0 if found is None else found.nbytes)
 
-    def picture(self, threshold: float, number: int) -> Image.Image:
+    def overlay(self, threshold: float, number: int, opacity: float) -> Image.Image:
         """A slice with its masks in the colours of `rows`."""
         view = self.result.view
         size = drawing.fit_size(self.images.shape[1], self.images.shape[2], _SIDE, view.aspect)
-        masks = drawing.fit_masks(self.masks(threshold, number), size)
+        masks = drawing.fit_masks(self.steps[number] >= lowest(threshold), size)
         image = drawing.fit_image(self.images[number].astype(np.float32) / 255, size)
-        painted = drawing.paint(image, masks, masks, drawing.prompt_colours(len(masks)))
+        painted = drawing.paint(image, masks, masks, drawing.prompt_colours(len(masks)), opacity)
         return drawing.marked(painted, view.ends)
 
     def rows(self, threshold: float, number: int) -> list[dict[str, Any]]:
         """For each prompt its colour, existence score, and how large it is in a slice and in all."""
-        codes, spacing, volume = round(threshold * STEPS), self.result.spacing, len(self.images) > 1
-        pixels = [int(np.count_nonzero(mask)) for mask in self.masks(threshold, number)]
-        sums = [int(np.count_nonzero(self.codes[:, index] >= codes)) for index in range(len(pixels))]
-        unit = None if spacing is None else float(np.prod(spacing))
-        shares = [count / self.codes[:, 0].size for count in sums]
-        columns = zip(
-            self.result.prompts,
-            drawing.prompt_colours(len(pixels)),
-            self.result.existence,
-            pixels,
-            sums,
-            shares,
-            strict=True,
-        )
-        return [
-            {
-                "prompt": prompt,
-                "colour": colour,
-                "existence": existence,
-                "pixels": count,
-                "share": share,
-                "size": None if unit is None else total * unit,
-                "unit": "mm³" if volume else "mm²",
-            }
-            for prompt, colour, existence, count, total, share in columns
-        ]
+        colours = drawing.prompt_colours(len(self.result.prompts))
+        return [self._row(index, lowest(threshold), number, colour) for index, colour in enumerate(colours)]
+
+    def _row(self, index: int, step: int, number: int, colour: str) -> dict[str, Any]:
+        spacing, total = self.result.spacing, int(self._totals[index, step])
+        return {
+            "prompt": self.result.prompts[index],
+            "colour": colour,
+            "existence": self.result.existence[index],
+            "pixels": int(np.count_nonzero(self.steps[number, index] >= step)),
+            "share": total / self.steps[:, index].size,
+            "size": None if spacing is None else total * math.prod(spacing),
+            "unit": "mm³" if len(self.steps) > 1 else "mm²",
+        }
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        """Pixels of all slices that reach each step, ``(K, STEPS + 1)``: a slider need not count them again."""
+        counts = [np.bincount(steps.ravel(), minlength=STEPS + 1) for steps in self.steps.swapaxes(0, 1)]
+        return np.asarray(np.stack(counts)[:, ::-1].cumsum(axis=1)[:, ::-1])
 
     def save(self, folder: Path, threshold: float) -> list[Path]:
-        """Write the masks as ``predict`` does, PNG or NIfTI; returns the files."""
+        """Write the masks as ``predict`` does, PNG or NIfTI; returns the files.
+
+        Where masks of a volume overlap at another threshold than that of the segmenter, the label map has the more
+        probable prompt by whole steps, and of equal ones the first.
+        """
         self._at(threshold).save_masks(folder)
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
     def _at(self, threshold: float) -> Segmentation:
         old = self.result.masks
+        if threshold == self.result.threshold:
+            return self.result
         if not isinstance(old, VolumeMasks):
             return replace(self.result, threshold=threshold)
         masks = VolumeMasks(old.file, old.plane, len(old), threshold, old.channel)
-        for number, codes in enumerate(self.codes):
-            inside = codes >= round(threshold * STEPS)
-            masks.add(number, torch.from_numpy(np.where(inside, np.maximum(codes / STEPS, threshold), -1)), [0])
+        for number, steps in enumerate(self.steps):
+            inside = steps >= lowest(threshold)
+            masks.add(number, torch.from_numpy(np.where(inside, np.maximum(steps / STEPS, threshold), -1)), [0])
         return replace(self.result, masks=masks, threshold=threshold)
 
 
-def ask(segmenter: Segmenter, file: Path, prompts: Sequence[str]) -> Answer:
-    """Segment a file once; errors as `monai_vlsm.serving.Segmenter`."""
+def ask(segmenter: Segmenter, file: Path, prompts: Sequence[str], channel: int | None = None) -> Answer:
+    """Segment a file once.
+
+    Args:
+        segmenter: the model.
+        file: of the image or volume.
+        prompts: K texts.
+        channel: which volume of a file of several; None takes that of the model, and where it has none the first.
+
+    Raises:
+        UserError: as `monai_vlsm.serving.Segmenter`.
+    """
     images: list[np.ndarray] = []
-    codes: list[np.ndarray] = []
+    steps: list[np.ndarray] = []
 
     def keep(image: MetaTensor, probabilities: torch.Tensor) -> None:
         images.append(_bytes(image.as_tensor().cpu().numpy().transpose(1, 2, 0)))
-        codes.append(_codes(probabilities.cpu().float().numpy()))
+        steps.append(steps_of(probabilities.cpu().float().numpy()))
 
-    result = segmenter(file, list(prompts), watch=keep)
+    chosen = None if volumes_in(file) == 1 else (segmenter.channel or 0) if channel is None else channel
+    result = segmenter(str(Address(str(file), channel=chosen)), list(prompts), watch=keep)
     if isinstance(result.masks, VolumeMasks):
-        return Answer(result, np.stack(images), np.stack(codes), result.masks.fullest())
-    return Answer(result, _bytes(result.view.image)[None], _codes(_upright(result))[None], 0)
+        return Answer(result, np.stack(images), np.stack(steps), result.masks.fullest(), chosen)
+    return Answer(result, _bytes(result.view.image)[None], steps_of(_upright(result))[None], 0, chosen)
 
 
 def _upright(result: Segmentation) -> np.ndarray:
@@ -127,7 +144,3 @@ def _upright(result: Segmentation) -> np.ndarray:
 
 def _bytes(image: np.ndarray) -> np.ndarray:
     return (np.nan_to_num(image).clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def _codes(probabilities: np.ndarray) -> np.ndarray:
-    return np.asarray(np.floor(np.nan_to_num(probabilities) * STEPS + 1e-4), np.uint8)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_vlsm.checkpoints import SETTINGS_KEY, read
+from monai_vlsm.names import distinct
 from monai_vlsm.serving import AdapterBank, Segmenter
 from monai_vlsm.serving.predict import find_device
 
@@ -31,12 +32,10 @@ class Models:
     def __init__(self, files: Sequence[Path], backbone: str | None = None, device: str | None = None) -> None:
         self._bank = AdapterBank(backbone or read(files[0])[SETTINGS_KEY]["backbone"], find_device(device))
         self._segmenters: dict[str, Segmenter] = {}
-        self.names: list[str] = []
+        self.names = distinct([_name(file) for file in files])
         """Of the models that all visitors may choose, in their order."""
-        for file in files:
-            name = _free_name(file, self.names)
+        for name, file in zip(self.names, files, strict=True):
             self.load(name, file)
-            self.names.append(name)
 
     def load(self, name: str, file: Path) -> None:
         """Load a further model under a name that is free; errors as `monai_vlsm.serving.AdapterBank.load`."""
@@ -58,13 +57,8 @@ class Models:
         return self._segmenters[name]
 
 
-def _free_name(file: Path, taken: Sequence[str]) -> str:
+def _name(file: Path) -> str:
     """The name of a file, of a ``model.pt`` in a bundle that of the bundle."""
-    name = file.stem
-    if name == "model" and file.absolute().parent.name == "models":
-        name = file.absolute().parents[1].name
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name} ({number})"
-    return free
+    if file.stem == "model" and file.absolute().parent.name == "models":
+        return file.absolute().parents[1].name
+    return file.stem

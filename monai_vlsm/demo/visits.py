@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Visitors of the page, each with files, models and answers that nobody else sees."""
+"""All visitors of the page, and what they may keep."""
 
 from __future__ import annotations
 
@@ -9,87 +9,25 @@ import shutil
 import tempfile
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai_vlsm.demo.answers import Answer
 from monai_vlsm.demo.models import Models
-from monai_vlsm.errors import UserError
+from monai_vlsm.demo.visit import NotThereError, Visit
+from monai_vlsm.serving import Segmenter
 
-__all__ = ["NotThereError", "Visit", "Visits"]
+__all__ = ["Visits"]
 
 _IDLE = 1800  # seconds until a visit is forgotten
-_VISITS, _ANSWERS, _FILES, _MODELS = 16, 6, 2, 3  # that are kept
-
-
-class NotThereError(UserError, LookupError):
-    """Something was asked for that is gone by now, or of somebody else."""
-
-
-@dataclass
-class Visit:
-    """What one browser has dropped and got.
-
-    Args:
-        folder: of its files.
-        models: names that it sees, and those by which they are loaded.
-        files: dropped files by their keys.
-        answers: by their keys, the one that was used last at the end.
-    """
-
-    folder: Path
-    models: dict[str, str] = field(default_factory=dict)
-    files: OrderedDict[str, Path] = field(default_factory=OrderedDict)
-    answers: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
-    used: float = field(default_factory=time.monotonic)
-
-    def place(self, name: str) -> tuple[str, Path]:
-        """A key and a path for a file of this name, in a folder of its own."""
-        key = secrets.token_hex(8)
-        (self.folder / key).mkdir()
-        return key, self.folder / key / (Path(name.replace("\\", "/")).name[-100:].lstrip(".") or "image")
-
-    def add_file(self, key: str, path: Path) -> None:
-        """Take a file; older ones go."""
-        self.files[key] = path
-        while len(self.files) > _FILES:
-            shutil.rmtree(self.files.popitem(last=False)[1].parent, ignore_errors=True)
-
-    def file(self, key: str) -> Path:
-        """A file.
-
-        Raises:
-            NotThereError: it is gone.
-        """
-        if key not in self.files:
-            raise NotThereError("the file is gone from the server; drop it again")
-        return self.files[key]
-
-    def add_answer(self, answer: Answer) -> str:
-        """Keep an answer; the oldest goes. Returns its key."""
-        key = secrets.token_hex(8)
-        self.answers[key] = answer
-        while len(self.answers) > _ANSWERS:
-            self.answers.popitem(last=False)
-        return key
-
-    def answer(self, key: str) -> Answer:
-        """An answer.
-
-        Raises:
-            NotThereError: it is gone.
-        """
-        if key not in self.answers:
-            raise NotThereError("these masks are gone from the server; press Segment again")
-        self.answers.move_to_end(key)
-        return self.answers[key]
+_VISITS, _MODELS = 16, 3  # that are kept
+_MOST_KEPT = 2**31  # bytes of all answers
 
 
 class Visits:
     """All visits; those that are idle are forgotten, with their files.
 
     Args:
-        models: of which those of a visit are unloaded.
+        models: that all of them may choose.
     """
 
     def __init__(self, models: Models) -> None:
@@ -108,20 +46,45 @@ class Visits:
         self._visits.move_to_end(key)
         return key, visit
 
-    def add_model(self, visit: Visit, name: str, path: Path) -> str:
-        """Load a model for one visit; returns the name that it sees.
+    def names(self, visit: Visit) -> list[str]:
+        """Models that a visit may choose."""
+        return [*self._models.names, *visit.models]
+
+    def segmenter(self, visit: Visit, name: str) -> Segmenter:
+        """A model, by the name that a visit sees.
 
         Raises:
-            UserError: it does not fit the base, or there are enough.
+            NotThereError: there is none.
         """
-        if len(visit.models) >= _MODELS:
-            raise NotThereError(f"{_MODELS} models of your own are loaded, the most; reload the page later")
+        if name not in self.names(visit):
+            raise NotThereError(f"there is no model {name!r} any more; choose another, or add it again")
+        return self._models.segmenter(visit.models.get(name, name))
+
+    def add_model(self, visit: Visit, name: str, path: Path) -> str:
+        """Load a model for one visit; its oldest goes. Returns the name that the visit sees.
+
+        Raises:
+            UserError: it does not fit the base.
+        """
         shown, own = f"{name} (yours)", secrets.token_hex(8)
         self._models.load(own, path)
         if shown in visit.models:
-            self._models.unload(visit.models[shown])
+            self._models.unload(visit.models.pop(shown))
         visit.models[shown] = own
+        while len(visit.models) > _MODELS:
+            self._models.unload(visit.models.popitem(last=False)[1])
         return shown
+
+    def add_answer(self, visit: Visit, answer: Answer) -> str:
+        """Keep an answer. Those that others have not looked at for the longest go where memory ends."""
+        key = visit.add_answer(answer)
+        for other in list(self._visits.values()):
+            while self._kept() > _MOST_KEPT and next(iter(other.answers), key) != key:
+                other.answers.popitem(last=False)
+        return key
+
+    def _kept(self) -> int:
+        return sum(answer.bytes for visit in self._visits.values() for answer in visit.answers.values())
 
     def _forget(self) -> None:
         now = time.monotonic()

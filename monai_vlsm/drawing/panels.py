@@ -16,7 +16,7 @@ __all__ = ["fit_image", "fit_masks", "fit_size", "outline", "paint"]
 LEAST_SIDE = 12  # pixels of the shorter side of a panel: of a strip something must be seen
 _SMOOTH = 8  # enlarged by more, an image shows its pixels
 _BAND = 256  # rows that are converted at a time, so that a large image needs no second copy in float32
-_OPACITY = 0.3
+OPACITY = 0.3
 _LINE = 2  # width of an outline in pixels
 _DASH = 7  # length of the dashes where outlines of several masks meet
 
@@ -85,7 +85,9 @@ def outline(mask: np.ndarray, width: int = _LINE) -> np.ndarray:
     return mask & ~inner
 
 
-def paint(image: np.ndarray, fills: np.ndarray, outlines: np.ndarray, colours: Sequence[str]) -> np.ndarray:
+def paint(
+    image: np.ndarray, fills: np.ndarray, outlines: np.ndarray, colours: Sequence[str], opacity: float = OPACITY
+) -> np.ndarray:
     """Lay masks over an image, each in its colour.
 
     No two colours mix: a pixel is filled in the colour of the smallest mask that it is in, so that of a mask with
@@ -96,6 +98,7 @@ def paint(image: np.ndarray, fills: np.ndarray, outlines: np.ndarray, colours: S
         fills: masks to be filled, bool ``(K, rows, columns)``; the first ones of ``outlines``, or none.
         outlines: masks to be outlined, bool ``(N, rows, columns)``.
         colours: N times ``#RRGGBB``.
+        opacity: of what is filled, from 0 to 1.
 
     Returns:
         uint8 ``(rows, columns, 3)``.
@@ -108,7 +111,7 @@ def paint(image: np.ndarray, fills: np.ndarray, outlines: np.ndarray, colours: S
     for index in np.argsort([-int(mask.sum()) for mask in fills], kind="stable"):
         owner[fills[index]] = index
     filled = owner >= 0
-    painted[filled] = (1 - _OPACITY) * painted[filled] + _OPACITY * table[owner[filled]]
+    painted[filled] = (1 - opacity) * painted[filled] + opacity * table[owner[filled]]
     drawn, whose = _take_turns(np.stack([outline(mask) for mask in outlines]))
     painted[drawn] = table[whose]
     return painted.round().astype(np.uint8)

@@ -21,6 +21,7 @@ from monai.utils import MetaKeys, SpaceKeys
 from nibabel.spatialimages import HeaderDataError
 
 from monai_vlsm.counts import counted
+from monai_vlsm.data.formats import file_kind
 
 __all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume", "volumes_in"]
 
@@ -29,6 +30,7 @@ _NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in 
 _DISPLACEMENTS = 1006  # intent code, nifti1.h: three numbers for each voxel that are no colour
 _COLOURS = ("R", "G", "B")
 _DAMAGED = "a file that was cut short or damaged; copy or download it again"
+_DEFLATED = 1032  # bytes that one byte of gzip can stand for
 _FLAT = 1e-4  # volume of three directions of length 1 below which they lie in a plane
 
 
@@ -81,6 +83,8 @@ def read_channel(path: Path, channel: int | None = None) -> tuple[np.ndarray, di
 
 def volumes_in(path: str | PathLike[str]) -> int:
     """How many volumes a NIfTI file has by its header; 1 for whatever cannot be read as one."""
+    if file_kind(path) != "volume":  # nibabel would complain of it on the way
+        return 1
     try:
         with _opened(Path(path)) as image:
             return int((*image.shape, 1, 1, 1, 1)[3])
@@ -147,9 +151,11 @@ def _opened(path: Path) -> Iterator[nib.Nifti1Image]:
 
 
 def _require_length(path: Path, zipped: bool, image: nib.Nifti1Image) -> None:
-    """A file that is not compressed has as many bytes as its header tells of."""
+    """A file has as many bytes as its header tells of; of a compressed one, as many as it could unpack to."""
     values: Any = image.dataobj
-    if not zipped and path.stat().st_size < values.offset + values.dtype.itemsize * math.prod(values.shape):
+    if path.stat().st_size * (_DEFLATED if zipped else 1) < values.offset + values.dtype.itemsize * math.prod(
+        values.shape
+    ):
         raise ValueError(_DAMAGED)
 
 

@@ -1,38 +1,44 @@
-"use strict";
-// Everything that a visitor typed or named is put in as text, never as HTML.
-const $ = (id) => document.getElementById(id);
-let file = null, shown = [], asked = 0;
+// The form: what a visitor drops and types. It is put in as text, never as HTML.
+import { $, ask, say, send, trying } from "./calls.js";
+import { show } from "./masks.js";
 
-function say(text) { $("error").textContent = text; $("error").hidden = !text; }
+const nothing = $("name").textContent;
+let file = null, before = null, sent = 0, running = null;
 
-async function call(path, body, type = "application/json") {
-  let answer;
-  try {
-    answer = await fetch(path, body === undefined ? {} : { method: "POST", body, headers: { "Content-Type": type } });
-  } catch { throw new Error("the server does not answer; is it still running?"); }
-  if (!answer.ok) throw new Error((await answer.text()) || "the server could not do this");
-  return answer.json();
-}
-
-async function trying(work) {
-  say("");
-  try { await work(); } catch (error) { say(error.message); }
-}
-
-const most = 100 * 2 ** 20;
-function send(path, one) {
-  if (one.size > most) throw new Error(`${one.name} is larger than 100 MB, the most that this page takes`);
-  return call(`${path}?name=${encodeURIComponent(one.name)}`, one, "application/octet-stream");
-}
-
-function dropped(one) {
+// An image: of several that are dropped quickly, the last one counts; one that is refused leaves that before it.
+async function take(name, coming) {
+  const number = ++sent;
+  before ??= file;
   file = null;
-  $("name").textContent = `${one.name} ...`;
-  return trying(async () => {
-    try { take(await send("file", one)); } catch (error) { $("name").textContent = "Drop a file here, or choose one"; throw error; }
-  });
+  $("channels").hidden = true;
+  $("name").textContent = `${name} ...`;
+  $("drop").ariaBusy = "true";
+  try {
+    const found = await coming();
+    if (number !== sent) return;
+    before = found;
+    $("channel").replaceChildren(new Option("as the model says, else 0", ""), ...Array.from({ length: found.channels }, (_, index) => new Option(index)));
+  } catch (error) {
+    if (number === sent) throw error;
+  } finally {
+    if (number === sent) settle();
+  }
 }
-function take(found) { file = found.file; $("name").textContent = found.name; }
+
+function settle() {
+  [file, before] = [before, null];
+  $("name").textContent = file ? file.name : nothing;
+  $("channels").hidden = !file || file.channels === 1;
+  $("drop").ariaBusy = "false";
+}
+
+async function add(one) {
+  const found = await send("model", one);
+  choices(found.models);
+  $("model").value = found.name;
+}
+
+const dropped = (one) => trying(() => one.name.toLowerCase().endsWith(".pt") ? add(one) : take(one.name, () => send("file", one)));
 
 function choices(names) {
   for (const [id, first] of [["model", []], ["model2", ["the same"]]]) {
@@ -42,98 +48,61 @@ function choices(names) {
   }
 }
 
+function wanted() {
+  if (!file) throw new Error($("drop").ariaBusy === "false" ? "drop an image first, or take an example" : "the file is still on its way");
+  const one = { file: file.file, channel: $("channel").value, model: $("model").value, prompts: $("prompts").value };
+  if (!$("compare").open) return [one];
+  const prompts = $("prompts2").value.trim() ? $("prompts2").value : one.prompts;
+  return [one, { ...one, model: $("model2").selectedIndex ? $("model2").value : one.model, prompts }];
+}
+
+// The same request while it runs is not sent again; of different ones the last is shown.
 async function segment() {
-  if (!file) throw new Error("drop an image first, or take an example");
-  const [model, prompts] = [$("model").value, $("prompts").value], number = ++asked;
-  const wanted = [{ file, model, prompts }];
-  if ($("compare").open) {
-    const second = $("model2").selectedIndex ? $("model2").value : model;
-    wanted.push({ file, model: second, prompts: $("prompts2").value.trim() ? $("prompts2").value : prompts });
-  }
-  $("go").classList.add("busy");
-  $("go").textContent = "Segmenting ...";
+  const asked = wanted(), name = file.name, key = JSON.stringify(asked);
+  if (key === running) return;
+  running = key;
+  busy(true);
   try {
     const found = [];
-    for (const one of wanted) found.push({ ...one, ...(await call("answer", JSON.stringify(one))) });
-    if (number === asked) show(found);
+    for (const one of asked) found.push({ ...one, name, ...(await ask("answer", one)) });
+    if (key === running) await show(found);
+  } catch (error) {
+    if (key === running) throw error;
   } finally {
-    if (number === asked) { $("go").classList.remove("busy"); $("go").textContent = "Segment"; }
+    if (key === running) { running = null; busy(false); }
   }
 }
 
-function show(found) {
-  shown = found;
-  $("hint").hidden = true;
-  $("controls").hidden = false;
-  $("sliceLabel").hidden = found[0].slices === 1;
-  $("slice").max = found[0].slices - 1;
-  $("slice").value = found[0].first;
-  $("sides").replaceChildren(...found.map((one) => {
-    const side = $("side").content.cloneNode(true);
-    side.querySelector("h2").textContent = `${$("name").textContent}, ${one.model}`;
-    return side;
-  }));
-  return draw();
-}
-
-let drawn = 0;
-async function draw() {
-  const number = ++drawn, threshold = $("threshold").value, slice = $("slice").value;
-  $("thresholdValue").textContent = Number(threshold).toFixed(2);
-  $("sliceValue").textContent = `${Number(slice) + 1} of ${Number($("slice").max) + 1}`;
-  const sides = [...$("sides").children], where = `threshold=${threshold}&slice=${slice}`;
-  await trying(() => Promise.all(shown.map(async (one, index) => {
-    const rows = await call(`answer/${one.answer}/rows?${where}`);
-    if (number !== drawn) return;
-    sides[index].querySelector("img").src = `answer/${one.answer}/picture?${where}`;
-    sides[index].querySelector("a").href = `answer/${one.answer}/masks?${where}`;
-    fill(sides[index], rows, one.slices > 1);
-  })));
-}
-
-function fill(side, rows, volume) {
-  side.querySelector(".here").textContent = volume ? "Here" : "Pixels";
-  side.querySelector(".size").textContent = volume ? "Volume" : "Area";
-  side.querySelector("tbody").replaceChildren(...rows.map((row) => {
-    const line = document.createElement("tr"), size = row.size === null ? "" : `${Math.round(row.size).toLocaleString("en")} ${row.unit}`;
-    for (const text of [row.prompt, row.existence.toFixed(2), row.pixels.toLocaleString("en"), `${(100 * row.share).toFixed(1)} %`, size])
-      line.insertCell().textContent = text;
-    const swatch = document.createElement("span");
-    swatch.className = "swatch";
-    swatch.style.background = row.colour;
-    line.cells[0].prepend(swatch);
-    return line;
-  }));
+function busy(is) {
+  $("go").classList.toggle("busy", is);
+  $("go").textContent = is ? "Segmenting ..." : "Segment";
+  if (is) $("hint").textContent = "Segmenting ...";
+  else if (!$("sides").children.length) $("hint").textContent = "Masks will be here.";
 }
 
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); trying(segment); });
-$("file").addEventListener("change", () => $("file").files[0] && dropped($("file").files[0]));
-$("own").addEventListener("change", () => $("own").files[0] && trying(async () => {
-  const found = await send("model", $("own").files[0]);
-  choices(found.models);
-  $("model").value = found.name;
-}));
-for (const id of ["threshold", "slice"]) $(id).addEventListener("input", draw);
+$("ask").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
+for (const id of ["file", "own"]) $(id).addEventListener("change", () => {
+  const one = $(id).files[0];
+  if (one) (id === "own" ? trying(() => add(one)) : dropped(one)).then(() => { $(id).value = ""; });
+});
 for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => {
   event.preventDefault();
   $("drop").classList.toggle("over", kind === "dragover");
-  if (kind === "drop" && event.dataTransfer.files[0]) {
-    const one = event.dataTransfer.files[0];
-    if (one.name.endsWith(".pt")) { trying(async () => { const found = await send("model", one); choices(found.models); $("model").value = found.name; }); } else dropped(one);
-  }
+  const files = kind === "drop" ? event.dataTransfer.files : [];
+  if (files.length > 1) say(`${files.length} files at once; drop one, of a DICOM series one slice, or the series as NIfTI`);
+  else if (files.length) dropped(files[0]);
 });
 trying(async () => {
-  const start = await call("start");
+  const start = await ask("start");
   choices(start.models);
-  for (const name of start.examples) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = name;
+  $("examples").append(...start.examples.map((name) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
     button.addEventListener("click", () => trying(async () => {
-      take(await call("example", JSON.stringify({ name })));
+      await take(name, () => ask("example", { name }));
       if (!$("prompts").value) $("prompts").value = "brain\nwhite matter";
       await segment();
     }));
-    $("examples").append(button);
-  }
+    return button;
+  }));
 });

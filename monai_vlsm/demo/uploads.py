@@ -1,0 +1,95 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What comes to the page: images, examples and models."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from monai_vlsm.demo.files import check_file
+from monai_vlsm.demo.replies import plainly
+from monai_vlsm.demo.requests import body_of, receive, visit_of
+from monai_vlsm.demo.turns import Turns
+from monai_vlsm.demo.visit import NotThereError, Visit
+from monai_vlsm.demo.visits import Visits
+from monai_vlsm.samples import sample_dir
+
+__all__ = ["EXAMPLES", "Uploads"]
+
+T = TypeVar("T")
+
+EXAMPLES = {
+    "axial slice": "images/axial_+20.png",
+    "coronal slice": "images/coronal_-28.png",
+    "volume": "volume.nii.gz",
+}
+"""Names on the page, and files of the sample."""
+
+
+class Uploads:
+    """Takes what visitors send.
+
+    Args:
+        visits: whose it will be.
+        turns: of the network.
+    """
+
+    def __init__(self, visits: Visits, turns: Turns) -> None:
+        self.visits, self.turns = visits, turns
+
+    def routes(self) -> list[Route]:
+        """Paths and what answers them."""
+        return [
+            Route("/file", self.file, methods=["POST"]),
+            Route("/example", self.example, methods=["POST"]),
+            Route("/model", self.model, methods=["POST"]),
+        ]
+
+    async def file(self, request: Request) -> Response:
+        """An image, the body of the request."""
+        visit = visit_of(self.visits, request)
+        path = visit.place(request.query_params.get("name", ""))
+        await receive(request, path)
+        return await _taken(visit, path)
+
+    async def example(self, request: Request) -> Response:
+        """An image of the sample."""
+        name = (await body_of(request)).get("name")
+        if not isinstance(name, str) or name not in EXAMPLES:
+            raise NotThereError("there is no such example")
+        visit, source = visit_of(self.visits, request), sample_dir() / EXAMPLES[name]
+        path = visit.place(source.name)
+        shutil.copyfile(source, path)
+        return await _taken(visit, path)
+
+    async def model(self, request: Request) -> Response:
+        """A ``model.pt``, for this visitor."""
+        visit = visit_of(self.visits, request)
+        path = visit.place(request.query_params.get("name", ""))
+        await receive(request, path)
+        async with self.turns.take():
+            name = await _looked_at(path, lambda file: self.visits.add_model(visit, file.stem, file))
+        shutil.rmtree(path.parent, ignore_errors=True)
+        return JSONResponse({"name": name, "models": self.visits.names(visit)})
+
+
+async def _taken(visit: Visit, path: Path) -> Response:
+    channels = await _looked_at(path, check_file)
+    return JSONResponse({"file": visit.add_file(path), "name": path.name, "channels": channels})
+
+
+async def _looked_at(path: Path, look: Callable[[Path], T]) -> T:
+    """What a look at a file says; one that is refused is removed."""
+    try:
+        return await run_in_threadpool(plainly, path, look)
+    except Exception:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise

@@ -1,0 +1,126 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Files that a stranger puts on the page."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from starlette.testclient import TestClient
+
+from monai_vlsm.demo import Models, files
+from monai_vlsm.demo.answers import ask
+from tests.data.dicom_files import dataset
+from tests.data.files import write_dicom
+from tests.demo.test_page import asked, drop
+from tests.serving.images import write_images
+
+GREY = np.arange(48 * 40, dtype=np.uint16).reshape(48, 40)
+
+
+def volume(shape: tuple[int, ...], path: Path, dtype: Any = np.int16) -> Path:
+    values = np.random.default_rng(0).integers(0, 1000, shape).astype(dtype)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a::channel=1.png", "a_channel=1.png"),
+        ("::series=1.png", "_series=1.png"),
+        ("../../etc/passwd.png", "passwd.png"),
+        ("C:\\images\\a.png", "a.png"),
+        ("..", "image"),
+        ("", "image"),
+        ("a\nb\0.png", "a b .png"),
+        (f"{'ä' * 200}.png", f"{'ä' * 98}.png"),
+        (".hidden.png", "hidden.png"),
+    ],
+)
+def test_any_name_is_a_name(client: TestClient, tmp_path: Path, name: str, shown: str) -> None:
+    file = write_images(tmp_path) / "square.png"
+    found = drop(client, file, name)
+    assert found.json()["name"] == shown
+    assert asked(client, found.json()["file"]).status_code == 200
+
+
+def test_a_file_of_several_volumes(client: TestClient, models: Models, tmp_path: Path) -> None:
+    file = volume((24, 20, 4, 3), tmp_path / "x.nii.gz")
+    key = drop(client, file).json()
+    assert key["channels"] == 3
+    request = {"file": key["file"], "model": "polyps", "prompts": "brain"}
+    for given, channel in ((None, 0), ("", 0), ("2", 2), (1, 1), ("x", 0)):
+        assert client.post("/answer", json={**request, "channel": given}).json()["channel"] == channel
+    found = ask(models.segmenter("polyps"), file, ["brain"], 2)
+    truth = models.segmenter("polyps")(f"{file}::channel=2", ["brain"])
+    assert found.result.pixels == truth.pixels != ask(models.segmenter("polyps"), file, ["brain"]).result.pixels
+    refused = client.post("/answer", json={**request, "channel": 3})
+    assert refused.text == "x.nii.gz: expected a readable image, found no channel 3: it has 3 volumes, counted from 0"
+
+
+def test_masks_of_a_file_that_is_gone(client: TestClient, tmp_path: Path) -> None:
+    """At the threshold of the model they need no file; at another the geometry is read from it."""
+    key = drop(client, volume((24, 20, 4), tmp_path / "x.nii.gz")).json()["file"]
+    answer = asked(client, key).json()["answer"]
+    for name in "ab":
+        drop(client, write_images(tmp_path) / "square.png", f"{name}.png")
+    assert client.get(f"/answer/{answer}/masks").status_code == 200
+    gone = client.get(f"/answer/{answer}/masks", params={"threshold": 0.3})
+    assert (gone.status_code, gone.text) == (400, "the file is gone from the server; drop it again")
+
+
+def dicom(path: Path, deflated: bool = False, **tags: Any) -> Path:
+    data = dataset(GREY, "MONOCHROME2", **tags)
+    if deflated:
+        data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return write_dicom(data, path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"Rows": 24, "NumberOfFrames": 2}, "found 2 frames; split the file into single-frame DICOM files"),
+        ({"Rows": 60_000, "Columns": 60_000}, "has more than 50,000,000 pixels; save it smaller"),
+        ({"deflated": True}, "is a deflated DICOM file; save it in another transfer syntax"),
+    ],
+)
+def test_dicom_that_is_not_taken(client: TestClient, tmp_path: Path, tags: dict[str, Any], words: str) -> None:
+    found = drop(client, dicom(tmp_path / "x.dcm", **tags))
+    assert found.status_code == 400 and found.text.startswith("x.dcm") and words in found.text
+
+
+def test_deflated_dicom_without_the_mark_in_front(client: TestClient, tmp_path: Path) -> None:
+    """pydicom reads, and would unpack, these too."""
+    content = dicom(tmp_path / "x.dcm", deflated=True).read_bytes()[132:]
+    (tmp_path / "x.dcm").write_bytes(content)
+    assert "is a deflated DICOM file" in drop(client, tmp_path / "x.dcm").text
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_volume_that_claims_more_than_it_has(client: TestClient, tmp_path: Path, packed: bool) -> None:
+    file = volume((8, 8, 4), tmp_path / "x.nii")
+    content = bytearray(file.read_bytes())
+    content[42:48] = np.array([30_000, 30_000, 30_000], "<i2").tobytes()  # dim
+    found = client.post(
+        "/file", params={"name": "x.nii.gz"}, content=gzip.compress(content) if packed else bytes(content)
+    )
+    assert found.status_code == 400 and "cut short or damaged" in found.text
+
+
+def test_volumes_of_colours_and_of_five_axes(client: TestClient, tmp_path: Path) -> None:
+    assert drop(client, volume((8, 8, 4, 1, 3), tmp_path / "colours.nii.gz", np.uint8)).json()["channels"] == 1
+    found = drop(client, volume((8, 8, 4, 2, 3), tmp_path / "five.nii.gz"))
+    assert found.status_code == 400 and found.text.startswith("five.nii.gz")
+
+
+def test_a_zip_bomb_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_UNPACKED", 3 * 2**20)
+    answer = client.post("/file", params={"name": "bomb.nii.gz"}, content=gzip.compress(bytes(4 * 2**20)))
+    assert answer.status_code == 400 and answer.text.startswith("bomb.nii.gz unpacks to more than 3 MB")
