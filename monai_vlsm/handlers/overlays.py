@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +34,7 @@ from monai_vlsm.inferers import FEATURES_KEY
 from monai_vlsm.names import OverlayNames
 from monai_vlsm.outputs import Outputs
 
-__all__ = ["Overlay", "OverlayWriter", "draw_overlay", "evenly_spaced"]
+__all__ = ["Overlay", "OverlayWriter", "draw_overlay"]
 
 _SIDE, _SMALL_SIDE = 432, 288  # pixels of a panel: of one structure, of several
 _ACROSS, _MOST = 5, 30  # structures in a row, structures that are drawn
@@ -110,9 +112,10 @@ def _display_image(image: Tensor, normalisation: Normalisation) -> np.ndarray:
     return np.asarray(pixels * std + mean).transpose(1, 2, 0).clip(0, 1)
 
 
-def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most ``count`` indices from 0 to ``length - 1``, evenly spaced, with both ends."""
-    return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})
+def _place(item: Mapping[str, Any]) -> int:
+    """Of an item in a shuffled order that follows from names."""
+    words = (next(iter(batch_names(item)), ""), *texts_of(item, "prompt_style", "", 1))
+    return zlib.crc32("/".join(words).encode())
 
 
 def overlay_count(wanted: int | str) -> int | None:
@@ -185,7 +188,8 @@ def _title(overlay: Overlay, index: int) -> str:
 class OverlayWriter:
     """Writes ``<name>.png`` for some validation images of the best epoch, the one whose model is kept.
 
-    The images are evenly spaced over the validation set and the same in every epoch. Shows the truth outlined, the
+    Which images follows from their names alone: the same in every epoch, and for every system however it makes its
+    batches, so that systems can be compared on them. Shows the truth outlined, the
     prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
     several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
     Attach to the *evaluator*, on all processes: each draws its part, and process 0 writes. Images of before are
@@ -224,11 +228,10 @@ class OverlayWriter:
         self.count = overlay_count(count)
         self.images = images
         self._given = None if mean is None or std is None else Normalisation(mean, std)
-        self._overlays: list[Overlay] = []
+        self._overlays: list[tuple[int, Overlay]] = []  # in the order of `_place`
         self._drawn: list[tuple[str, str, bytes]] = []  # by a process that does not write
         self._names = OverlayNames()
         self._first = True  # nothing of this evaluation has been drawn
-        self._seen = 0  # items of it
 
     def attach(self, engine: Workflow) -> None:
         """Follow ``engine``, a ``SupervisedEvaluator`` with decollation."""
@@ -239,7 +242,7 @@ class OverlayWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Workflow) -> None:
-        self._overlays, self._names, self._first, self._seen = [], OverlayNames(), True, 0
+        self._overlays, self._names, self._first = [], OverlayNames(), True
         self.outputs.start()
 
     def _overlay(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> Overlay:
@@ -247,31 +250,25 @@ class OverlayWriter:
         return Overlay.of(item, output, self.images, normalisation)
 
     def _collect(self, engine: Workflow) -> None:
-        pairs = list(zip(engine.state.batch, engine.state.output, strict=True))
-        if self.count is None:
-            for item, output in pairs:
-                if output["label"].ndim == 3:
-                    self._draw(self._overlay(engine, item, output))
-            return
-        for item, output in self._chosen(engine, pairs):
-            if output["label"].ndim == 3:
-                self._overlays.append(self._overlay(engine, item, output))
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if output["label"].ndim == 3 and self.count is None:
+                self._draw(self._overlay(engine, item, output))
+            elif output["label"].ndim == 3:
+                self._choose(engine, item, output)
 
-    def _chosen(self, engine: Any, pairs: list[Any]) -> list[Any]:
-        """Those of a batch that are drawn."""
-        loader, own = engine.state.dataloader, len(range(idist.get_rank(), self.count or 0, idist.get_world_size()))
-        if getattr(loader, "batch_size", None) is None:  # a batch for each image: another structure of each
-            place = engine.state.iteration - 1
-            return [pairs[place % len(pairs)]] if place in evenly_spaced(engine.state.epoch_length, own) else []
-        first, self._seen = self._seen, self._seen + len(pairs)
-        chosen = evenly_spaced(len(loader.sampler), own)
-        return [pair for place, pair in enumerate(pairs, first) if place in chosen]
+    def _choose(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Keep an item if its name is among the first ones, in an order that has nothing to do with the list."""
+        own = len(range(idist.get_rank(), self.count or 0, idist.get_world_size()))
+        place = _place(item)
+        if len(self._overlays) < own or (own and place < self._overlays[-1][0]):
+            kept = [*self._overlays, (place, self._overlay(engine, item, output))]
+            self._overlays = sorted(kept, key=itemgetter(0))[:own]
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
         if self.count is not None and not is_best_epoch(engine):
             return
-        for overlay in overlays:
+        for _, overlay in overlays:
             self._draw(overlay)
         others, self._drawn = gather_rows(self._drawn, engine), []
         if idist.get_rank() == 0:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from monai_vlsm.counts import counted
-from monai_vlsm.handlers.overlays import evenly_spaced, overlay_count
+from monai_vlsm.handlers.overlays import overlay_count
 from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
@@ -87,9 +89,10 @@ def predict_records(
 
 
 def _chosen(overlays: int | str, length: int) -> Set[int]:
-    """Places of the images that get an overlay."""
+    """Places of the images that get an overlay: evenly spaced, with both ends."""
     count = overlay_count(overlays)
-    return set(range(length)) if count is None else set(evenly_spaced(length, count))
+    chosen = length if count is None else min(count, length)
+    return {round(place) for place in np.linspace(0, length - 1, chosen)}
 
 
 def _write(result: Segmentation, outputs: Outputs, draw: bool) -> None:
