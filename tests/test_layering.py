@@ -106,7 +106,7 @@ ALLOWED: dict[str, set[str]] = {
         "transforms",
     },
     "export": {"backbones", "checkpoints", "data", "errors", "io", "networks", "serving", "transforms"},
-    "federated": {"checkpoints", "data", "errors", "io"},
+    "federated": {"checkpoints", "data", "errors", "io", "statistics", "tables"},
     "hub": {
         "names",
         "adapters",

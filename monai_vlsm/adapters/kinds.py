@@ -106,12 +106,13 @@ def resumed_adaptation(saved: Mapping[str, Any], otherwise: Adaptation) -> Adapt
     """The adaptation of a bundle that trains: of the kind that the file has which the training goes on from.
 
     Args:
-        saved: settings of the adaptation of that file (`single_settings`); empty without one.
+        saved: settings of the adaptation of that file; empty without one.
         otherwise: the bundle's own, with the settings that were typed, and else those of the file.
 
     Returns:
         ``otherwise`` where the file has the same kind or none, so that a setting that was typed is compared with the
-        file when that is loaded; else the adaptation of the file.
+        file when that is loaded; else the adaptation of the file. What is around one, so that slices attend to one
+        another, is that of the file.
 
     Raises:
         AdaptationNotImportedError: as from `build_adaptation`.
@@ -119,6 +120,9 @@ def resumed_adaptation(saved: Mapping[str, Any], otherwise: Adaptation) -> Adapt
     """
     if saved.get("type", otherwise.kind()) == otherwise.kind():
         return otherwise
+    if "inner" in saved:
+        inner = resumed_adaptation(saved["inner"], otherwise)
+        return build_adaptation({**saved, "inner": inner.settings()})
     found, plain = build_adaptation(saved), type(otherwise)()
     for name, value in otherwise.settings().items():
         if name != "type" and value != saved.get(name, getattr(plain, name)):

@@ -175,6 +175,12 @@ class DataLists:
         chosen = [row for case in self._part(str(split)) for row in rows[case.name]]
         return chosen, find_source(self.dataset_dir, "train", self.dataset)
 
+    def has_test(self) -> bool:
+        """Whether there are images with masks to test on: in a list of cases, or in a list of their own."""
+        if self.cases is not None:
+            return self.split is not None and bool(self.split.test)
+        return "test" in list_names(self.dataset_dir, self.dataset)
+
     def write_split(self, file: PathLike) -> None:
         """Write down a split that was made: which cases train and which validate, by which rule and seed.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What travels between sites: trained tensors of floating point, under their names, as float32.
 
-BatchNorm's running mean and variance are among them and are averaged like weights. Its counters and other integers stay
+BatchNorm's running mean and variance are among them and are averaged like weights. Its counter and other integers stay
 where they are, since an average of them means nothing.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from monai_vlsm.checkpoints import seal, tensors_of
 from monai_vlsm.federated.terms import FederatedError
 
-__all__ = ["TrainedOnlyFilter", "outgoing", "put"]
+__all__ = ["TrainedOnlyFilter", "Weights", "outgoing", "put", "require_fit"]
 
 Weights = dict[str, np.ndarray]
 
@@ -34,7 +34,7 @@ def outgoing(state: Mapping[str, Any]) -> Weights:
     Raises:
         FederatedError: a tensor holds values that are no numbers.
     """
-    tensors = {name: value for name, value in tensors_of(state).items() if value.is_floating_point()}
+    tensors = _travelling(state)
     for name, value in tensors.items():
         if not value.isfinite().all():
             raise FederatedError(f"{name} holds values that are no numbers, so the training went wrong")
@@ -51,17 +51,38 @@ def put(state: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> dict[str
     Raises:
         FederatedError: names or shapes are other ones, or values are no numbers.
     """
-    own = {name: value for name, value in tensors_of(state).items() if value.is_floating_point()}
-    missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    own = _travelling(state)
+    require_fit({name: tuple(value.shape) for name, value in own.items()}, weights)
+    came = {name: torch.from_numpy(np.array(weights[name])).to(value.dtype) for name, value in own.items()}
+    return seal({**state, **came})
+
+
+def require_fit(wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:
+    """Check that weights are those of a network.
+
+    Args:
+        wanted: name to shape of what travels.
+        weights: what came.
+
+    Raises:
+        FederatedError: names or shapes are other ones, or values are no numbers.
+    """
+    missing, unexpected = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
     if missing or unexpected:
         raise FederatedError(f"weights came with missing {missing[:3]} and unexpected {unexpected[:3]} entries")
-    return seal({**state, **{name: _fitting(name, weights[name], value) for name, value in own.items()}})
+    for name, shape in wanted.items():
+        came = np.asarray(weights[name])
+        if came.shape != shape or came.dtype.kind != "f" or not np.isfinite(came).all():
+            raise FederatedError(f"{name} must be finite numbers of shape {shape}, and is {_told(came)}")
 
 
-def _fitting(name: str, came: np.ndarray, own: Tensor) -> Tensor:
-    if came.shape != tuple(own.shape) or not np.isfinite(came).all():
-        raise FederatedError(f"{name} must be finite numbers of shape {tuple(own.shape)}, and is of {came.shape}")
-    return torch.as_tensor(np.ascontiguousarray(came)).to(own.dtype)
+def _told(came: np.ndarray) -> str:
+    wrong = came.size - int(np.isfinite(came).sum()) if came.dtype.kind == "f" else 0
+    return f"{came.dtype} of {came.shape}" + (f" with {wrong} that are no numbers" if wrong else "")
+
+
+def _travelling(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in tensors_of(state).items() if value.is_floating_point()}
 
 
 class TrainedOnlyFilter(Filter):

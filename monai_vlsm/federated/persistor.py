@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model import ModelLearnable, make_model_learnable
 from nvflare.app_common.abstract.model_persistor import ModelPersistor
 
 from monai_vlsm.checkpoints import read
+from monai_vlsm.federated.aggregator import SITES
 from monai_vlsm.federated.exchange import outgoing, put
 from monai_vlsm.io import save_atomically
 
@@ -35,7 +34,6 @@ class TrainedModelPersistor(ModelPersistor):
         return make_model_learnable(outgoing(read(self.start)), {})
 
     def save_model(self, model: ModelLearnable, fl_ctx: FLContext) -> None:
-        """Write what a round ended with; nothing if no site sent anything."""
-        weights: dict[str, Any] = model["weights"]
-        if weights:
-            save_atomically(put(read(self.start), weights), self.output)
+        """Write what a round ended with; nothing if no site counted in it."""
+        if model["meta"].get(SITES):
+            save_atomically(put(read(self.start), model["weights"]), self.output)

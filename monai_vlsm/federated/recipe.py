@@ -11,10 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.checkpoints import read_settings
-from monai_vlsm.federated.terms import FederatedError, packed, terms_of
+from monai_vlsm.checkpoints import SETTINGS_KEY, read, seal
+from monai_vlsm.federated.client import site_words
+from monai_vlsm.federated.site import Site
+from monai_vlsm.federated.terms import FederatedError, terms_of
 
-__all__ = ["adapter_recipe", "require_nvflare"]
+__all__ = ["adapter_recipe", "federation_sites", "require_nvflare"]
+
+SettingsOf = Mapping[str, Mapping[str, Any]]
 
 
 def require_nvflare() -> None:
@@ -27,6 +31,28 @@ def require_nvflare() -> None:
         raise FederatedError("this needs NVFlare: pip install 'monai_vlsm[federated]'")
 
 
+def federation_sites(
+    bundle: Path,
+    sites: Mapping[str, Path],
+    start: Path,
+    output: Path,
+    epochs: int = 1,
+    seed: int = 41,
+    settings: Mapping[str, Any] | None = None,
+    site_settings: SettingsOf | None = None,
+) -> dict[str, Site]:
+    """The sites of a federation, by their names; arguments and errors as those of `adapter_recipe`."""
+    strange = sorted((site_settings or {}).keys() - sites.keys())
+    if strange:
+        raise FederatedError(f"settings of the site {strange[0]}, which is none of {', '.join(sites)}")
+    terms = terms_of(seal(read(start))[SETTINGS_KEY])  # sealed: of the format that sites write, whatever the file has
+    made = {}
+    for index, (name, data) in enumerate(sites.items()):
+        own = {**(settings or {}), **(site_settings or {}).get(name, {})}
+        made[name] = Site(bundle, data, output / "sites" / name, terms, epochs, seed + index, own)
+    return made
+
+
 def adapter_recipe(
     bundle: Path,
     sites: Mapping[str, Path],
@@ -36,6 +62,7 @@ def adapter_recipe(
     epochs: int = 1,
     seed: int = 41,
     settings: Mapping[str, Any] | None = None,
+    site_settings: SettingsOf | None = None,
     python: str = "python3",
 ) -> Any:
     """Federated averaging of what a bundle trains, weighted by training images.
@@ -49,42 +76,47 @@ def adapter_recipe(
         epochs: of local training in each round.
         seed: of the first site; each other one has the next.
         settings: of the bundle on all sites.
+        site_settings: name of a site to settings of the bundle there, such as where its backbone lies.
         python: what starts Python on the sites, where this package is installed.
 
     Returns:
         A ``nvflare.app_opt.pt.recipes.FedAvgRecipe``.
 
     Raises:
-        FederatedError: NVFlare is not installed, fewer than two sites, or numbers that make no federation.
+        FederatedError: NVFlare is not installed, fewer than two sites, settings of a site that is none of them, or
+            numbers that make no federation.
         ModelNotFoundError: no file to begin with.
         ModelMismatchError: it is no model file.
     """
     require_nvflare()
     if len(sites) < 2 or rounds < 1 or epochs < 1:
         raise FederatedError(f"expected two or more sites and numbers from 1, got {len(sites)}, {rounds} and {epochs}")
+    made = federation_sites(bundle, sites, start, output, epochs, seed, settings, site_settings)
+    recipe = _averaging(start, output, len(sites), rounds, python)
+    recipe._job.set_app_packages(["monai_vlsm"])  # installed on the sites, so not sent as code of the job
+    utils: Any = importlib.import_module("nvflare.recipe.utils")
+    utils.set_per_site_config(
+        recipe, {name: {"train_args": shlex.join(site_words(site))} for name, site in made.items()}
+    )
+    return recipe
+
+
+def _averaging(start: Path, output: Path, sites: int, rounds: int, python: str) -> Any:
     recipes: Any = importlib.import_module("nvflare.app_opt.pt.recipes.fedavg")
+    aggregators: Any = importlib.import_module("monai_vlsm.federated.aggregator")
     persistors: Any = importlib.import_module("monai_vlsm.federated.persistor")
-    recipe = _patient(recipes.FedAvgRecipe)(
+    return _patient(recipes.FedAvgRecipe)(
         name="federated",
-        min_clients=len(sites),
+        min_clients=sites,
         num_rounds=rounds,
         train_script=str(Path(__file__).with_name("client.py")),
         launch_external_process=True,
         launch_once=False,  # a process for each round, so that a site whose process died is back in the next
         command=f"{python} -u -m monai_vlsm.federated.client",
         key_metric="val_dice",
+        aggregator=aggregators.ImageWeightedAverage(str(start)),
         model_persistor=persistors.TrainedModelPersistor(str(start), str(output / "model.pt")),
     )
-    common = ["--bundle", str(bundle), "--terms", packed(terms_of(read_settings(start))), "--epochs", str(epochs)]
-    common += [word for name, value in (settings or {}).items() for word in ("--set", f"{name}={value}")]
-    arguments = {
-        name: [*common, "--data", str(data), "--output", str(output / "sites" / name), "--seed", str(seed + index)]
-        for index, (name, data) in enumerate(sites.items())
-    }
-    recipe._job.set_app_packages(["monai_vlsm"])  # installed on the sites, so not sent as code of the job
-    utils: Any = importlib.import_module("nvflare.recipe.utils")
-    utils.set_per_site_config(recipe, {name: {"train_args": shlex.join(words)} for name, words in arguments.items()})
-    return recipe
 
 
 def _patient(recipe: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from monai.bundle import create_workflow
 
-from monai_vlsm.federated.recipe import adapter_recipe, require_nvflare
+from monai_vlsm.federated.recipe import SettingsOf, adapter_recipe, require_nvflare
 from monai_vlsm.federated.rounds import read_rounds
 from monai_vlsm.federated.terms import FederatedError
 from monai_vlsm.io import save_atomically, write_rows
@@ -22,6 +22,7 @@ from monai_vlsm.io import save_atomically, write_rows
 __all__ = ["simulate", "untrained_model"]
 
 _COLUMNS = ("site", "round", "images", "bytes", "val_dice", "val_iou", "val_hd95", "val_loss", "refused")
+LOST = "it was not heard of; its process may have died, see its log in the workspace"
 
 
 def untrained_model(bundle: Path, data: Path, path: Path, settings: Mapping[str, Any]) -> Path:
@@ -50,6 +51,8 @@ def simulate(
     output: Path,
     start: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    site_settings: SettingsOf | None = None,
+    rounds: int = 4,
     **numbers: int,
 ) -> list[dict[str, Any]]:
     """Run a federation; writes ``model.pt``, ``rounds.csv``, and a folder for each site.
@@ -59,11 +62,13 @@ def simulate(
         sites: name of each site to its folder of images.
         output: a new folder.
         start: the ``model.pt`` to begin with; None is the untrained one of the bundle.
-        settings: of the bundle.
-        numbers: ``rounds``, ``epochs``, ``seed`` of `adapter_recipe`.
+        settings: of the bundle on all sites.
+        site_settings: name of a site to settings of the bundle there.
+        rounds: how often weights travel.
+        numbers: ``epochs`` and ``seed`` of `adapter_recipe`.
 
     Returns:
-        What each site wrote down of each round.
+        What each site wrote down of each round; of one whose process died in it, that it was not heard of.
 
     Raises:
         FederatedError: NVFlare is not installed, the folder is in use, no site trained, or the simulator failed.
@@ -75,11 +80,12 @@ def simulate(
     places = {name: Path(data).absolute() for name, data in sites.items()}
     root, first = bundle.absolute(), next(iter(places.values()))
     begin = start.absolute() if start else untrained_model(root, first, folder / "start.pt", settings or {})
-    recipe = adapter_recipe(root, places, begin, folder, settings=settings, python=sys.executable, **numbers)
+    shared: dict[str, Any] = {"settings": settings, "site_settings": site_settings, "python": sys.executable}
+    recipe = adapter_recipe(root, places, begin, folder, rounds, **shared, **numbers)
     environment: Any = importlib.import_module("nvflare.recipe").SimEnv
     with _reachable(), _no_process_left():
         _execute(recipe, environment(clients=list(places), workspace_root=str(folder / "workspace")), folder)
-    rows = [{"site": name, **row} for name in places for row in read_rounds(folder / "sites" / name)]
+    rows = [{"site": name, **row} for name in places for row in _told(folder / "sites" / name, rounds)]
     write_rows(folder / "rounds.csv", _COLUMNS, [{key: row.get(key, "") for key in _COLUMNS} for row in rows])
     if not (folder / "model.pt").is_file():
         raise FederatedError(f"no site trained: {'; '.join(_refusals(rows)) or f'see the logs in {folder}/workspace'}")
@@ -93,6 +99,12 @@ def _execute(recipe: Any, environment: Any, folder: Path) -> None:
         rows = [{"site": one.name, **row} for one in folder.glob("sites/*") for row in read_rounds(one)]
         said = "; ".join(_refusals(rows)) or f"{error}".partition(chr(10))[0]
         raise FederatedError(f"the simulator stopped: {said}. Its logs are in {folder}/workspace") from error
+
+
+def _told(site: Path, rounds: int) -> list[dict[str, Any]]:
+    """The rounds of a site, also those that it said nothing of."""
+    told = {row["round"]: row for row in read_rounds(site)}
+    return [told.get(number, {"round": number, "refused": LOST}) for number in range(rounds)]
 
 
 def _refusals(rows: list[dict[str, Any]]) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The work of a site in a round: evaluate what came, train it on, give back what was trained."""
+"""The work of a site: evaluate what came, train it on, give back what was trained; at the end, evaluate a model."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Site:
             FederatedError: another network than the federation's, no images, or values that are no numbers.
             UserError: whatever a training of the bundle refuses.
         """
-        workflow = self._workflow(number)
+        workflow = self._training(number)
         parser: Any = workflow.parser
         try:
             trained: TrainedState = parser.get_parsed_content("trained")
@@ -90,22 +90,72 @@ class Site:
         finally:
             workflow.finalize()
 
-    def _workflow(self, number: int) -> ConfigWorkflow:
+    def has_test(self) -> bool:
+        """Whether the site has images to test on, which no training looks at.
+
+        Raises:
+            UserError: a folder that holds no dataset.
+        """
+        found: bool = self._lists().has_test()
+        return found
+
+    def makes_split(self) -> bool:
+        """Whether nobody wrote down who validates at this site, so that the seed draws it.
+
+        Raises:
+            UserError: a folder that holds no dataset.
+        """
+        split = self._lists().split
+        return split is not None and split.made
+
+    def evaluate(self, model: Path, part: str, folder: Path) -> Path:
+        """Evaluate a model on images of the site.
+
+        Args:
+            model: a ``model.pt``.
+            part: val or test.
+            folder: gets what an evaluation of the bundle writes.
+
+        Returns:
+            the folder.
+
+        Raises:
+            UserError: whatever an evaluation of the bundle refuses.
+        """
+        own = {"output_dir": str(folder), "model_file": str(model), "val_split": part, "overlays": 0, "probes": False}
+        workflow = self._workflow("infer", ["train", "evaluate"], own)
+        try:
+            workflow.run()
+        except Exception as error:
+            raise _mendable(error) from None
+        finally:
+            workflow.finalize()
+        return folder
+
+    def _lists(self) -> Any:
+        try:
+            return self._workflow("train", ["train"], {}).parser.get_parsed_content("lists")
+        except Exception as error:
+            raise _mendable(error) from None
+
+    def _training(self, number: int) -> ConfigWorkflow:
         folder = self.output / f"round-{number}"
         own = {
-            "bundle_root": str(self.bundle),
-            "dataset_dir": str(self.data),
             "ckpt_dir": str(folder),
             "output_dir": str(folder),
             "epochs": self.epochs,
             "val_interval": self.epochs,
             "seed": self.seed + _OTHER_ORDER * (number + 1),
-            "lists#seed": self.seed,  # the same images are for validation in each round
             "overlays": 0,
         }
-        configs = str(self.bundle / "configs" / "train.json")
+        return self._workflow("train", ["train"], own)
+
+    def _workflow(self, kind: str, configs: list[str], own: Mapping[str, Any]) -> ConfigWorkflow:
+        """A bundle on the images of this site, of which the same are for validation whenever it runs."""
+        places = {"bundle_root": str(self.bundle), "dataset_dir": str(self.data), "lists#seed": self.seed}
+        files = [str(self.bundle / "configs" / f"{name}.json") for name in configs]
         return create_workflow(
-            config_file=configs, workflow_type="train", logging_file=False, **{**self.settings, **own}
+            config_file=files, workflow_type=kind, logging_file=False, **{**self.settings, **places, **own}
         )
 
     def _images(self, parser: Any) -> int:
@@ -113,7 +163,7 @@ class Site:
         lists = [parser.get_parsed_content(f"{part}#dataset#data") for part in ("train", "validate")]
         for records, what in zip(lists, ("train", "validate"), strict=True):
             if not len(records):
-                raise FederatedError(f"{self.data} holds no images to {what} on; give this site's folder of images")
+                raise FederatedError(f"it has no images to {what} on; give the site its own folder of images")
         validate_records(*lists, files=parser.get_parsed_content("files"))
         return len({str(record.get("image_id", record["image"])) for record in lists[0]})
 

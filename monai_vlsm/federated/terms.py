@@ -18,7 +18,10 @@ _FREE = {"backbone", "default_prompt", "existence_threshold", "temperature", "de
 
 
 class FederatedError(UserError, RuntimeError):
-    """A site cannot take part, or a federation cannot begin or end."""
+    """A site cannot take part, or a federation cannot begin or end.
+
+    Why a site cannot take part is told to the server, so such a message names no file of the site.
+    """
 
 
 def terms_of(settings: Mapping[str, Any]) -> dict[str, Any]:

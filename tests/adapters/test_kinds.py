@@ -107,6 +107,16 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mo
             FineTuning(),
             Combination([FineTuning(), SSFAdaptation()]),
         ),
+        (
+            SliceContextAdaptation(DenseAdaptation("v"), width=8).settings(),
+            DenseAdaptation("vl"),
+            SliceContextAdaptation(DenseAdaptation("vl"), width=8),
+        ),
+        (
+            SliceContextAdaptation(LoRAAdaptation("v"), 2, 8).settings(),
+            DenseAdaptation("v"),
+            SliceContextAdaptation(LoRAAdaptation("v"), 2, 8),
+        ),
     ],
 )
 def test_a_training_goes_on_with_what_its_file_has(

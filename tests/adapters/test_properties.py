@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ from monai_vlsm.adapters import (
 )
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, TrainedState
 from monai_vlsm.export import export_network
+from monai_vlsm.federated import Contribution, average, compare_terms, outgoing, put, terms_of
+from monai_vlsm.federated.terms import packed, unpacked
 from monai_vlsm.networks import CLIPSegNet, load_base, load_network, merged_network
 from monai_vlsm.serving import AdapterBank
 from tests import tiny
@@ -253,6 +256,21 @@ def test_in_a_bank(trained: Trained, bank: AdapterBank) -> None:
         torch.testing.assert_close(ask(found), ask(trained.network), atol=1e-5, rtol=1e-5)
     finally:
         bank.unload("it")
+
+
+def test_in_a_federation(trained: Trained, backbone: Path) -> None:
+    """What a site sends makes the same network at another, and an average counts the images of both."""
+    state, other = TrainedState(trained.network).state_dict(), TrainedState(build(backbone, trained.row.adaptation))
+    compare_terms(unpacked(packed(terms_of(state[SETTINGS_KEY]))), terms_of(other.settings()))
+    before, sent = outgoing(other.state_dict()), outgoing(state)
+    other.load_state_dict(put(other.state_dict(), sent))
+    assert torch.equal(ask(other.network), ask(trained.network))
+    mean = average({"a": Contribution(3, sent), "b": Contribution(1, before)})
+    for name, value in mean.items():
+        exact = (3 * sent[name].astype(np.float64) + before[name]) / 4
+        assert value.shape == sent[name].shape and np.array_equal(value, exact.astype(np.float32))
+    other.load_state_dict(put(other.state_dict(), mean))
+    assert ask(other.network).isfinite().all()
 
 
 def test_a_file_of_it_is_no_file_of_another(trained: Trained, backbone: Path) -> None:

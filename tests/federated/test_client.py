@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from monai_vlsm.federated import FederatedError, Outcome, Site
-from monai_vlsm.federated.client import read_settings, take_part
+from monai_vlsm.federated.client import PRIVATE, read_settings, read_site, site_words, take_part
 from monai_vlsm.federated.rounds import read_rounds
 
 
@@ -35,6 +35,9 @@ class Server:
     def receive(self) -> Any:
         number = self.rounds.pop(0)
         return SimpleNamespace(current_round=number, params={"weight": torch.tensor([float(number)])})
+
+    def get_site_name(self) -> str:
+        return "north"
 
     def send(self, answer: Any) -> None:
         self.answers.append(answer)
@@ -74,19 +77,22 @@ def test_weights_scores_and_images_go_back(tmp_path: Path) -> None:
     assert read_rounds(tmp_path)[1] == {"round": 1, "images": 12, "bytes": 4, "val_dice": 0.5}
 
 
-@pytest.mark.parametrize("error", [FederatedError("no images\nhere"), RuntimeError("out of memory")])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(FederatedError("no images\nhere"), "no images here"), (RuntimeError("/data/anna.png: no memory"), PRIVATE)],
+)
 def test_a_site_that_cannot_train_sends_nothing_and_goes_on_next_round(
-    tmp_path: Path, error: Exception, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, error: Exception, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = Server([0, 1, 2])
     take_part(server, Model, adding(tmp_path, {1: error}))
     first, refused, last = server.answers
-    assert refused.params is None
-    assert refused.metrics == {"took_part": 0.0}
+    assert {name: value.tolist() for name, value in refused.params.items()} == {"refused": [0.0]}
+    assert refused.meta == {"NUM_STEPS_CURRENT_ROUND": 0, "refused": told} and refused.metrics is None
     assert (first.params["weight"].item(), last.params["weight"].item()) == (1.0, 3.0)
     line = " ".join(str(error).split())
     assert read_rounds(tmp_path)[1] == {"round": 1, "refused": line}
-    assert f"error: round 1: {line}\n" in capsys.readouterr().out
+    assert f"error: site north, round 1: {line}\n" in capsys.readouterr().out
 
 
 def test_a_site_whose_process_died_comes_back(tmp_path: Path) -> None:
@@ -97,6 +103,13 @@ def test_a_site_whose_process_died_comes_back(tmp_path: Path) -> None:
     take_part(back, Model, adding(tmp_path))
     assert back.answers[0].params["weight"].item() == 4.0
     assert [row["round"] for row in read_rounds(tmp_path)] == [0, 3]
+
+
+def test_words_of_a_site_make_it_again(tmp_path: Path) -> None:
+    settings = {"backbone": "1e3", "amp": False, "rate": 0.1, "adaptation": {"_target_": "a.B", "x": [1, None]}}
+    terms = {"base": "abc", "adaptation": {"type": "B"}}
+    site = Site(tmp_path / "a b", tmp_path, tmp_path / "out", terms, 3, 44, settings)
+    assert read_site(site_words(site)) == site
 
 
 def test_settings_of_a_command() -> None:

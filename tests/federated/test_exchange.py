@@ -48,7 +48,7 @@ def test_no_nan_leaves_a_site_or_enters_one(state: dict[str, Any]) -> None:
 
 def test_other_names_and_shapes_are_refused(state: dict[str, Any]) -> None:
     sent = outgoing(state)
-    with pytest.raises(FederatedError, match=r"shape \(1, 2\), and is of \(2,\)"):
+    with pytest.raises(FederatedError, match=r"shape \(1, 2\), and is float32 of \(2,\)"):
         put(state, {**sent, "weight": np.zeros(2, np.float32)})
     with pytest.raises(FederatedError, match=r"missing \['weight'\] and unexpected \['other'\]"):
         put(state, {**{name: sent[name] for name in ("half", "norm.running_mean")}, "other": sent["half"]})

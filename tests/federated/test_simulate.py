@@ -1,12 +1,18 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A whole federation in NVFlare's simulator, and what is refused before it starts."""
+"""Whole federations in NVFlare's simulator, and what is refused before one starts."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,40 +21,135 @@ import pytest
 import torch
 
 from monai_vlsm.checkpoints import read
+from monai_vlsm.checkpoints.content import FORMAT
 from monai_vlsm.commands import main
 from monai_vlsm.federated import FederatedError, adapter_recipe, outgoing, simulate
+from monai_vlsm.federated.simulate import LOST
+from monai_vlsm.io import read_rows
+from tests import tiny
 from tests.bundles.dataset import write_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
-needs_nvflare = pytest.mark.skipif(importlib.util.find_spec("nvflare") is None, reason="NVFlare is not installed")
+needs_nvflare = pytest.mark.skipif(
+    importlib.util.find_spec("nvflare") is None, reason="NVFlare is not installed: pip install 'monai_vlsm[federated]'"
+)
+
+
+def small(backbone: Path) -> dict[str, Any]:
+    settings = {"backbone": str(backbone), "adapter_width": 4, "batch_size": 4, "num_workers": 0, "amp": False}
+    return settings | {"device": "cpu", "cache": "off"}
 
 
 @pytest.mark.slow
 @needs_nvflare
-def test_three_sites_one_of_which_has_no_images(backbone: Path, tmp_path: Path) -> None:
-    sites = {"one": write_dataset(tmp_path / "one", train=2), "three": write_dataset(tmp_path / "three", train=6)}
-    empty = write_dataset(tmp_path / "none")
-    (empty / "train.json").write_text(json.dumps([]))
-    settings = {"backbone": str(backbone), "adapter_width": 4, "batch_size": 4, "num_workers": 0, "amp": False}
-    settings |= {"device": "cpu", "cache": "off"}
+def test_sites_that_do_not_fit_say_so_and_the_others_train(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"one": 2, "three": 6, "none": 2, "base": 2, "kind": 2, "size": 2, "format": 2, "careless": 2}
+    sites = {name: write_dataset(tmp_path / name, train=count, val=1) for name, count in counts.items()}
+    (sites["none"] / "train.json").write_text(json.dumps([]))
+    own: dict[str, dict[str, Any]] = {
+        "base": {"backbone": str(tiny.write_backbone(tmp_path / "other", seed=5))},
+        "kind": {"adapter_width": 8},
+        "size": {"image_size": 64},
+    }
+    odd = f"{sys.executable} {Path(__file__).with_name('odd_site.py')}"
+    monkeypatch.setattr(sys.modules[simulate.__module__], "sys", SimpleNamespace(executable=odd))
     output = tmp_path / "out"
+    with none_left():
+        rows = simulate(BUNDLE, sites, output, settings=small(backbone), site_settings=own, rounds=1)
+    found = {row["site"]: row.get("refused", row.get("images")) for row in rows}
+    assert (found["one"], found["three"], found["careless"]) == (2, 6, 2)
+    log = (output / "workspace" / "federated" / "server" / "simulate_job" / "log.txt").read_text()
+    told = {
+        "base": "the base differs: the federation has ",
+        "kind": "adaptation differs: the federation has {'type': 'DenseAdaptation', 'encoders': 'vl', 'width': 4",
+        "size": "the image size differs: the federation has 32, this site has 64",
+        "format": f"the format number of model.pt differs: the federation has {FORMAT}, this site has 99",
+    }
+    for name, line in told.items():
+        assert line in found[name] and "\n" not in found[name]
+        assert f"site {name}, round 0: {line}" in log
+        assert not (output / "sites" / name / "round-0").exists()
+    assert "1 problem in the data" in found["none"] and "site none, round 0: it cannot train" in log
+    assert str(sites["none"]) not in log.partition("site none, round 0: ")[2].partition("\n")[0]
+    assert "site careless, round 0: " in log and "that are no numbers; it does not count in this round" in log
+    is_average(output / "model.pt", [(2, output / "sites" / "one"), (6, output / "sites" / "three")], 0)
+
+
+@pytest.mark.slow
+@needs_nvflare
+def test_a_site_that_is_killed_is_back_in_the_next_round_and_all_is_compared(
+    backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {name: write_dataset(tmp_path / name, train) for name, train in (("one", 2), ("three", 6), ("all", 8))}
+    (places["three"] / "test.json").write_text((places["three"] / "val.json").read_text())
+    output = tmp_path / "out"
+    words = ["federated", "--bundle", str(BUNDLE), "--output", str(output), "--rounds", "2", "--pooled"]
+    words += [str(places["all"]), "--site", f"one={places['one']}", "--site", f"three={places['three']}"]
+    words += [word for name, value in small(backbone).items() for word in ("--set", f"{name}={value}")]
+    killed: list[int] = []
+    threading.Thread(target=kill_in_round_0, args=(output / "sites" / "one", killed), daemon=True).start()
+    with none_left():
+        assert main(words) == 0
+    assert len(killed) == 1
+    rows = read_rows(output / "rounds.csv")
+    assert [(row["site"], row["round"], row["images"]) for row in rows] == [
+        ("one", "0", ""),
+        ("one", "1", "2"),
+        ("three", "0", "6"),
+        ("three", "1", "6"),
+    ]
+    assert rows[0]["refused"] == LOST
+    is_average(output / "model.pt", [(2, output / "sites" / "one"), (6, output / "sites" / "three")], 1)
+    scores = read_rows(output / "evaluation.csv")
+    assert {(row["part"], row["site"]) for row in scores} == {
+        *(("val", name) for name in ("one", "three", "(all)")),
+        ("test", "three"),
+    }
+    models = ["federated", "pooled", "one alone", "three alone"]
+    assert [row["model"] for row in scores if row["part"] == "test"] == models
+    assert {row["against"] for row in scores if row["model"] != "federated"} == {"federated"}
+    printed = capsys.readouterr().out
+    assert f"not in this round: {LOST}" in printed and "Dice, images of each site: test" in printed
+
+
+def kill_in_round_0(site: Path, killed: list[int]) -> None:
+    """As soon as a training has begun, end its process as a power failure would."""
+    end = time.monotonic() + 300
+    while not (site / "round-0").is_dir() and time.monotonic() < end:
+        time.sleep(0.02)
+    for child in psutil.Process().children(recursive=True):
+        words = _words(child)
+        if "monai_vlsm.federated.client" in words and str(site) in words:
+            child.kill()
+            killed.append(child.pid)
+
+
+def is_average(model: Path, sites: list[tuple[int, Path]], number: int) -> None:
+    """Whether a model is what the sites ended a round with, each counted by its images."""
+    ends = [(images, ended(site, number)) for images, site in sites]
+    total = sum(images for images, _ in ends)
+    for name, value in outgoing(read(model)).items():
+        exact = sum(images * end[name].astype(np.float64) for images, end in ends) / total
+        assert np.array_equal(value, exact.astype(np.float32))
+
+
+def ended(site: Path, number: int) -> dict[str, Any]:
+    state = torch.load(site / f"round-{number}" / "last.pt", weights_only=True)["objects"]["model"]
+    return dict(outgoing(state))
+
+
+@contextmanager
+def none_left() -> Iterator[None]:
+    """Nothing of the simulator outlives it."""
     try:
-        rows = simulate(BUNDLE, {**sites, "none": empty}, output, settings=settings, rounds=1)
+        yield
     finally:
         left = [child.pid for child in psutil.Process().children(recursive=True) if "nvflare" in _words(child)]
         for pid in left:
             psutil.Process(pid).kill()
     assert not left
-    assert [(row["site"], row.get("images")) for row in rows] == [("one", 2), ("three", 6), ("none", None)]
-    assert "1 problem in the data" in rows[-1]["refused"]
-    first, third = (ended(output / "sites" / name) for name in sites)
-    for name, value in outgoing(read(output / "model.pt")).items():
-        assert np.allclose(value, 0.25 * first[name] + 0.75 * third[name], rtol=0, atol=1e-6)
-
-
-def ended(site: Path) -> dict[str, Any]:
-    state = torch.load(site / "round-0" / "last.pt", weights_only=True)["objects"]["model"]
-    return dict(outgoing(state))
 
 
 def _words(process: Any) -> str:
@@ -62,6 +163,13 @@ def _words(process: Any) -> str:
 def test_a_federation_has_two_sites(tmp_path: Path) -> None:
     with pytest.raises(FederatedError, match="expected two or more sites and numbers from 1, got 1, 4 and 1"):
         adapter_recipe(BUNDLE, {"alone": tmp_path}, tmp_path / "model.pt", tmp_path)
+
+
+@needs_nvflare
+def test_settings_of_no_site(tmp_path: Path) -> None:
+    sites, own = {"a": tmp_path, "b": tmp_path}, {"c": {"image_size": 64}}
+    with pytest.raises(FederatedError, match="settings of the site c, which is none of a, b"):
+        adapter_recipe(BUNDLE, sites, tmp_path / "model.pt", tmp_path, site_settings=own)
 
 
 def test_without_nvflare_the_command_names_it(

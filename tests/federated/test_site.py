@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import torch
 from monai.fl.client import MonaiAlgo
+from monai.fl.client.monai_algo import compute_weight_diff, convert_global_weights
+from monai.fl.utils.constants import ExtraItems, ModelType
 from monai.fl.utils.exchange_object import ExchangeObject
+from monai.networks.utils import get_state_dict
 from torch import nn
 
-from monai_vlsm.checkpoints import read
+from monai_vlsm.checkpoints import SETTINGS_KEY, read
 from monai_vlsm.errors import UserError
-from monai_vlsm.federated import FederatedError, Site, TrainedOnlyFilter, outgoing, terms_of
+from monai_vlsm.federated import FederatedError, Site, TrainedOnlyFilter, federation_sites, outgoing, terms_of
 from monai_vlsm.federated.simulate import untrained_model
 from tests.bundles.dataset import write_dataset
 
@@ -76,6 +79,34 @@ def test_another_network_is_refused_before_anything_happens(
     assert not site.output.exists()
 
 
+def test_a_training_that_ends_in_no_numbers_is_not_sent(site: Site, start: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="the loss is nan in epoch 1"):
+        replace(site, settings={**site.settings, "learning_rate": 1e30}).train(outgoing(start), 0)
+
+
+def test_scores_that_are_no_numbers_are_not_sent(site: Site, start: dict[str, Any]) -> None:
+    came = {name: np.full_like(values, 1e30) for name, values in outgoing(start).items()}
+    with pytest.raises(FederatedError, match="of the received model is nan on the images of this site"):
+        site.train(came, 0)
+
+
+def test_another_adaptation_is_refused(site: Site, start: dict[str, Any]) -> None:
+    lora = {"_target_": "monai_vlsm.adapters.LoRAAdaptation", "rank": 2}
+    settings = {name: value for name, value in site.settings.items() if name != "adapter_width"}
+    with pytest.raises(FederatedError, match=r"adaptation differs: the federation has .*Dense.*, this site has .*LoRA"):
+        replace(site, settings={**settings, "adaptation": lora}).train(outgoing(start), 0)
+    assert not site.output.exists()
+
+
+def test_a_federation_that_begins_with_an_old_file(start: dict[str, Any], data: Path, tmp_path: Path) -> None:
+    """What sites send is of the format of now, so they are compared with that."""
+    told = {name: value for name, value in start[SETTINGS_KEY].items() if name != "checksums"} | {"format": 1}
+    torch.save({**start, SETTINGS_KEY: told}, tmp_path / "old.pt")
+    made = federation_sites(BUNDLE, {"a": data}, tmp_path / "old.pt", tmp_path)
+    assert made["a"].terms == terms_of(start[SETTINGS_KEY])
+    assert made["a"].terms["format"] > 1
+
+
 def test_weights_that_are_no_numbers_are_not_trained(site: Site, start: dict[str, Any]) -> None:
     came = outgoing(start)
     name = next(iter(came))
@@ -112,7 +143,10 @@ def test_monai_algo_sends_only_what_was_trained(
         "output_dir": str(tmp_path),
     }
     algo: Any = MonaiAlgo(
-        str(BUNDLE), config_evaluate_filename=None, train_kwargs={**settings, **places, "overlays": 0}
+        str(BUNDLE),
+        config_evaluate_filename=None,
+        best_model_filepath=str(tmp_path / "model.pt"),
+        train_kwargs={**settings, **places, "overlays": 0},
     )
     algo.initialize({})
     came = {name: torch.as_tensor(values) for name, values in outgoing(start).items()}
@@ -124,6 +158,8 @@ def test_monai_algo_sends_only_what_was_trained(
     assert _bytes(sent) == _bytes(came)
     assert _bytes(whole) > 3 * _bytes(sent)
     assert max(float(value.abs().max()) for value in sent.values()) > 0
+    best: Any = algo.get_weights({ExtraItems.MODEL_TYPE: ModelType.BEST_MODEL}).weights  # without our settings
+    assert set(best) == set(came) and all(isinstance(value, torch.Tensor) for value in best.values())
 
 
 def _bytes(weights: dict[str, Any]) -> int:
@@ -135,3 +171,18 @@ def test_the_filter_keeps_statistics_of_batch_norm_and_no_counter() -> None:
     names = [name for name in network.state_dict() if name.startswith("1.")]
     sent = TrainedOnlyFilter(names)(ExchangeObject(weights=dict(network.state_dict()))).weights or {}
     assert set(sent) == {"1.weight", "1.bias", "1.running_mean", "1.running_var"}
+
+
+@pytest.mark.parametrize("buffers", [True, False])
+def test_monais_differences_of_batch_norm(buffers: bool) -> None:
+    """They are those of the training only where the server sent the statistics too."""
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = {name: value.clone() for name, value in get_state_dict(network).items() if value.is_floating_point()}
+    came = {name: value for name, value in before.items() if buffers or "running" not in name}
+    network(torch.randn(8, 2))
+    own, _ = convert_global_weights(came, get_state_dict(network))
+    change = compute_weight_diff(own, get_state_dict(network))
+    sent = TrainedOnlyFilter(list(change))(ExchangeObject(weights=change)).weights or {}
+    moved = network[1].running_var - before["1.running_var"]
+    assert torch.equal(sent["1.running_var"], moved if buffers else torch.zeros(2)) and moved.abs().min() > 0
+    assert "1.num_batches_tracked" not in sent

@@ -70,7 +70,7 @@ def _segments(segments: Sequence[Any]) -> Iterator[tuple[int, str]]:
 
 
 def image_records(
-    image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str = "axial"
+    image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str = "axial", context: int = 0
 ) -> list[Record]:
     """Training records of one labelled image, of a volume those of its slices that have the structure.
 
@@ -80,6 +80,7 @@ def image_records(
         prompts: from `label_prompts`.
         folder: where converted files are written.
         plane: of volumes, axial, coronal or sagittal.
+        context: of volumes, how far the neighbours on either side are that the network looks at beside a slice.
 
     Returns:
         records ``{"image", "label", "prompt"}``, ready for the training of a bundle.
@@ -90,7 +91,7 @@ def image_records(
     """
     folder = Path(mkdtemp(dir=folder))  # of this image alone: names that differ can make equal file names
     if file_kind(image) == "volume":
-        return _volume_records(image, label, prompts, folder, plane)
+        return _volume_records(image, label, prompts, folder, plane, context)
     shown, mask = _image(image), _mask(label)
     _require_size(image, shown.shape[:2], label, mask.shape)
     Image.fromarray((shown * 255).round().astype(np.uint8)).save(folder / "image.png")
@@ -102,7 +103,9 @@ def image_records(
     return records
 
 
-def _volume_records(image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str) -> list[Record]:
+def _volume_records(
+    image: str, label: str, prompts: Mapping[int, str], folder: Path, plane: str, context: int
+) -> list[Record]:
     """A record for each slice and value; the label is written anew, with the affine of its image."""
     stack, values = open_stack(image, plane), _itk_order(label)
     _require_size(image, stack.file_shape, label, values.shape)
@@ -115,7 +118,8 @@ def _volume_records(image: str, label: str, prompts: Mapping[int, str], folder: 
         labels = tuple(counts) if value == 0 else tuple({value} & set(counts))
         for index in np.flatnonzero(sum(counts[one] for one in labels)) if labels else ():
             part = Address(str(file), plane, int(index), labels=labels)
-            records.append({"image": str(Address(image, plane, int(index))), "label": str(part), "prompt": prompt})
+            shown = Address(image, plane, int(index), context)
+            records.append({"image": str(shown), "label": str(part), "prompt": prompt})
     return records
 
 

@@ -132,8 +132,8 @@ class PromptTrainTask(BundleTrainTask):
         prompts = label_prompts(info, self.model.settings.get("default_prompt", ""), f"label of {image}")
         try:
             places = datastore.get_image_uri(image), datastore.get_label_uri(label, FINAL)
-            plane = chosen_plane(self.model.settings.get("plane"))
-            return image_records(*places, prompts, self._folder, plane)
+            plane, context = chosen_plane(self.model.settings.get("plane")), self.model.settings.get("context") or 0
+            return image_records(*places, prompts, self._folder, plane, context)
         except (UserError, ValueError, FileNotFoundError) as error:
             logger.error("%s is left out: %s", image, error)
             return []
