@@ -53,7 +53,8 @@ def simulate(
     settings: Mapping[str, Any] | None = None,
     site_settings: SettingsOf | None = None,
     rounds: int = 4,
-    **numbers: int,
+    epochs: int = 1,
+    seed: int = 41,
 ) -> list[dict[str, Any]]:
     """Run a federation; writes ``model.pt``, ``rounds.csv``, and a folder for each site.
 
@@ -65,7 +66,8 @@ def simulate(
         settings: of the bundle on all sites.
         site_settings: name of a site to settings of the bundle there.
         rounds: how often weights travel.
-        numbers: ``epochs`` and ``seed`` of `adapter_recipe`.
+        epochs: of local training in each round.
+        seed: of the first site; each other one has the next.
 
     Returns:
         What each site wrote down of each round; of one whose process died in it, that it was not heard of.
@@ -80,8 +82,8 @@ def simulate(
     places = {name: Path(data).absolute() for name, data in sites.items()}
     root, first = bundle.absolute(), next(iter(places.values()))
     begin = start.absolute() if start else untrained_model(root, first, folder / "start.pt", settings or {})
-    shared: dict[str, Any] = {"settings": settings, "site_settings": site_settings, "python": sys.executable}
-    recipe = adapter_recipe(root, places, begin, folder, rounds, **shared, **numbers)
+    numbers = (rounds, epochs, seed)
+    recipe = adapter_recipe(root, places, begin, folder, *numbers, settings, site_settings, sys.executable)
     environment: Any = importlib.import_module("nvflare.recipe").SimEnv
     with _reachable(), _no_process_left():
         _execute(recipe, environment(clients=list(places), workspace_root=str(folder / "workspace")), folder)

@@ -33,7 +33,7 @@ def site_table(runs: Sequence[Run]) -> Table:
     """
     rows = [_by_place(run) for run in runs]
     header = ("prompts", "site", "style", "images", *(run.name for run in runs))
-    lines = []
+    lines: list[tuple[str | Cell, ...]] = []
     for place, first in rows[0].items():
         cells = [words.number(found[place].dice) if place in found else Cell(words.MISSING) for found in rows]
         lines.append((place[0], *words.group_names(first), words.count(first.images), *cells))
@@ -43,7 +43,7 @@ def site_table(runs: Sequence[Run]) -> Table:
 def difference_table(runs: Sequence[Run]) -> Table:
     """The first model minus each of the others in Dice, image by image."""
     header = ("prompts", "against", "site", "style", "images", "it", runs[0].name)
-    lines = [
+    lines: list[tuple[str | Cell, ...]] = [
         (tag, run.name, *words.group_names(row), words.count(row.units), *difference_cells(row.dice))
         for run, tag, row in _differences(runs)
     ]
@@ -67,13 +67,14 @@ def _rows(part: str, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     changes = {(run.name, tag, row.dataset, row.style): row for run, tag, row in _differences(runs)}
     for run in runs:
         for (tag, dataset, style), row in _by_place(run).items():
-            own = {"part": part, "tag": tag, "site": dataset, "style": style, "model": run.name}
+            own: dict[str, Any] = {"part": part, "tag": tag, "site": dataset, "style": style, "model": run.name}
             own |= {"images": row.images, "masks": row.masks}
             for score in _SCORES:
                 found = getattr(row, score)
                 own |= {score: found.mean, f"{score}_low": found.low, f"{score}_high": found.high}
             change = changes.get((run.name, tag, dataset, style))
-            yield own | (_change(runs[0].name, change) if change else {})
+            own |= _change(runs[0].name, change) if change else {}
+            yield {key: round(value, 6) if isinstance(value, float) else value for key, value in own.items()}
 
 
 def _change(first: str, row: PairedRow) -> dict[str, Any]:

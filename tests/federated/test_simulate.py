@@ -60,7 +60,7 @@ def test_sites_that_do_not_fit_say_so_and_the_others_train(
         rows = simulate(BUNDLE, sites, output, settings=small(backbone), site_settings=own, rounds=1)
     found = {row["site"]: row.get("refused", row.get("images")) for row in rows}
     assert (found["one"], found["three"], found["careless"]) == (2, 6, 2)
-    log = (output / "workspace" / "federated" / "server" / "simulate_job" / "log.txt").read_text()
+    log = (output / "workspace" / "federated" / "server" / "log.txt").read_text()
     told = {
         "base": "the base differs: the federation has ",
         "kind": "adaptation differs: the federation has {'type': 'DenseAdaptation', 'encoders': 'vl', 'width': 4",
