@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +64,9 @@ def _quick_files() -> Iterator[None]:
     import torch
 
     from monai_vlsm.networks import clipseg, load_base
+    from tests.copies import Original
 
-    read: dict[Any, Any] = {}
+    read: dict[Any, Original] = {}
 
     def load(backbone: str | Path, load_weights: bool = True, decoder: str | Path | None = None) -> Any:
         if not load_weights or torch.get_default_device().type != "cpu":
@@ -76,8 +76,8 @@ def _quick_files() -> Iterator[None]:
         key = (str(backbone), decoder, *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
         if key not in read:
             with torch.random.fork_rng(devices=[]):  # so that a seed gives the same network each time
-                read[key] = load_base(backbone, decoder=decoder)
-        return copy.deepcopy(read[key])
+                read[key] = Original(load_base(backbone, decoder=decoder))
+        return read[key].copy()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clipseg, "load_base", load)

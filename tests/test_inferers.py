@@ -356,7 +356,7 @@ def test_compiled_networks_compile_what_caches_call_too(backbone: Path) -> None:
 def test_by_image_changes_no_logits(backbone: Path) -> None:
     net = CLIPSegNet(backbone).eval()
     image = torch.rand(2, 3, tiny.SIZE, tiny.SIZE)[[0, 0, 1]]
-    end = tiny.config().text_config.eos_token_id
+    end = tiny.end_of_text()
     tokens = torch.tensor([[end - 1, word, end] for word in (1, 2, 3)])
     with torch.no_grad():
         one, each = (PromptInferer(cpu_autocast=False, by_image=by)(image, net, tokens) for by in (True, False))

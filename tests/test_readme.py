@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the README says is true: its Python runs, its files exist, its commands are those that CI runs."""
+"""What the README says is true: its Python runs, its links lead somewhere, its set-up is what CI runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from monai_vlsm.adapters import DenseAdaptation
-from monai_vlsm.commands import main
 from monai_vlsm.networks import CLIPSegNet
 from tests.serving.images import write_images, write_model
 
@@ -43,14 +42,6 @@ def test_network_example_runs() -> None:
     assert tuple(names["logits"].shape) == (1, 2, 160, 160)
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m monai_vlsm (\w+)", TEXT))))
-def test_commands_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--help"])
-    assert end.value.code == 0
-    assert command in capsys.readouterr().out
-
-
 def test_local_links_exist() -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "bundles").glob("*/docs/*.md")]
     broken = [
@@ -70,9 +61,3 @@ def test_two_set_up_commands() -> None:
         "--config_file bundles/vlsm_dense/configs/train.json",
         'pip install -c constraints.txt -e ".[test]" && pytest',
     ]
-
-
-def test_config_files_that_documents_name_exist() -> None:
-    names = set(re.findall(r"bundles/[\w/.]+\.json", TEXT))
-    assert len(names) >= 2
-    assert all((ROOT / name).is_file() for name in names)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -13,6 +14,11 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokeniz
 
 SIZE = 32
 WORDS = ["polyp", "brain", "left", "right", "small", "round", "red", "one"]
+
+
+def end_of_text() -> int:
+    """Id of the token behind a text; the one in front of it is one less."""
+    return len(vocabulary_and_merges()[0]) - 1
 
 
 def config(**overrides: object) -> CLIPSegConfig:
@@ -47,6 +53,7 @@ def config(**overrides: object) -> CLIPSegConfig:
     return CLIPSegConfig(**{**values, **overrides})
 
 
+@cache
 def vocabulary_and_merges() -> tuple[dict[str, int], list[str]]:
     """CLIP's byte-level vocabulary with whole words for `WORDS` only."""
     symbols = sorted(ByteLevel.alphabet())

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded sample as three sites, by the direction of its slices: axial, coronal, sagittal.
 
-Usage: python tools/split_sample.py OUTPUT. Each folder has train.json and val.json; ``all`` has all three together.
+    python tools/split_sample.py DIR
+
+Each folder has train.json and val.json; ``all`` has all three together.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 
 from monai_vlsm.io import write_json
@@ -40,4 +42,6 @@ def _others(site: str):  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    split(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, metavar="DIR", help="a new folder, which gets one for each site")
+    split(parser.parse_args().output)

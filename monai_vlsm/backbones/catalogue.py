@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -165,7 +167,13 @@ def load_config(backbone: str | Path) -> CLIPSegConfig:
         raise ValueError(
             f"{backbone}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model"
         )
-    return CLIPSegConfig.from_dict(values)
+    return copy.deepcopy(_config(json.dumps(values)))
+
+
+@cache
+def _config(values: str) -> CLIPSegConfig:
+    """Kept: transformers looks at each value of a config, which takes longer than to build a small network."""
+    return CLIPSegConfig.from_dict(json.loads(values))
 
 
 def weights_layout(backbone: str | Path) -> str:

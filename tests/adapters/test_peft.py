@@ -58,7 +58,7 @@ def parts(network: nn.Module, name: str) -> dict[str, nn.Parameter]:
 
 
 def gradients(network: CLIPSegNet) -> Tensor:
-    end = tiny.config().text_config.eos_token_id
+    end = tiny.end_of_text()
     image = torch.randn(2, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(1)).double()
     logits: Tensor = network(image, torch.tensor([[end - 1, 7, 9, end], [end - 1, 11, end, end]]))
     logits.square().mean().backward()

@@ -192,7 +192,7 @@ def test_of_bundles() -> None:
     assert single_settings({}) == {}
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("torchscript", marks=pytest.mark.slow)])
 def test_exported_with_its_neighbours(kind: str, backbone: Path, tmp_path: Path) -> None:
     """The export compares what the file computes with the network, for one image and for three."""
     both = opened(network(backbone, SliceContextAdaptation(DENSE, 1, width=8)))

@@ -257,9 +257,9 @@ def test_a_folder_that_is_no_dataset_says_what_it_looks_like(files: list[str], h
 
 
 def test_many_equal_names(tmp_path: Path) -> None:
-    entries = [single(image=f"{i}/image.png", mask=f"{i}/mask.png") for i in range(20_000)]
+    entries = [single(image=f"{i}/image.png", mask=f"{i}/mask.png") for i in range(4_000)]
     records = load_datalist(plain(tmp_path, entries), "train", check=False)
-    assert records[-1]["name"] == "image-20000"
+    assert records[-1]["name"] == "image-4000"
 
 
 def test_all_faulty_records_are_listed(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of docs/export.md run as they stand, the first without torch or this package."""
+"""The Python of docs/export.md runs as it stands, the first part without torch or this package."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from PIL import Image
 
 from monai_vlsm.adapters import Adaptation
 from monai_vlsm.checkpoints import TrainedState
-from monai_vlsm.commands import main
 from monai_vlsm.export import export_network
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.samples import sample_dir
@@ -78,10 +76,3 @@ def trained(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_python_example() -> None:
     exec(PYTHON, {})
     assert Path("exported", "model.onnx").is_file()
-
-
-@pytest.mark.usefixtures("trained")
-def test_the_command_runs() -> None:
-    (line,) = re.findall(r"^python -m monai_vlsm (export .*)$", TEXT, re.MULTILINE)
-    assert main(shlex.split(line)) == 0
-    assert {path.name for path in Path("exported").iterdir()} == {"model.onnx", "prompts.npz", "model.json"}

@@ -34,9 +34,19 @@ def _epochs(
     return seen
 
 
-@pytest.mark.parametrize("loading", [DataLoader, SeededLoader])
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", [Dataset, CacheDataset])
+@pytest.mark.parametrize(
+    ("loading", "workers", "kind"),
+    [
+        (DataLoader, 0, Dataset),
+        (DataLoader, 0, CacheDataset),
+        (DataLoader, 2, Dataset),
+        (SeededLoader, 0, Dataset),
+        (SeededLoader, 0, CacheDataset),
+        (SeededLoader, 2, CacheDataset),
+        pytest.param(DataLoader, 2, CacheDataset, marks=pytest.mark.slow),
+        pytest.param(SeededLoader, 2, Dataset, marks=pytest.mark.slow),
+    ],
+)
 def test_an_epoch_is_the_same_wherever_the_run_began(workers: int, kind: Any, loading: type) -> None:
     kind = (lambda *args: CacheDataset(*args, progress=False)) if kind is CacheDataset else kind
     whole = _epochs(1, 3, workers, kind, loading=loading)

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+import copy
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ CASES = {**ADAPTER_CASES, "e2e": FineTuning("decoder")}
 NOISE = "k_proj.bias"
 LOSSES = {"official_head": "double_sigmoid", "paper_eq2": "paper", "dice_only": "dice"}
 
-read = lru_cache(maxsize=None)(load)
+read = cache(load)
 
 
 @pytest.fixture
@@ -37,9 +38,20 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return read(request.param)
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CLIPSegNet]:
+    return cache(lambda name: read(name).network(CASES[name], tmp_path_factory.mktemp(name)))
+
+
 @pytest.fixture
-def network(request: pytest.FixtureRequest, golden: Golden, tmp_path: Path) -> CLIPSegNet:
-    return golden.network(CASES[golden.facts["name"]], tmp_path)
+def network(build: Callable[[str], CLIPSegNet], golden: Golden) -> CLIPSegNet:
+    """That of all tests with this file; those that change theirs take `own`."""
+    return build(golden.facts["name"])
+
+
+@pytest.fixture
+def own(network: CLIPSegNet) -> CLIPSegNet:
+    return copy.deepcopy(network)
 
 
 def logits_of(network: CLIPSegNet, golden: Golden) -> Tensor:
@@ -60,9 +72,9 @@ def test_logits(network: CLIPSegNet, golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", CASES, indirect=True)
-def test_logits_in_float32(network: CLIPSegNet, golden: Golden) -> None:
+def test_logits_in_float32(own: CLIPSegNet, golden: Golden) -> None:
     image, expected = golden.tensors["in/pixel_values"].float(), golden.tensors["out/logits"].float()
-    logits = network.float()(image, golden.tensors["in/input_ids"], golden.tensors["in/attention_mask"])
+    logits = own.float()(image, golden.tensors["in/input_ids"], golden.tensors["in/attention_mask"])
     torch.testing.assert_close(logits.reshape(expected.shape), expected, atol=1e-3, rtol=1e-3)
 
 
@@ -74,6 +86,7 @@ def test_the_same_trains_as_at_the_authors(network: CLIPSegNet, golden: Golden) 
 @pytest.mark.parametrize("official", LOSSES)
 @pytest.mark.parametrize("golden", CASES, indirect=True)
 def test_losses_and_gradients(network: CLIPSegNet, golden: Golden, official: str) -> None:
+    network.zero_grad()
     parameters = trained(network)
     logits = logits_of(network, golden)
     loss = PromptedSegmentationLoss(LOSSES[official])(logits, golden.tensors["in/mask"].reshape(logits.shape))
@@ -90,10 +103,10 @@ def test_losses_and_gradients(network: CLIPSegNet, golden: Golden, official: str
 
 
 @pytest.mark.parametrize("golden", CASES, indirect=True)
-def test_one_optimizer_step(network: CLIPSegNet, golden: Golden) -> None:
-    parameters = trained(network)
+def test_one_optimizer_step(own: CLIPSegNet, golden: Golden) -> None:
+    parameters = trained(own)
     optimizer = torch.optim.AdamW(parameters.values(), lr=golden.facts["optimizer"]["lr"], weight_decay=1e-3)
-    logits = logits_of(network, golden)
+    logits = logits_of(own, golden)
     PromptedSegmentationLoss("double_sigmoid")(logits, golden.tensors["in/mask"].reshape(logits.shape)).backward()
     torch.nn.utils.clip_grad_norm_(parameters.values(), 0.5)
     optimizer.step()
@@ -106,4 +119,4 @@ def test_one_optimizer_step(network: CLIPSegNet, golden: Golden) -> None:
         parameters[name].data[wrong] = expected[wrong]  # the noise of another machine's sums, for the logits below
     assert differ <= 0.01 * sum(g.numel() for g in gradients.values()), f"{differ} numbers differ"
     after = golden.tensors["out/logits_after_step1"]
-    torch.testing.assert_close(logits_of(network, golden).reshape(after.shape), after, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits_of(own, golden).reshape(after.shape), after, atol=1e-4, rtol=1e-4)

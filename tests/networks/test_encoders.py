@@ -104,9 +104,14 @@ def test_the_encoders_of_pubmedclip(pubmed: Path) -> None:
     close(network.encode_text(ids, mask), expected)
 
 
-@pytest.mark.parametrize("kind", ["biomed", "pubmed"])
 @pytest.mark.parametrize(
-    "adaptation", ADAPTATIONS, ids=lambda adaptation: f"{adaptation.kind()}{adaptation.settings()}"
+    ("kind", "adaptation"),
+    [
+        *(("biomed", adaptation) for adaptation in ADAPTATIONS),
+        ("pubmed", ADAPTATIONS[0]),
+        *(pytest.param("pubmed", adaptation, marks=pytest.mark.slow) for adaptation in ADAPTATIONS[1:]),
+    ],
+    ids=str,
 )
 def test_adaptations(adaptation: Adaptation, kind: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(kind)

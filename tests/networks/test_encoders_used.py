@@ -25,6 +25,9 @@ from monai_vlsm.serving import AdapterBank, Segmenter
 from monai_vlsm.transforms import TokenizePrompt
 from tests.networks.test_encoders import PUBLISHED, write_donor
 from tests.networks.tiny_encoders import EMBEDDING, WIDTH, write_biomed, write_pubmed
+from tests.networks.tiny_networks import slow_beside
+
+EXPORTED = [(write_biomed, "tokens"), (write_pubmed, "embedding")]  # the others are slow
 
 
 @pytest.fixture(scope="module", params=[write_biomed, write_pubmed], ids=["biomed", "pubmed"])
@@ -75,7 +78,13 @@ def test_a_bank_with_the_decoder_of_a_clipseg(tmp_path: Path) -> None:
     assert_close(answer(bank.network("one"), folder), answer(network, folder), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["embedding", "tokens"])
+@pytest.mark.parametrize(
+    ("folder", "form"),
+    slow_beside(
+        EXPORTED, [(write, form) for write in (write_biomed, write_pubmed) for form in ("embedding", "tokens")]
+    ),
+    indirect=["folder"],
+)
 def test_export(folder: Path, form: str, tmp_path: Path) -> None:
     network = trained(folder)
     found = export_network(network, tmp_path, "torchscript", form, prompts=["polyp", "one small polyp"])
@@ -84,6 +93,7 @@ def test_export(folder: Path, form: str, tmp_path: Path) -> None:
     assert np.load(found.prompts)["input_ids"].shape == (2, length) if form == "tokens" else True
 
 
+@pytest.mark.parametrize("folder", slow_beside([write_biomed], [write_biomed, write_pubmed]), indirect=True)
 def test_onnx(folder: Path, tmp_path: Path) -> None:
     network = trained(folder)
     assert export_network(network, tmp_path, "onnx", "tokens", prompts=["polyp", "one small polyp"]).difference < 1e-4

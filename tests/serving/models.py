@@ -45,7 +45,7 @@ def ask(network: PromptedNet, seed: int = 0) -> Tensor:
     """Logits of a random image, for two prompts of different lengths."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(1, 3, network.image_size, network.image_size, generator=generator)
-    end = tiny.config().text_config.eos_token_id
+    end = tiny.end_of_text()
     ids = torch.tensor([[[end - 1, 7, 9, end], [end - 1, 11, end, end]]])
     with torch.no_grad():
         logits: Tensor = network(image, ids, (torch.arange(4) < torch.tensor([[[4], [3]]])).long())
