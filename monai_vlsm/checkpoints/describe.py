@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,13 @@ def find_models(folder: str | Path) -> tuple[list[ModelFacts], list[Path]]:
 
     Raises:
         ModelNotFoundError: when there is no such folder.
+        PermissionError: when the folder may not be read.
     """
     root = Path(folder)
     if not root.exists():
         raise ModelNotFoundError(f"no folder {root}; give a folder with model files, such as bundles")
+    if root.is_dir():
+        os.scandir(root).close()  # rglob finds nothing in a folder that may not be read, and does not say so
     files = [root] if root.is_file() else sorted(path for path in root.rglob("*.pt") if path.is_file())
     models: list[ModelFacts] = []
     others: list[Path] = []

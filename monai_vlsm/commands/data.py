@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_vlsm.commands.data_prompts import add as add_prompts
 from monai_vlsm.commands.shipped import finding_rules, shipped
-from monai_vlsm.errors import UserError
+from monai_vlsm.errors import UserError, plain_message
 from monai_vlsm.io import require_writable, write_json
 
 if TYPE_CHECKING:
@@ -156,9 +156,12 @@ def _check(args: argparse.Namespace) -> int:
         else:
             audit = audit_dataset(args.folder, args.dataset)
             text, content, status = audit_text(audit), audit_json(audit), audit.status
-    except UserError as error:  # a status of 1 would say that the dataset can be used
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        message = plain_message(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2  # 1 would say that the dataset can be used
     print(text)
     _save(args.json, content)
     return status

@@ -99,8 +99,9 @@ def ray(args: argparse.Namespace) -> int:
     """Let Ray start workers, and wait for them."""
     from monai_vlsm.studies.on_ray import RayWorkers, run_on_ray
 
+    wanted = RayWorkers(args.address, args.workers, args.cpus, args.retries)  # says what is wrong before files are made
     folder, words = _remote(args)
-    run_on_ray(words, folder.root, RayWorkers(args.address, args.workers, args.cpus, args.retries), print)
+    run_on_ray(words, folder.root, wanted, print)
     return _ended(folder, "trial" if args.search else "run")
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from monai_vlsm.studies.steps import MachineError
 
 __all__ = ["RayWorkers", "run_on_ray"]
 
+_ANSWER = 20  # seconds that a cluster has to answer
 _GRACE = 70  # seconds that workers get to give their runs back
 
 
@@ -92,11 +95,24 @@ def _connect(ray: Any, address: str | None) -> bool:
     """Whether Ray was not in use in this process before."""
     if ray.is_initialized():
         return False
+    _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(address=address, log_to_driver=False, logging_level="warning")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StudyError(f"cannot use Ray at {address or 'this machine'}: {' '.join(str(error).split())}") from error
     return True
+
+
+def _require_answer(address: str) -> None:
+    """Of HOST:PORT: Ray itself tries for many minutes where nobody is."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(f"cannot use Ray at {address}: {reason}. Give the address that ray start printed") from error
 
 
 def _wait(ray: Any, left: list[Any], tell: Callable[[str], None]) -> None:
