@@ -129,7 +129,7 @@ class Hausdorff95Metric(HausdorffDistanceMetric):
 class VolumeScores(NamedTuple):
     """How well a mask of a volume fits.
 
-    Args:
+    Attributes:
         dice: of the voxels.
         iou: the same.
         hd95: 95th percentile of the distance of the surfaces in mm, the larger one of both directions.

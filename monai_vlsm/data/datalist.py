@@ -135,10 +135,7 @@ class DataLists:
             check: decode all files first and refuse the list if anything is wrong.
 
         Returns:
-            records as `load_datalist` has them; those of a volume follow one another slice by slice.
-
-        Raises:
-            See `load_datalist`.
+            records as `load_datalist` has them; those of a volume follow one another slice by slice. Errors as there.
         """
         slicing = replace(self.slicing, min_pixels=min_pixels, all_slices=all_slices, absent=absent)
         findings = Findings()
