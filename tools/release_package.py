@@ -40,7 +40,7 @@ SMOKE = (
 
 def build(output: Path) -> tuple[Path, Path]:
     """The wheel and the source archive."""
-    _run(sys.executable, "-m", "build", "--outdir", str(output), str(ROOT))
+    _run(sys.executable, "-m", "build", "--quiet", "--outdir", str(output), str(ROOT))
     wheel, archive = (max(output.glob(end), key=os.path.getmtime) for end in ("*.whl", "*.tar.gz"))
     megabytes = wheel.stat().st_size / 1e6
     print(f"{wheel.name}: {megabytes:.1f} MB (at most {LARGEST})")
@@ -69,8 +69,9 @@ def smoke_test(python: str, folder: Path, environment: dict[str, str]) -> None:
 
 
 def bill_of_materials(python: str, file: Path) -> None:
-    """What is installed in an environment, with versions and licences."""
-    _run(sys.executable, "-m", "cyclonedx_py", "environment", "--output-file", str(file), python)
+    """What is installed in an environment, with versions and the texts of licences."""
+    options = ("--gather-license-texts", "--output-reproducible", "--output-file", str(file))  # not all give an SPDX id
+    _run(sys.executable, "-m", "cyclonedx_py", "environment", *options, python)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for archive in archives:
             python = empty_environment(work / archive.name, archive)
             smoke_test(python, work / f"user-{archive.name}", clean)
-            bill_of_materials(python, options.output / f"{archives[0].stem.partition('-py3')[0]}.cdx.json")
+            if archive == archives[0]:
+                bill_of_materials(python, options.output / f"{archive.stem.partition('-py3')[0]}.cdx.json")
     return 0
 
 
