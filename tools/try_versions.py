@@ -30,7 +30,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs" / "versions.md"
 SHOWN = ("torch", "monai", "transformers", "numpy", "pydicom", "pillow")
-START, END = "<!-- rows -->", "<!-- end of rows -->"
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,12 @@ def processor() -> str:
 
 def enter(row: str, name: str) -> None:
     """Put a row into the table, in the order of `ENVIRONMENTS`."""
-    before, rest = TABLE.read_text(encoding="utf-8").split(START)
-    old, after = rest.split(END)
-    rows = {line.split("|")[1].strip(): line for line in old.split("\n") if line.startswith("|")}
-    rows[name] = row
-    order = [*(rows.pop(known) for known in ENVIRONMENTS if known in rows), *rows.values()]
-    TABLE.write_text("".join([before, START, "\n", *(f"{line}\n" for line in order), END, after]), encoding="utf-8")
+    lines = TABLE.read_text(encoding="utf-8").split("\n")
+    first = next(number for number, line in enumerate(lines) if line.startswith("|---")) + 1
+    last = next(number for number in range(first, len(lines)) if not lines[number].startswith("|"))
+    rows = {line.split("|")[1].strip(): line for line in lines[first:last]} | {name: row}
+    lines[first:last] = [*(rows.pop(known) for known in ENVIRONMENTS if known in rows), *rows.values()]
+    TABLE.write_text("\n".join(lines), encoding="utf-8")
 
 
 def call(command: list[str]) -> subprocess.CompletedProcess[str]:

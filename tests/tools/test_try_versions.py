@@ -36,3 +36,17 @@ def test_what_fails_is_listed(
     assert failures == said.splitlines()[:-1]
     assert row.startswith("| newest | 3.11 |") and said.splitlines()[-1].partition(",")[0].partition(" in")[0] in row
     assert try_versions.TABLE.read_bytes() == table
+
+
+def test_a_row_takes_its_place_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = try_versions.TABLE.read_text(encoding="utf-8")
+    monkeypatch.setattr(try_versions, "TABLE", tmp_path / "versions.md")
+    try_versions.TABLE.write_text("| a |\n|---|\n| oldest | 1 |\n| mine | 2 |\n\nText | text\n", encoding="utf-8")
+    for row in ("| pinned | 3 |", "| mine | 4 |", "| oldest | 5 |"):
+        try_versions.enter(row, row.split()[1])
+    written = try_versions.TABLE.read_text(encoding="utf-8")
+    assert written == "| a |\n|---|\n| pinned | 3 |\n| oldest | 5 |\n| mine | 4 |\n\nText | text\n"
+    try_versions.TABLE.write_text(before, encoding="utf-8")
+    (row,) = [line for line in before.split("\n") if line.startswith("| oldest |")]
+    try_versions.enter(row, "oldest")
+    assert sorted(try_versions.TABLE.read_text(encoding="utf-8").split("\n")) == sorted(before.split("\n"))
