@@ -28,8 +28,9 @@ def test_the_loss_is_found(name: str, tmp_path: Path) -> None:
         "run_name": "r",
     }
     workflow = create_workflow(config_file=[str(config)], tracking="mlflow", **given)
-    handler = workflow.parser["train::handlers"][-1]  # type: ignore[union-attr]
-    assert handler["_target_"] == "MLFlowHandler" and handler["output_transform"] == "$monai_vlsm.handlers.own_loss"
+    handlers = {one: workflow.parser[f"{one}::handlers"][0] for one in ("train", "validate")}  # type: ignore[union-attr]
+    assert {one["_target_"].rpartition(".")[-1] for one in handlers.values()} == {"TrackedRun"}
+    assert handlers["train"]["output_transform"] == "$monai_vlsm.handlers.own_loss"
 
 
 @pytest.mark.parametrize("output", [{"loss": torch.tensor(0.5)}, [{"loss": 0.5}, {"loss": 0.5}]])
@@ -51,5 +52,6 @@ def test_a_training_and_its_evaluation(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(tracking_uri=uri)
     found = client.search_runs(client.get_experiment_by_name("both").experiment_id)
     metrics = {run.info.run_name: run.data.metrics for run in found}
+    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
     assert metrics["training"]["train_loss"] > 0 and 0 <= metrics["training"]["val_dice"] <= 1
     assert 0 <= metrics["test"]["val_dice"] <= 1
