@@ -14,7 +14,7 @@ from monai.engines import IterationEvents
 from torch import Tensor
 from torch.nn.functional import pad
 
-from monai_vlsm.data import TOKEN_KEYS
+from monai_vlsm.data import IMAGE_ROWS, TOKEN_KEYS, distinct_rows
 from monai_vlsm.host import send
 from monai_vlsm.inferers import FEATURES_KEY
 
@@ -27,7 +27,8 @@ class PromptBatch:
     """What of a batch goes to the network, a ``prepare_batch`` of MONAI's engines.
 
     Images and masks go to the device. Tokens stay on the CPU, where `monai_vlsm.inferers.PromptInferer` asks how long
-    they are before it sends them after: asking a GPU would mean to wait for it.
+    they are before it sends them after: asking a GPU would mean to wait for it. So does what a loader says of images
+    that are the same.
 
     Args:
         meta: False gives plain tensors, which each operation takes less time with; for training, where nothing is
@@ -40,7 +41,7 @@ class PromptBatch:
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
     ) -> Prepared:
-        """Image, mask (None without one), no arguments, and the tokens.
+        """Image, mask (None without one), no arguments, and the tokens with what else stays on the CPU.
 
         Args:
             batch: what a data loader gave, with ``image``, and ``label`` and tokens if there are any.
@@ -52,7 +53,7 @@ class PromptBatch:
             None if batch.get(key) is None else self._kept(batch[key]).to(device, non_blocking=non_blocking, **kwargs)
             for key in ("image", "label")
         )
-        return image, label, (), {key: batch[key] for key in TOKEN_KEYS if key in batch}
+        return image, label, (), {key: batch[key] for key in (*TOKEN_KEYS, IMAGE_ROWS) if key in batch}
 
     def _kept(self, value: Tensor) -> Tensor:
         return value if self.meta or FEATURES_KEY in getattr(value, "meta", {}) else _plain(value)
@@ -76,8 +77,9 @@ def evaluate_items(engine: Any, items: Sequence[dict[str, Any]]) -> list[dict[st
     stacked = send(torch.stack([_plain(one) for one in images]), engine.state.device)
     if FEATURES_KEY in getattr(images[0], "meta", {}):
         stacked = MetaTensor(stacked, meta={FEATURES_KEY: [one.meta[FEATURES_KEY] for one in images]})
+    rows = {IMAGE_ROWS: distinct_rows(images)} if getattr(engine.inferer, "by_image", False) else {}
     with engine.mode(engine.network), torch.autocast("cuda", **engine.amp_kwargs) if engine.amp else nullcontext():
-        logits = _plain(engine.inferer(stacked, engine.network, **_tokens(items))).cpu()
+        logits = _plain(engine.inferer(stacked, engine.network, **_tokens(items), **rows)).cpu()
     engine.state.batch = list(items)
     engine.state.output = [
         {

@@ -15,10 +15,11 @@ from monai.inferers import Inferer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_vlsm.data import without_repeats
 from monai_vlsm.data.volumes import EncodedSlices, in_channels, with_neighbours
 from monai_vlsm.host import on_host, send
 
-__all__ = ["FEATURES_KEY", "NOTHING", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows"]
+__all__ = ["FEATURES_KEY", "NOTHING", "TOKENS_KEY", "PromptInferer", "autocast_dtype", "call_rows", "gpu_autocast"]
 
 FEATURES_KEY = "features"
 """Entry of an image's meta which says that the tensor holds what a frozen encoder made of the image."""
@@ -29,6 +30,7 @@ NOTHING = -100.0
 """Logit of all pixels where an image has no prompt: a probability of 0, and finite."""
 
 Tokens = dict[str, Tensor]
+Network = Callable[..., Tensor]
 Prompts = Callable[[Tokens, int], dict[str, Any]]
 
 # names in torch.cpu.get_capabilities(); without one of them bfloat16 is emulated and slower than float32
@@ -57,6 +59,17 @@ def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str 
     if torch.device(device).type == "cpu":
         return torch.bfloat16 if amp and cpu_has_bf16() else None
     return getattr(torch, amp_dtype) if amp and torch.device(device).type == "cuda" else None
+
+
+def gpu_autocast(device: torch.device | str, amp: bool = True, amp_dtype: str = "float16") -> torch.autocast:
+    """Mixed precision on a GPU, for a ``with``; on other devices nothing, and on a CPU `PromptInferer` does it.
+
+    Args:
+        device: where the network is.
+        amp: whether it is wanted.
+        amp_dtype: name of its type.
+    """
+    return torch.autocast("cuda", getattr(torch, amp_dtype), enabled=amp and torch.device(device).type == "cuda")
 
 
 def call_rows(network: Any, image: Tensor, **rows: Any) -> Tensor:
@@ -104,20 +117,6 @@ def with_meta_of(inputs: Tensor, logits: Tensor) -> Tensor:
     if not isinstance(inputs, MetaTensor):
         return logits
     return MetaTensor(logits).copy_meta_from(inputs)
-
-
-def distinct_neighbours(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Images of a batch without those that equal the one before, and for each of the batch its row there.
-
-    Args:
-        image: ``(B, 3, S, S)``.
-
-    Returns:
-        ``(V, 3, S, S)`` and ``(B,)``.
-    """
-    first = torch.ones(image.shape[0], dtype=torch.bool, device=image.device)
-    first[1:] = (image[1:] != image[:-1]).flatten(1).any(1)
-    return image[first], first.cumsum(0) - 1
 
 
 def asked_prompts(tokens: Tokens, images: int) -> Tensor | None:
@@ -178,8 +177,8 @@ class PromptInferer(Inferer):
             `monai_vlsm.caches.DistinctPrompts`; None passes the tokens as they are.
         by_image: True encodes an image once that comes several times in a row in a batch, as
             `monai_vlsm.data.ImageSampler` lets it. The numbers are the same but for rounding, and for what a network
-            computes over a batch. On a GPU the number of different images must be known on the CPU, which waits for
-            the GPU once in each step.
+            computes over a batch. Which images are the same is in the batches of a `monai_vlsm.data.SeededLoader`; who
+            does not hand it on (``image_index``) waits for a GPU once in each step, where they are compared then.
         keep_slices: True knows the last slices of a call in the next one, for volumes that come in several batches;
             only for a network that is not trained meanwhile.
 
@@ -209,9 +208,10 @@ class PromptInferer(Inferer):
     def __call__(
         self,
         inputs: Tensor,
-        network: Callable[..., Tensor],
+        network: Network,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        image_index: Tensor | None = None,
     ) -> Tensor:
         """Predict.
 
@@ -222,6 +222,8 @@ class PromptInferer(Inferer):
             network: called with plain tensors.
             input_ids: tokens of the prompts, ``(B, L)``, ``(B, K, L)`` or the same for one image that serves all.
             attention_mask: the same shape.
+            image_index: ``(B,)`` on the CPU, which images are the same (`monai_vlsm.data.distinct_rows`), for
+                ``by_image``; None compares them.
 
         Returns:
             logits ``(B, K, S, S)`` or ``(B, K, S, S, D)``, float32 (a network in float64 keeps
@@ -242,15 +244,17 @@ class PromptInferer(Inferer):
             if image.ndim == 5 and FEATURES_KEY not in meta:
                 logits = self._volumes(image, network, tokens)
             else:
-                logits = self._images(image, network, tokens, frozen=FEATURES_KEY in meta)
+                logits = self._images(image, network, tokens, image_index, frozen=FEATURES_KEY in meta)
         return with_meta_of(inputs, logits.to(torch.promote_types(logits.dtype, torch.float32)))
 
-    def _images(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens, frozen: bool = False) -> Tensor:
+    def _images(
+        self, image: Tensor, network: Network, tokens: Tokens, same: Any = None, frozen: bool = False
+    ) -> Tensor:
         """One call for the whole batch, ``(B, 3, S, S)``, or ``(B, F, ...)`` where ``frozen``."""
         rows: dict[str, Any] = {"frozen_image": True} if frozen else {}
         count = image.shape[0]
         if self.by_image and count > 1 and not frozen:
-            image, rows["image_index"] = distinct_neighbours(image)
+            image, rows["image_index"] = without_repeats(image, same)
         if not frozen and image.shape[1] > 3 and not torch.is_grad_enabled():
             image, rows["frozen_image"] = self._encoded(image, network), True
         asked = asked_prompts(tokens, count)
@@ -269,7 +273,7 @@ class PromptInferer(Inferer):
             return network(image, **texts)
         return call_rows(network, image, **texts, **rows)
 
-    def _volumes(self, image: Tensor, network: Callable[..., Tensor], tokens: Tokens) -> Tensor:
+    def _volumes(self, image: Tensor, network: Network, tokens: Tokens) -> Tensor:
         """Calls for a few slices at a time of each volume in ``(B, 3, S, S, D)``."""
         volumes = []
         for index, volume in enumerate(image):

@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 __all__ = ["PromptedSegmentationLoss", "RankMeanLoss", "SoftContrastiveLoss"]
 
 _KINDS = ("paper", "double_sigmoid", "dice")
+_NEVER = 1e4
 
 
 class PromptedSegmentationLoss(nn.Module):
@@ -39,7 +40,7 @@ class PromptedSegmentationLoss(nn.Module):
         if kind not in _KINDS:
             raise ValueError(f"loss must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
         self.kind = kind
-        self.dice = DiceLoss(sigmoid=True)
+        self.dice = DiceLoss(sigmoid=True, reduction="none")
         self.dice_ce = DiceCELoss(sigmoid=True, lambda_dice=1.5, lambda_ce=1.0)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -56,15 +57,23 @@ class PromptedSegmentationLoss(nn.Module):
         several = target.shape[1] > 1
         plain = (convert_to_tensor(one, track_meta=False) for one in (logits, target))
         logits, target = (one.flatten(0, 1).unsqueeze(1) for one in plain)
-        if several:  # not asked of single prompts, for which a GPU would be waited for in vain
-            asked = target.flatten(1)[:, 0] >= 0
-            logits, target = logits[asked], target[asked]
-        if self.kind == "paper":
-            return self.dice_ce(logits, target)
-        loss = 1.5 * self.dice(logits, target)
-        if self.kind == "double_sigmoid":
-            loss = loss + binary_cross_entropy_with_logits(logits.sigmoid(), target)
-        return loss
+        if several:
+            return self._of_asked(logits, target)
+        return self.dice_ce(logits, target) if self.kind == "paper" else self._each(logits, target).mean()
+
+    def _of_asked(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The mean over the pairs; to take them out of the batch, a GPU would have to say how many there are."""
+        asked = (target.flatten(1)[:, 0] >= 0).view(-1, 1, 1, 1)
+        each = self._each(*(torch.where(asked, one, 0) for one in (logits, target)))
+        return (each * asked.flatten()).sum() / asked.sum()
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of each pair, ``(N,)``, from ``(N, 1, H, W)``."""
+        loss = 1.5 * self.dice(logits, target).flatten()
+        if self.kind == "dice":
+            return loss
+        given = logits if self.kind == "paper" else logits.sigmoid()
+        return loss + binary_cross_entropy_with_logits(given, target, reduction="none").flatten(1).mean(1)
 
 
 class RankMeanLoss(nn.Module):
@@ -131,20 +140,24 @@ class SoftContrastiveLoss(nn.Module):
         super().__init__()
         self.temperature, self.softness = temperature, softness
 
-    def forward(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def forward(self, images: Tensor, prompts: Tensor, present: Tensor | None = None) -> Tensor:
         """Compute the loss.
 
         Args:
             images: ``(N, D)``.
             prompts: ``(N, D)``; row n belongs to image n.
+            present: which of the rows count, bool ``(N,)``, where they are; None counts all.
 
         Returns:
             A scalar; 0 without any rows.
         """
         if not len(images):
             return images.sum() + prompts.sum()
+        counted = torch.ones(len(images), device=images.device) if present is None else present.float()
         with torch.autocast(images.device.type, enabled=False):
             visual, text = normalize(images.float(), dim=-1), normalize(prompts.float(), dim=-1)
-            targets = (text @ text.T / self.softness).softmax(-1).detach()
+            left_out = (counted - 1) * _NEVER  # added to a logit: a probability of 0
+            targets = (text @ text.T / self.softness + left_out).softmax(-1).detach()
             logits = visual @ text.T / self.temperature
-            return (cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2
+            each = [cross_entropy(one + left_out, targets, reduction="none") for one in (logits, logits.T)]
+            return (each[0] + each[1]) @ counted / (2 * counted.sum().clamp_min(1))

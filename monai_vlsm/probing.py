@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.distributed as dist
-from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, Transform
 
 from monai_vlsm.caches import Caching, cached_dataset
-from monai_vlsm.data import ScoringShare, questions
+from monai_vlsm.data import ItemLoader, ScoringShare, questions
+from monai_vlsm.engines import evaluate_items
 
 __all__ = ["probe_evaluator"]
 
@@ -25,10 +25,11 @@ def probe_evaluator(
     postprocessing: Transform,
     handlers: Sequence[Any],
     caching: Caching | None = None,
+    batch_size: int = 1,
 ) -> SupervisedEvaluator:
-    """An evaluator that asks one image at a time all its questions, and runs the network as another one does.
+    """An evaluator that asks each image all its questions, and runs the network as another one does.
 
-    Several processes share the images.
+    Images go through the network together, as many as have ``batch_size`` questions. Several processes share them.
 
     Args:
         evaluator: its network, inferer, device and precision are used.
@@ -37,16 +38,19 @@ def probe_evaluator(
         postprocessing: of the other evaluator.
         handlers: such as `monai_vlsm.handlers.ProbeWriter` and `monai_vlsm.handlers.ThresholdSetter`.
         caching: what is kept of the images; images are not, since each is read once.
+        batch_size: of the other evaluator, whose features are found again.
     """
     workers = caching.num_workers if caching else 0
-    dataset = cached_dataset(questions(records), preprocessing, caching, batch_size=1, images=False)
+    dataset = cached_dataset(questions(records), preprocessing, caching, batch_size, images=False)
     parts = ScoringShare(dataset) if dist.is_initialized() else None
+    images = max(1, batch_size // max((len(record["prompt"]) for record in records), default=1))
     return SupervisedEvaluator(
         device=evaluator.state.device,
-        val_data_loader=DataLoader(dataset, batch_size=1, sampler=parts, num_workers=workers),
+        val_data_loader=ItemLoader(dataset, num_workers=workers, batch_size=images, sampler=parts),
         network=evaluator.network,
         inferer=evaluator.inferer,
-        prepare_batch=evaluator.prepare_batch,
+        iteration_update=evaluate_items,
+        decollate=False,
         postprocessing=postprocessing,
         val_handlers=list(handlers),
         amp=evaluator.amp,

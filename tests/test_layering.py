@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"data", "inferers"},
     "checkpoints": {"adapters", "data", "errors"},
     "backbones": {"errors"},
-    "probing": {"caches", "data"},
+    "probing": {"caches", "data", "engines"},
     "processes": {"errors"},
     "prompts": {"errors", "io", "names"},
     "uncertainty": {

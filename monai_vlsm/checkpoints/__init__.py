@@ -3,7 +3,9 @@
 """The file of a trained model, ``model.pt``: read it, verify it, describe it, load it into its network."""
 
 from monai_vlsm.checkpoints.content import (
+    PRECISION,
     RECORDED,
+    REMEMBERED,
     SETTINGS_KEY,
     ModelMismatchError,
     seal,
@@ -16,7 +18,9 @@ from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read, rea
 from monai_vlsm.checkpoints.state import TrainedState, load_trained
 
 __all__ = [
+    "PRECISION",
     "RECORDED",
+    "REMEMBERED",
     "SETTINGS_KEY",
     "ModelFacts",
     "ModelMismatchError",

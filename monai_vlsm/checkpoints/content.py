@@ -21,7 +21,9 @@ from monai_vlsm.errors import UserError
 __all__ = [
     "CHECKSUMS",
     "FORMAT",
+    "PRECISION",
     "RECORDED",
+    "REMEMBERED",
     "SETTINGS_KEY",
     "ModelMismatchError",
     "seal",
@@ -43,6 +45,12 @@ RECORDED = ("window", "context", "plane", "channel")
 """How slices of volumes were shown to a network, and which volume of 4D files was; None where nobody said, and then
 in no file."""
 
+PRECISION: dict[str, Any] = {"amp": True, "amp_dtype": "float16"}
+"""In which precision a network was trained on a GPU, as settings of a run; these count where a file says nothing."""
+
+REMEMBERED = (*RECORDED, *PRECISION)
+"""What a network records of the run that trained it."""
+
 _NEEDED = {"network": str, "backbone": str, "base": str, "image_size": int, "default_prompt": str}
 _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "CLIPSegNet": {"adaptation": Mapping, "decoder": str},
@@ -50,7 +58,7 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
     "SANNet": {"fusion": str},
     "TargetUNet": {"targets": list},
 }
-_FREE = {"format", CHECKSUMS, "existence_threshold", "temperature", *RECORDED, *_NEEDED}
+_FREE = {"format", CHECKSUMS, "existence_threshold", "temperature", *REMEMBERED, *_NEEDED}
 _NEW_NAMES = {"towers": "encoders", "seams": "feature_adapters"}  # of formats 1 and 2
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
@@ -155,16 +163,19 @@ def verify_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_recorded(settings: Mapping[str, Any]) -> None:
-    """Window, context, plane and channel of a file are such as this version knows."""
+    """Window, context, plane, channel and precision of a file are such as this version knows."""
     try:
         plain_window(settings.get("window"))
     except WindowError as error:
         raise ModelMismatchError(f"a model file whose window is unknown: {error}. {_NEWER}") from error
-    for name, known in {"context": (0, 1, 2), "plane": (*PLANES, "all")}.items():
+    choices = {"context": (0, 1, 2), "plane": (*PLANES, "all"), "amp_dtype": ("float16", "bfloat16")}
+    for name, known in choices.items():
         value = settings.get(name)
         if value is not None and (isinstance(value, bool) or value not in known):
             told = ", ".join(map(str, known))
             raise ModelMismatchError(f"a model file whose {name} must be one of {told}, got {value!r}. {_NEWER}")
+    if not isinstance(settings.get("amp", True), bool):
+        raise ModelMismatchError(f"a model file whose amp must be true or false, got {settings['amp']!r}. {_NEWER}")
     channel = settings.get("channel")
     if channel is not None and (type(channel) is not int or channel < 0):
         raise ModelMismatchError(f"a model file whose channel must be a number from 0, got {channel!r}. {_NEWER}")

@@ -12,7 +12,15 @@ from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
 from monai_vlsm.adapters import base_fingerprint, tensors_digest
-from monai_vlsm.checkpoints.content import FORMAT, RECORDED, SETTINGS_KEY, ModelMismatchError, seal, tensors_of, verify
+from monai_vlsm.checkpoints.content import (
+    FORMAT,
+    REMEMBERED,
+    SETTINGS_KEY,
+    ModelMismatchError,
+    seal,
+    tensors_of,
+    verify,
+)
 from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read
 from monai_vlsm.counts import counted
 
@@ -21,7 +29,7 @@ __all__ = ["TrainedState", "load_trained"]
 # settings that may differ between a file and the network that it is loaded into
 # the fingerprint of the base says whether backbone and decoder are those of the file, wherever they are
 _FREE = {"format", "base", "backbone", "decoder", "image_size", "default_prompt", "existence_threshold"}
-_FREE |= {"temperature", *RECORDED}
+_FREE |= {"temperature", *REMEMBERED}
 
 
 class TrainedState:
@@ -92,8 +100,8 @@ class TrainedState:
         """Copy trained tensors into the network, after checking that they belong to it.
 
         The existence threshold and the temperature of the file become those of the network, 0 and 1 if the file has
-        none; so does what it records of volumes (`RECORDED`), unless the network has been told already. To load a state
-        whose values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
+        none; so does what it records of volumes and precision (`REMEMBERED`), unless the network has been told already.
+        To load a state whose values were changed on purpose, give it new checksums (`monai_vlsm.checkpoints.seal`).
 
         Args:
             state: what `state_dict` returned; it must always be complete.
@@ -112,7 +120,7 @@ class TrainedState:
         loaded = nn.Module.load_state_dict(self.network, tensors_of(state), strict=False, assign=assign)
         self.existence_threshold = float(state[SETTINGS_KEY].get("existence_threshold", 0.0))
         self.temperature = float(state[SETTINGS_KEY].get("temperature", 1.0))
-        for name in RECORDED:
+        for name in REMEMBERED:
             if getattr(self.network, name, None) is None:
                 setattr(self.network, name, state[SETTINGS_KEY].get(name))
         return _IncompatibleKeys([], []) if strict else loaded

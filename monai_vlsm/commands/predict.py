@@ -41,6 +41,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add_base(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     parser.add_argument(
+        "--amp-dtype", choices=("float16", "bfloat16"), help="type of 16 bits on a GPU; default: that of the model"
+    )
+    parser.add_argument(
         "--window",
         nargs="+",
         metavar="WINDOW",
@@ -133,6 +136,7 @@ def _run(args: argparse.Namespace) -> int:
         args.adapters,
         backbone=args.backbone,
         device=args.device,
+        amp_dtype=args.amp_dtype,
         window=window,
         threshold=args.threshold,
         existence_threshold=args.existence_threshold,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from monai_vlsm.data.absent import ClassPromptError
 from monai_vlsm.data.ahead import made_ahead
-from monai_vlsm.data.by_image import ImageSampler, image_batches
+from monai_vlsm.data.by_image import IMAGE_ROWS, ImageSampler, distinct_rows, image_batches, without_repeats
 from monai_vlsm.data.check import check_records, validate_records
 from monai_vlsm.data.datalist import DataLists, NoPromptError, load_datalist, load_images
 from monai_vlsm.data.facts import KnownFiles
@@ -22,6 +22,7 @@ from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_support
 from monai_vlsm.data.shares import ScoringShare, TrainingShare
 
 __all__ = [
+    "IMAGE_ROWS",
     "MASK_KEYS",
     "NO_PROMPT",
     "SUPPORTED_SUFFIXES",
@@ -48,6 +49,7 @@ __all__ = [
     "check_records",
     "collate_prompts",
     "default_workers",
+    "distinct_rows",
     "image_batches",
     "is_supported",
     "list_images",
@@ -60,4 +62,5 @@ __all__ = [
     "questions",
     "validate_records",
     "with_absent_prompts",
+    "without_repeats",
 ]

@@ -5,12 +5,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
+from torch import Tensor
 from torch.utils.data import Sampler
 
-__all__ = ["ImageSampler", "image_batches", "records_by_image"]
+from monai_vlsm.data.padding import collate_prompts
+from monai_vlsm.host import send
+
+__all__ = [
+    "IMAGE_ROWS",
+    "ImageSampler",
+    "collate_by_image",
+    "distinct_rows",
+    "image_batches",
+    "records_by_image",
+    "without_repeats",
+]
+
+IMAGE_ROWS = "image_index"
+"""Key of a batch with `distinct_rows` of its images, known before they are sent to a device."""
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -58,3 +75,45 @@ class ImageSampler(Sampler[int]):
         """Indices of all records."""
         for place in torch.randperm(len(self.groups)).tolist():
             yield from self.groups[place]
+
+
+def distinct_rows(images: Sequence[Tensor]) -> Tensor:
+    """For each of B images its row among those that are left when one that equals the one before is left out.
+
+    Args:
+        images: on the CPU; B images, or one tensor of all.
+
+    Returns:
+        ``(B,)``, from 0.
+    """
+    plain = [one.as_tensor() if isinstance(one, MetaTensor) else one for one in images]
+    return torch.tensor([0, *(int(not torch.equal(*pair)) for pair in pairwise(plain))]).cumsum(0)
+
+
+def without_repeats(image: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Images of a batch without those that equal the one before, and for each of the batch its row there.
+
+    Args:
+        image: ``(B, 3, S, S)``, on any device.
+        rows: their `distinct_rows`; None compares them where they are, and a GPU is waited for.
+
+    Returns:
+        ``(V, 3, S, S)`` and ``(B,)``, on the device of the images.
+    """
+    if rows is None:
+        new = torch.ones(image.shape[0], dtype=torch.bool, device=image.device)
+        new[1:] = (image[1:] != image[:-1]).flatten(1).any(1)
+        return image[new], new.cumsum(0) - 1
+    first = rows.diff(prepend=rows.new_tensor([-1])).nonzero()[:, 0]
+    return image.index_select(0, send(first, image.device)), send(rows, image.device)
+
+
+def collate_by_image(items: Sequence[Any]) -> Any:
+    """`collate_prompts`, and at `IMAGE_ROWS` which of the images are the same: here, where nobody waits for it.
+
+    Args:
+        items: what a data set gave; dicts with a tensor ``image``, others are only batched.
+    """
+    batch, given = collate_prompts(items), [one.get("image") for one in items if isinstance(one, Mapping)]
+    images = [one for one in given if isinstance(one, Tensor)]
+    return {**batch, IMAGE_ROWS: distinct_rows(images)} if images and len(images) == len(items) else batch

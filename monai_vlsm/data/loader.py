@@ -16,7 +16,7 @@ from monai.data.utils import set_rnd, worker_init_fn
 from torch.utils.data import Dataset, get_worker_info
 
 from monai_vlsm.data.ahead import made_ahead
-from monai_vlsm.data.by_image import ImageSampler, image_batches
+from monai_vlsm.data.by_image import ImageSampler, collate_by_image, image_batches
 from monai_vlsm.data.padding import collate_prompts
 from monai_vlsm.errors import UserError
 
@@ -46,13 +46,13 @@ class SeededLoader(DataLoader):
         num_workers: processes; 0 loads in this one.
         by_image: True lets the records of an image (``dataset.data``) come one after the other, so that it is encoded
             once for all of them: with ``shuffle`` the images in random order (`ImageSampler`), else a batch for each
-            image (`image_batches`).
+            image (`image_batches`). A batch then also says which of its images are the same (`collate_by_image`).
         kwargs: of ``monai.data.DataLoader``.
     """
 
     def __init__(self, dataset: Any, num_workers: int = 0, by_image: bool = False, **kwargs: Any) -> None:
         if by_image:
-            kwargs = _by_image(dataset.data, **kwargs)
+            kwargs = {"collate_fn": collate_by_image, **_by_image(dataset.data, **kwargs)}
         self._seed = torch.zeros(1, dtype=torch.int64)
         if num_workers > 0:
             dataset = _SeededDataset(dataset, self._seed.share_memory_())

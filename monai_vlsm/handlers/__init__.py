@@ -15,7 +15,7 @@ Order in ``val_handlers``: :class:`InterruptExit`, :class:`ScoreWriter`, :class:
 Metrics of both: :class:`PromptMetric`, so that no mean mixes prompts of different tags. Before a run starts
 :func:`claim_folders` keeps others out of its folders.
 
-Evaluators of their own, with one record in a batch: :class:`ProbeWriter`, :class:`ThresholdSetter`. For inference:
+With an evaluator of their own (`monai_vlsm.probing`): :class:`ProbeWriter`, :class:`ThresholdSetter`. For inference:
 :class:`ExistenceWriter`.
 """
 

@@ -13,7 +13,10 @@ from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
+from monai_vlsm.data import TOKEN_KEYS
 from monai_vlsm.errors import UserError
+from monai_vlsm.host import send
+from monai_vlsm.inferers import asked_prompts
 
 __all__ = ["ContrastError", "ContrastiveTerm"]
 
@@ -30,15 +33,15 @@ class ContrastiveTerm:
 
     Args:
         network: with ``shared_embeddings`` (`monai_vlsm.networks.CLIPSegNet`), or its DistributedDataParallel wrapper.
-        loss: of images and prompts ``(N, D)`` each, which belong together row by row, such as
-            `monai_vlsm.losses.SoftContrastiveLoss`.
+        loss: of images and prompts ``(N, D)`` each, which belong together row by row, and which of the rows count,
+            bool ``(N,)``, such as `monai_vlsm.losses.SoftContrastiveLoss`.
         weight: 0 adds nothing.
 
     Raises:
         ContrastError: a network that has no space that images and prompts share, unless the weight is 0.
     """
 
-    def __init__(self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], weight: float) -> None:
+    def __init__(self, network: nn.Module, loss: Callable[[Tensor, Tensor, Tensor], Tensor], weight: float) -> None:
         self.network: Any = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
         self.loss, self.weight = loss, weight
         if weight and not hasattr(self.network, "shared_embeddings"):
@@ -63,18 +66,21 @@ class ContrastiveTerm:
         (features,) = self._seen
         self._seen = []
         images, prompts = self.network.shared_embeddings(*features)
-        present = present_rows(engine.state.output["label"])
+        label, batch = engine.state.output["label"], engine.state.batch
+        asked = asked_prompts({key: batch[key] for key in TOKEN_KEYS if key in batch}, len(label))
         images = images.repeat_interleave(len(prompts) // len(images), dim=0)
-        engine.state.output["loss"] = engine.state.output["loss"] + self.weight * self.loss(
-            images[present], prompts[present]
-        )
+        term = self.loss(images, prompts, present_rows(label, asked))
+        engine.state.output["loss"] = engine.state.output["loss"] + self.weight * term
 
 
-def present_rows(label: Tensor) -> Tensor:
+def present_rows(label: Tensor, asked: Tensor | None) -> Tensor:
     """Which of the prompts of a batch have something in their mask, ``(R,)``; what fills up a batch is left out.
 
     Args:
         label: ``(B, K, H, W)`` of 0 and 1, or -1 throughout where an image has fewer than K prompts.
+        asked: which of the masks belong to a prompt, bool ``(B, K)`` on the CPU; None: all.
     """
     masks = convert_to_tensor(label, track_meta=False).flatten(0, 1).flatten(1)
-    return torch.as_tensor(masks[masks[:, 0] >= 0].amax(1) > 0)
+    if asked is not None:
+        masks = masks.index_select(0, send(asked.flatten().nonzero()[:, 0], masks.device))
+    return torch.as_tensor(masks.amax(1) > 0)

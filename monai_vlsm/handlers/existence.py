@@ -63,8 +63,8 @@ class ThresholdSetter:
     Loads ``path``, collects ``existence`` of the engine's output for prompts of what is there and of what is not, and
     saves the state anew with :func:`best_threshold` of them. Without a file it does nothing.
 
-    Attach to an *evaluator* of its own with decollation, whose batches hold one record each, on all processes: each
-    loads the file, what they find is put together, and process 0 writes.
+    Attach to an *evaluator* of its own, whose batch and output are lists of one entry for each record, on all
+    processes: each loads the file, what they find is put together, and process 0 writes.
 
     Args:
         state: has ``state_dict``, ``load_state_dict`` and an attribute ``existence_threshold``

@@ -84,7 +84,7 @@ class ProbeWriter(RowWriter):
     the mask of what was asked for, which is empty if it is not in the image (both empty: Dice 1). Masks have the size
     of the original.
 
-    Attach to an *evaluator* with decollation whose batches hold one record each, on all processes.
+    Attach to an *evaluator* whose batch and output are lists of one entry for each record, on all processes.
 
     Args:
         output_dir: folder of the file, or the files of the evaluation that was before.

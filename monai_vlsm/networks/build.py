@@ -14,7 +14,7 @@ import torch
 from monai_vlsm.adapters import AdaptationError, build_adaptation
 from monai_vlsm.backbones import backbone_type, load_config
 from monai_vlsm.checkpoints import (
-    RECORDED,
+    REMEMBERED,
     SETTINGS_KEY,
     ModelMismatchError,
     TrainedState,
@@ -40,7 +40,7 @@ _CLASSES: dict[str, tuple[type[PromptedNet], ...]] = {  # by the type of a backb
     "unet": (TargetUNet,),
 }
 # settings that are no arguments of a constructor
-_NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", "temperature", *RECORDED}
+_NO_ARGUMENTS = {"format", "base", "network", "backbone", "existence_threshold", "temperature", *REMEMBERED}
 
 
 def image_statistics(backbone: str | Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -111,7 +111,7 @@ def build_network(
         ) from error
     network.existence_threshold = float(settings.get("existence_threshold", 0.0))
     network.temperature = float(settings.get("temperature", 1.0))
-    for name in RECORDED:
+    for name in REMEMBERED:
         setattr(network, name, settings.get(name))
     return network.eval()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 
 from monai_vlsm.adapters import MergeError
-from monai_vlsm.checkpoints import RECORDED
+from monai_vlsm.checkpoints import REMEMBERED
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.prompted import PromptedNet
 
@@ -36,6 +36,6 @@ def merged_network(network: PromptedNet) -> CLIPSegNet:
     plain.base.load_state_dict({name: state[name] for name in plain.base.state_dict()})
     with torch.no_grad():
         network.adaptation.merge(network.adapter_targets(), plain.adapter_targets())
-    for name in ("existence_threshold", *RECORDED):
+    for name in ("existence_threshold", *REMEMBERED):
         setattr(plain, name, getattr(network, name))
     return plain

@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from monai.data import MetaTensor
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
-from monai_vlsm.checkpoints import RECORDED, SETTINGS_KEY, TrainedState
+from monai_vlsm.checkpoints import PRECISION, REMEMBERED, SETTINGS_KEY, TrainedState
 from monai_vlsm.errors import UserError
 from monai_vlsm.networks.prompt_rows import check_prompts, one_row_per_prompt, rows_of, without_padding
 
@@ -83,13 +83,15 @@ class PromptedNet(nn.Module, ABC):
         self.cuts_padding = True  # False for a network that looks at it
         # is shown what goes into `decode`, as `monai_vlsm.handlers.ContrastiveTerm` is in training
         self.watch: Callable[[Any, Any], object] | None = None
-        # recorded only, for the steps around the network (see `RECORDED`)
+        # recorded only, for what is around the network (see `REMEMBERED`)
         self.existence_threshold = 0.0
         self.temperature = 1.0
         self.window: Any = None
         self.context: int | None = None
         self.plane: str | None = None
         self.channel: int | None = None
+        self.amp: bool | None = None
+        self.amp_dtype: str | None = None
 
     def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
@@ -233,8 +235,13 @@ class PromptedNet(nn.Module, ABC):
             "default_prompt": self.default_prompt,
             "existence_threshold": self.existence_threshold,
             **({"temperature": self.temperature} if self.temperature != 1 else {}),
-            **{name: value for name in RECORDED if (value := getattr(self, name)) is not None},
+            **{name: value for name in REMEMBERED if (value := getattr(self, name)) not in (None, PRECISION.get(name))},
         }
+
+    def trained_in(self, amp: bool, amp_dtype: str) -> Self:
+        """Record the precision of a training (`monai_vlsm.checkpoints.PRECISION`), and return the network itself."""
+        self.amp, self.amp_dtype = amp, amp_dtype
+        return self
 
     def remember_trained(self, whole: bool = False, added: Collection[str] = ()) -> None:
         """Fix `trained_names`, the entries of the state that ``model.pt`` holds.

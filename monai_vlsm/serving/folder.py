@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from monai_vlsm.counts import counted
+from monai_vlsm.data import made_ahead
 from monai_vlsm.handlers.overlays import overlay_count
 from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
@@ -44,7 +46,8 @@ def predict_records(
     Where the model was asked for an uncertainty, also the maps of entropy.
 
     What an earlier call left in the folder is removed; what is not from here is never replaced. An image that cannot be
-    segmented is left out, and the others are done.
+    segmented is left out, and the others are done. The next images are decoded meanwhile, one by each of the
+    ``workers`` of the segmenter.
 
     Args:
         segment: the model.
@@ -66,8 +69,9 @@ def predict_records(
     table, folder = GrowingTable(outputs, TABLE, columns), outputs.folder
     shown_by: Counter[str] = Counter()
     drawn = _chosen(overlays, len(work.records))
-    with telling(lambda: work.kept(folder / TABLE)):
-        for place, record in enumerate(progress_bar(work.records, "segmenting", unit="image")):
+    prepared = made_ahead(segment.prepare, work.records, segment.workers, ahead=1)
+    with telling(lambda: work.kept(folder / TABLE)), closing(prepared):
+        for place, record in enumerate(progress_bar(prepared, "segmenting", len(work.records), unit="image")):
             try:
                 result = segment.segment(record)
             except Exception as error:  # readers, transforms and torch raise many kinds; a bad image is not the end

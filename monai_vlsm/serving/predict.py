@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,10 +15,12 @@ import torch
 from monai.data import MetaTensor
 
 from monai_vlsm.caches import EncodedPrompts
-from monai_vlsm.data import load_images, validate_records
+from monai_vlsm.checkpoints import PRECISION
+from monai_vlsm.data import default_workers, load_images, made_ahead, validate_records
+from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
-from monai_vlsm.inferers import PromptInferer
+from monai_vlsm.inferers import PromptInferer, gpu_autocast
 from monai_vlsm.names import user_path
 from monai_vlsm.networks import PromptedNet, load_network
 from monai_vlsm.progress import progress_bar
@@ -33,6 +37,7 @@ __all__ = ["DeviceNotFoundError", "Segmenter", "Watch", "find_device"]
 Watch: TypeAlias = Callable[[MetaTensor, torch.Tensor], None]
 """Gets each slice of a volume: RGB within 0..1, ``(3, rows, columns)``, and probabilities ``(K, rows, columns)``."""
 
+_PREPARED = "prepared"
 _META = ("filename_or_obj", "original_affine", "space", "xyzt_units", "shown", "shown_by")
 
 
@@ -59,6 +64,12 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
+def precision(network: PromptedNet, amp: bool | None = None, amp_dtype: str | None = None) -> tuple[bool, str]:
+    """``amp`` and ``amp_dtype``: what is given, else as the network was trained, else float16."""
+    amp = network.amp if amp is None else amp
+    return PRECISION["amp"] if amp is None else amp, amp_dtype or network.amp_dtype or PRECISION["amp_dtype"]
+
+
 class Segmenter:
     """Segments what prompts name, with a model that was trained.
 
@@ -74,7 +85,9 @@ class Segmenter:
             it has none that of the file or the range of each image.
         threshold: lowest probability of a pixel of a mask.
         existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
-        amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has it.
+        amp: mixed precision, on a GPU and on a CPU that has bfloat16; None does as the model was trained.
+        amp_dtype: type of the mixed precision on a GPU, ``"float16"`` or ``"bfloat16"``; None takes that of the
+            model, else float16.
         plane: in which volumes are sliced: axial, coronal or sagittal; None takes that of the model, else axial.
         context: how far the neighbours on either side are that the network sees with a slice; None takes that of the
             model, else none.
@@ -84,6 +97,8 @@ class Segmenter:
             ``"prompts"`` all prompts of an image name one thing. None does not ask.
         draws: for ``"dropout"``: how many predictions.
         seed: of these draws.
+        workers: threads that decode and resize the next images or slices while the network is at work; 0 does each in
+            its turn. None takes two, where there are as many CPUs.
 
     Raises:
         BackboneNotFoundError: when the base cannot be had.
@@ -104,32 +119,36 @@ class Segmenter:
         window: Any = None,
         threshold: float = 0.5,
         existence_threshold: float | None = None,
-        amp: bool = True,
+        amp: bool | None = None,
+        amp_dtype: str | None = None,
         plane: str | None = None,
         context: int | None = None,
         channel: int | str | None = None,
         uncertainty: str | None = None,
         draws: int = 10,
         seed: int = 0,
+        workers: int | None = None,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
         self.device = find_device(device)
         network = model if isinstance(model, PromptedNet) else load_network(model, backbone)
         self.network = network.to(self.device).eval()
-        self.threshold, self.amp = threshold, amp
+        self.threshold = threshold
+        self.amp, self.amp_dtype = precision(network, amp, amp_dtype)
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window, plane)
         self._after = PromptPostprocessing(self._before, self.existence_threshold, temperature=network.temperature)
         self.doubter = None
         if uncertainty is not None:
-            self.doubter = Doubter(uncertainty, self.network, self._before, amp, draws, seed)
+            self.doubter = Doubter(uncertainty, self.network, self._before, self.amp, draws, seed, self.amp_dtype)
         self._inferer = PromptInferer(
-            cpu_autocast="auto" if amp else False, prompts=EncodedPrompts(self.network), keep_slices=True
+            cpu_autocast="auto" if self.amp else False, prompts=EncodedPrompts(self.network), keep_slices=True
         )
         self.plane = chosen_plane(network.plane if plane is None else plane)
         self.context = (network.context if context is None else context) or 0
         self.channel = channel_number(network.channel if channel is None else channel)
+        self.workers = default_workers(2) if workers is None else workers
 
     def __call__(self, image: str | Path, prompts: str | Sequence[str], watch: Watch | None = None) -> Segmentation:
         """Segment one image.
@@ -153,16 +172,49 @@ class Segmenter:
         return self.segment(records[0], watch)
 
     def segment(self, record: Mapping[str, Any], watch: Watch | None = None) -> Segmentation:
-        """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``."""
-        record = in_channel(record, self.channel)
-        with sliced(record, self.plane, self.context) as slices:
-            return self._image(record) if len(slices) == 1 else self._volume(record, slices, watch)
+        """Segment the image of one record, ``{"image": path, "prompt": text or K texts, "name": text}``.
 
-    def _image(self, record: Mapping[str, Any]) -> Segmentation:
-        """One that goes through the network at once."""
+        Args:
+            record: as it is, or as `prepare` made it.
+            watch: see `__call__`.
+        """
+        made = record.get(_PREPARED)
+        if isinstance(made, Exception):
+            raise made
+        own = in_channel({key: value for key, value in record.items() if key != _PREPARED}, self.channel)
+        if made is not None:
+            return self._image(own, made)
+        with sliced(own, self.plane, self.context) as slices:
+            return self._image(own, self._seen(own)) if len(slices) == 1 else self._volume(own, slices, watch)
+
+    def prepare(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What `segment` does before it needs the network; any thread may do that for an image that comes later.
+
+        Volumes, which are read slice by slice, stay as they are. An image that cannot be read is told by `segment`.
+
+        Args:
+            record: of an image.
+
+        Returns:
+            The record for `segment`, which holds the image until then.
+        """
+        made: Any = None
+        try:
+            own = in_channel(record, self.channel)
+            if file_kind(str(own["image"])) != "volume":
+                made = self._seen(own)
+        except Exception as error:  # readers and transforms raise nearly every kind
+            made = error
+        return {**record, _PREPARED: made}
+
+    def _seen(self, record: Mapping[str, Any]) -> tuple[MetaTensor, Any]:
+        """The image or slice as a person looks at it, and what the network takes."""
         displayed: Any = self._before(dict(record), end=DISPLAY_STEPS)
-        image: MetaTensor = displayed["image"]
-        data: Any = self._before(displayed, start=DISPLAY_STEPS)
+        return displayed["image"], self._before(displayed, start=DISPLAY_STEPS)
+
+    def _image(self, record: Mapping[str, Any], seen: tuple[MetaTensor, Any]) -> Segmentation:
+        """One that goes through the network at once."""
+        image, data = seen
         (logits,) = self._logits([data])
         doubtful, given = self._doubtful(record), data
         data = self._after({**data, "pred": logits})
@@ -192,19 +244,18 @@ class Segmenter:
         whole = Address.of(record["image"])
         found = VolumeMasks(whole.file, self.plane, len(texts_of(record)), self.threshold, whole.channel)
         starts, doubtful = range(0, len(slices), SLICE_BATCH), self._doubtful(record, found)
-        for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
-            displayed = [self._before(dict(one), end=DISPLAY_STEPS) for one in slices[start : start + SLICE_BATCH]]
-            seen: list[Any] = [one["image"] for one in displayed]
-            batch: list[Any] = [self._before(one, start=DISPLAY_STEPS) for one in displayed]
-            answers = self._logits(batch)
-            for index, (data, logits) in enumerate(zip(batch, answers, strict=True), start):
-                data = self._after({**data, "pred": logits})
-                found.add(index, data["pred"].as_tensor(), data["existence"])
-                if watch is not None:
-                    watch(middle_slice(seen[index - start]), data["pred"].as_tensor())
-            if doubtful is not None:
-                for index, mean in enumerate(doubtful.means(batch, answers), start):
-                    doubtful.add(mean, torch.from_numpy(found.of_slice(index)), index)
+        with closing(made_ahead(self._seen, slices, self.workers)) as made:  # no thread reads on when this ends early
+            for start in progress_bar(starts, f"slices of {record['name']}", unit="batch"):
+                seen, batch = zip(*itertools.islice(made, SLICE_BATCH), strict=True)
+                answers = self._logits(batch)
+                for index, (data, logits) in enumerate(zip(batch, answers, strict=True), start):
+                    data = self._after({**data, "pred": logits})
+                    found.add(index, data["pred"].as_tensor(), data["existence"])
+                    if watch is not None:
+                        watch(middle_slice(seen[index - start]), data["pred"].as_tensor())
+                if doubtful is not None:
+                    for index, mean in enumerate(doubtful.means(batch, answers), start):
+                        doubtful.add(mean, torch.from_numpy(found.of_slice(index)), index)
         fullest = found.fullest()
         address = replace(Address.of(slices[fullest]["image"]), context=0)
         shown: Any = self._before({**record, "image": str(address)}, end=DISPLAY_STEPS)
@@ -222,7 +273,6 @@ class Segmenter:
         image = torch.stack([one.as_tensor() for one in images]).to(self.device)
         keys = ("input_ids", "attention_mask")
         tokens = {key: torch.stack([data[key] for data in batch]).to(self.device) for key in keys}
-        half = torch.autocast("cuda", torch.float16, enabled=self.amp and self.device.type == "cuda")
-        with torch.no_grad(), half:
+        with torch.no_grad(), gpu_autocast(self.device, self.amp, self.amp_dtype):
             logits = self._inferer(image, self.network, **tokens)
         return [MetaTensor(one).copy_meta_from(of) for one, of in zip(logits, images, strict=True)]

@@ -62,15 +62,23 @@ class Doubter:
         amp: mixed precision.
         draws: for ``dropout``: how many.
         seed: of the draws.
+        amp_dtype: type of the mixed precision on a GPU.
 
     Raises:
         UncertaintyError: the network has no such uncertainty.
     """
 
     def __init__(
-        self, method: str, network: PromptedNet, before: Compose, amp: bool = True, draws: int = 10, seed: int = 0
+        self,
+        method: str,
+        network: PromptedNet,
+        before: Compose,
+        amp: bool = True,
+        draws: int = 10,
+        seed: int = 0,
+        amp_dtype: str = "float16",
     ) -> None:
-        self.method, self.members = method, make_members(method, network, amp, draws, seed)
+        self.method, self.members = method, make_members(method, network, amp, draws, seed, amp_dtype)
         self.device = next(network.parameters()).device
         self.after = PromptPostprocessing(before, temperature=network.temperature)
 

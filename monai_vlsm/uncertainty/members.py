@@ -14,7 +14,7 @@ from torch import Tensor
 from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.caches import DistinctPrompts
 from monai_vlsm.errors import UserError
-from monai_vlsm.inferers import PromptInferer
+from monai_vlsm.inferers import PromptInferer, gpu_autocast
 from monai_vlsm.networks import NothingDrawsError, PromptedNet, sampling
 from monai_vlsm.prompts import FlipWords
 from monai_vlsm.transforms import TokenizePrompt
@@ -54,10 +54,11 @@ class Members:
     Args:
         network: in evaluation mode.
         amp: mixed precision, as in `monai_vlsm.serving.Segmenter`.
+        amp_dtype: its type on a GPU.
     """
 
-    def __init__(self, network: PromptedNet, amp: bool = True) -> None:
-        self.network, self.amp = network, amp
+    def __init__(self, network: PromptedNet, amp: bool = True, amp_dtype: str = "float16") -> None:
+        self.network, self.amp, self.amp_dtype = network, amp, amp_dtype
         self._tokenize = TokenizePrompt(load_tokenizer(network.backbone))
         self._inferer = PromptInferer(cpu_autocast="auto" if amp else False, prompts=DistinctPrompts())
 
@@ -89,7 +90,7 @@ class Members:
         ids, mask = (one.to(image.device) for one in self._tokenize(list(prompts)))
         tokens = {"input_ids": ids, "attention_mask": mask}
         own = {key: one.expand(len(image), *one.shape) for key, one in tokens.items()}
-        with torch.autocast("cuda", torch.float16, enabled=self.amp and image.device.type == "cuda"):
+        with gpu_autocast(image.device, self.amp, self.amp_dtype):
             logits: Tensor = self._inferer(image, self.network, **own)
         return logits.float().sigmoid()
 
@@ -156,6 +157,7 @@ class DropoutMembers(Members):
     Args:
         network: with dropout, or an adaptation that draws.
         amp: see `Members`.
+        amp_dtype: see `Members`.
         draws: how many.
         seed: of the draws: the same seed, image, batch and device give the same numbers.
 
@@ -163,8 +165,10 @@ class DropoutMembers(Members):
         UncertaintyError: the network draws nothing.
     """
 
-    def __init__(self, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0) -> None:
-        super().__init__(network, amp)
+    def __init__(
+        self, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "float16"
+    ) -> None:
+        super().__init__(network, amp, amp_dtype)
         if draws < 2:
             raise UncertaintyError(f"uncertainty from dropout needs at least 2 draws, got {draws}")
         self.draws, self.seed = draws, seed
@@ -185,18 +189,20 @@ class DropoutMembers(Members):
         return Means(total / self.draws, [self.draws] * len(ways))
 
 
-def make_members(method: str, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0) -> Members:
+def make_members(
+    method: str, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "float16"
+) -> Members:
     """The predictions of one of `METHODS`.
 
     Raises:
         UncertaintyError: another method, too few draws, or a network that draws nothing with ``dropout``.
     """
     if method == "dropout":
-        return DropoutMembers(network, amp, draws, seed)
+        return DropoutMembers(network, amp, draws, seed, amp_dtype)
     kinds = {"single": Members, "prompts": PromptMembers, "flips": FlipMembers}
     if method not in kinds:
         raise UncertaintyError(f"uncertainty must be one of {', '.join(METHODS)}, got {method!r}")
-    return kinds[method](network, amp)
+    return kinds[method](network, amp, amp_dtype)
 
 
 def _shared(total: Tensor, counts: Sequence[int]) -> Tensor:

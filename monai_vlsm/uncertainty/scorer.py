@@ -41,6 +41,7 @@ class UncertaintyScorer:
         draws: for ``dropout``: how many.
         seed: of the draws.
         amp: mixed precision.
+        amp_dtype: its type on a GPU.
 
     Raises:
         UncertaintyError: when it is attached: the model or its prompts have no such uncertainty.
@@ -58,11 +59,12 @@ class UncertaintyScorer:
         draws: int = 10,
         seed: int = 0,
         amp: bool = True,
+        amp_dtype: str = "float16",
     ) -> None:
         self.method, self.network, self.records = method, network, records
         self._tables = {_key(record): record.get("prompt") for record in tables}
         self._rewordings = _checked([rewordings] if isinstance(rewordings, str) else rewordings or [])
-        self._arguments: dict[str, Any] = {"amp": amp, "draws": draws, "seed": seed}
+        self._arguments: dict[str, Any] = {"amp": amp, "draws": draws, "seed": seed, "amp_dtype": amp_dtype}
         self._after = PromptPostprocessing(preprocessing, temperature=temperature)
         self._members: Members | None = None
 

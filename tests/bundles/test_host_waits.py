@@ -23,10 +23,17 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from monai_vlsm.data import TOKEN_KEYS
+from monai_vlsm.data.by_image import collate_by_image
+from monai_vlsm.engines import PromptBatch
 from monai_vlsm.handlers import deferred, nan_guard
+from monai_vlsm.handlers.contrast import present_rows
+from monai_vlsm.inferers import PromptInferer, asked_prompts
+from monai_vlsm.losses import PromptedSegmentationLoss, SoftContrastiveLoss
 from monai_vlsm.networks import prompt_rows
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import TRAIN, run
+from tests.test_engines import Bright
 
 READS = {"item", "tolist", "cpu", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__", "__repr__"}
 READS |= {"__format__", "__contains__", "is_nonzero", "equal", "allclose"}
@@ -141,12 +148,49 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HostReads, list[i
     entered.close()
 
 
-def test_no_step_waits(backbone: Path, tmp_path: Path, counted: tuple[HostReads, list[int]]) -> None:
+SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
+    "plain": ({}, 3),
+    "by_image": ({"by_image": True}, 3),
+    "multi_prompt": ({"multi_prompt": True}, 2),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_no_step_waits(switch: str, backbone: Path, tmp_path: Path, counted: tuple[HostReads, list[int]]) -> None:
     reads, steps = counted
-    settings = {"dataset_dir": str(write_dataset(tmp_path / "data")), "backbone": str(backbone), "adapter_width": 4}
-    device = {"device": torch.device("cpu"), "num_workers": 0, "amp": False}
-    run([TRAIN], tmp_path / "run", **settings, **device, epochs=2, batch_size=4, overlays=0)
-    assert steps == [1, 2, 3, 4, 5, 6]
+    more, of_epoch = SWITCHES[switch]
+    settings = {"dataset_dir": str(write_dataset(tmp_path / "data", grow=0)), "backbone": str(backbone), **more}
+    device = {"device": torch.device("cpu"), "num_workers": 0, "amp": False, "adapter_width": 4}
+    epochs = 2 if switch == "plain" else 1
+    run([TRAIN], tmp_path / "run", **settings, **device, epochs=epochs, batch_size=4, overlays=0)
+    assert steps == list(range(1, of_epoch * epochs + 1))
     assert reads.found == []
     losses = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["objects"]["curves"]["train_loss"]
-    assert len(losses) == 2 and all(loss > 0 for _, loss in losses)
+    assert len(losses) == epochs and all(loss > 0 for _, loss in losses)
+
+
+@pytest.mark.parametrize("by_image", [False, True])
+def test_what_repeats_and_what_fills_up_is_known_on_the_host(by_image: bool) -> None:
+    """Images that come twice, and images with fewer prompts, through inferer, loss and contrastive term."""
+    images = torch.rand(2, 3, 4, 4).repeat_interleave(2, dim=0)
+    items = [
+        {
+            "image": image,
+            "label": torch.ones(count, 4, 4),
+            "prompt": ["a"] * count,
+            "input_ids": torch.ones(count, 5, dtype=torch.int64),
+            "attention_mask": torch.ones(count, 5, dtype=torch.int64),
+        }
+        for image, count in zip(images, (1, 3, 2, 3), strict=True)
+    ]
+    batch, network, rows = collate_by_image(items), Bright(), torch.rand(9, 8)
+    with HostReads() as reads:
+        reads.note(batch)
+        image, label, _, more = PromptBatch(meta=False)(batch, torch.device("cpu"), non_blocking=True)
+        assert image is not None and label is not None
+        logits = PromptInferer(False, by_image=by_image)(image.requires_grad_(), network, **more)
+        loss = PromptedSegmentationLoss()(logits, label)
+        present = present_rows(label, asked_prompts({key: batch[key] for key in TOKEN_KEYS}, 4))
+        (loss + SoftContrastiveLoss()(rows, rows, present)).backward()
+    assert network.batches == [2 if by_image else 4]
+    assert reads.found == []

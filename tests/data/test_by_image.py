@@ -8,10 +8,18 @@ from itertools import pairwise
 
 import pytest
 import torch
-from monai.data import Dataset
+from monai.data import Dataset, MetaTensor
 from torch.utils.data import DataLoader
 
-from monai_vlsm.data import ImageSampler, SeededLoader, image_batches, load_datalist
+from monai_vlsm.data import (
+    IMAGE_ROWS,
+    ImageSampler,
+    SeededLoader,
+    distinct_rows,
+    image_batches,
+    load_datalist,
+    without_repeats,
+)
 from monai_vlsm.samples import sample_dir
 
 RECORDS = [{"image": name} for name in ("a", "b", "a", "c", "c", "c", "b")]
@@ -64,6 +72,28 @@ def test_loaders_take_both() -> None:
     ]
     sampled = torch.cat(list(DataLoader(numbers, batch_size=3, sampler=ImageSampler(RECORDS))))
     assert sorted(sampled.tolist()) == numbers
+
+
+def test_rows_of_images_that_repeat() -> None:
+    first, second, third = torch.rand(3, 3, 4, 4)
+    images = torch.stack([first, first, second, third, third, first])
+    rows = distinct_rows(images)
+    assert rows.tolist() == [0, 0, 1, 2, 2, 3]
+    assert distinct_rows(list(map(MetaTensor, images))).tolist() == rows.tolist()
+    for told in (rows, None):
+        kept, index = without_repeats(images, told)
+        assert torch.equal(kept, torch.stack([first, second, third, first]))
+        assert torch.equal(index, rows)
+
+
+def test_a_batch_says_which_images_are_the_same() -> None:
+    images = torch.rand(2, 3, 4, 4)[[0, 0, 1]]
+    data = [{"image": image, "label": torch.ones(1, 4, 4)} for image in images]
+    dataset = Dataset([{"image": name} for name in "aab"], lambda record: data["aab".index(record["image"])])
+    batch = next(iter(SeededLoader(dataset, by_image=True, batch_size=3, shuffle=True)))
+    rows = [0, *(batch["image"][1:] != batch["image"][:-1]).flatten(1).any(1).cumsum(0).tolist()]
+    assert batch[IMAGE_ROWS].tolist() == rows
+    assert IMAGE_ROWS not in next(iter(SeededLoader(dataset, batch_size=3)))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -52,7 +52,20 @@ def test_absent_prompts_and_those_that_fill_up_do_not_count() -> None:
     label = torch.zeros(2, 3, 4, 4)
     label[0, 0, 1, 1] = label[1, 1, 2, 2] = 1
     label[1, 2] = -1
-    assert present_rows(label).tolist() == [True, False, False, False, True]
+    asked = torch.tensor([[True] * 3, [True, True, False]])
+    assert present_rows(label, asked).tolist() == [True, False, False, False, True]
+    assert present_rows(label[:1], None).tolist() == [True, False, False]
+
+
+def test_rows_that_are_left_out_are_as_if_they_were_not_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, prompts = (torch.randn(6, 8, generator=generator).requires_grad_() for _ in range(2))
+    present, loss = torch.tensor([True, False, True, True, False, True]), SoftContrastiveLoss()
+    found, alone = loss(images, prompts, present), loss(images[present], prompts[present])
+    torch.testing.assert_close(found, alone)
+    slopes = [torch.autograd.grad(one, [images, prompts]) for one in (found, alone)]
+    torch.testing.assert_close(slopes[0], slopes[1])
+    assert loss(images, prompts, torch.zeros(6, dtype=torch.bool)).item() == 0
 
 
 class Net(nn.Module):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.data import DatasetProblems, ImagesNotFoundError, NoPromptError, load_images
+from monai_vlsm.data.volumes import Address
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.outputs import NotOursError
 from monai_vlsm.serving import (
@@ -28,7 +30,7 @@ from monai_vlsm.serving import (
     predict_records,
 )
 from tests.data.files import ramp, save, save_dicom
-from tests.folders import visible
+from tests.folders import contents, visible
 from tests.serving.images import write_images, write_model, write_singular
 
 
@@ -164,6 +166,67 @@ def test_without_a_good_image_nothing_is_written(segment: Segmenter, tmp_path: P
     with pytest.raises(UnfinishedError, match=r"0 images done, 1 not:\n.*singular\.nii"):
         predict_records(segment, find_records(tmp_path / "singular.nii", "brain"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def numbered(image: Path, count: int) -> list[dict[str, Any]]:
+    """One image several times, under other names."""
+    (record,) = load_images(image, "brain")
+    return [{**record, "name": str(number)} for number in range(count)]
+
+
+def test_images_are_decoded_ahead_but_not_far(
+    segment: Segmenter, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[threading.Thread] = []
+    ahead: list[int] = []
+    prepare, whole = segment.prepare, segment.segment
+
+    def prepared(record: dict[str, Any]) -> Any:
+        made.append(threading.current_thread())
+        return prepare(record)
+
+    def segmented(record: dict[str, Any]) -> Any:
+        ahead.append(len(made) - len(ahead))
+        return whole(record)
+
+    monkeypatch.setattr(segment, "workers", 2)
+    monkeypatch.setattr(segment, "prepare", prepared)
+    monkeypatch.setattr(segment, "segment", segmented)
+    predict_records(segment, numbered(images / "square.png", 7), tmp_path / "out")
+    assert len(made) == len(ahead) == 7 and threading.main_thread() not in made
+    assert max(ahead) <= 3  # what is at work, and one for each thread
+    assert names_in(tmp_path / "out" / "areas.csv") == list("0123456")
+
+
+def test_threads_change_nothing(model: Path, images: Path, tmp_path: Path) -> None:
+    """Images, and one that cannot be read, in their turn and ahead; tests/serving/test_pipeline.py has a volume."""
+    records = [load_images(images / f"{name}.png", ["brain", "white matter"])[0] for name in ("square", "wide")]
+    records.insert(1, {**records[0], "name": "gone", "image": str(tmp_path / "gone.png")})
+    said = []
+    for workers in (0, 3):
+        with pytest.raises(UnfinishedError) as raised:
+            predict_records(Segmenter(model, device="cpu", workers=workers), records, tmp_path / str(workers))
+        said.append(str(raised.value).replace(str(tmp_path / str(workers)), ""))
+    assert said[0] == said[1] and said[0].startswith("2 images done, 1 not:")
+    assert contents(tmp_path / "0") == contents(tmp_path / "3")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_slice_that_cannot_be_read_ends_the_volume_and_its_threads(
+    workers: int, model: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = Segmenter(model, device="cpu", workers=workers)
+    before, seen = threading.active_count(), segment._seen
+
+    def failing(record: dict[str, Any]) -> Any:
+        if Address.of(record["image"]).index == 3:
+            raise ValueError("no such slice")
+        return seen(record)
+
+    monkeypatch.setattr(segment, "_seen", failing)
+    with pytest.raises(ValueError, match="no such slice"):
+        segment(images / "volume.nii.gz", "brain")
+    assert threading.active_count() == before
 
 
 def test_ctrl_c_leaves_the_rows_of_what_is_done(

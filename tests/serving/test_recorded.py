@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 
 from monai_vlsm import samples
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.checkpoints import (
+    PRECISION,
     RECORDED,
     SETTINGS_KEY,
     ModelMismatchError,
@@ -33,6 +36,7 @@ from monai_vlsm.export.model import _info
 from monai_vlsm.export.prompts import choose_prompts
 from monai_vlsm.hub.card import make_card
 from monai_vlsm.hub.facts import CardFacts
+from monai_vlsm.inferers import gpu_autocast
 from monai_vlsm.networks import CLIPSegNet, PromptedNet, load_network
 from monai_vlsm.serving import AdapterBank, Segmenter
 from monai_vlsm.transforms import ToRGBd
@@ -142,6 +146,67 @@ def test_inference_asks_the_file(file: Path, tmp_path: Path) -> None:
     assert {name: parser.get_parsed_content(name) for name in RECORDED} == TOLD
 
 
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "as ever": {},
+    "bfloat16": {"amp_dtype": "bfloat16"},
+    "float32": {"amp": False},
+}
+
+
+@pytest.mark.parametrize("kind", PRECISIONS)
+def test_every_tool_calculates_as_the_model_was_trained(kind: str, backbone: Path, tmp_path: Path) -> None:
+    """The settings decide, whatever device trains; a file of a training as ever says nothing of it."""
+    own = PRECISIONS[kind]
+    training = parsed(["train.json"], tmp_path, tmp_path)
+    training.update({"backbone": str(backbone), "adapter_width": 4, **own})
+    state = training.get_parsed_content("trained")
+    assert {name: state.settings()[name] for name in PRECISION if name in state.settings()} == own
+    file = save(state.network, tmp_path / "model.pt")
+    expected = {**PRECISION, **own}
+    inference = parsed(["inference.json"], file, tmp_path)
+    inference.update({"dataset_dir": str(samples.sample_dir() / "images")})
+    dtype = getattr(torch, expected["amp_dtype"])
+    assert inference.get_parsed_content("evaluator").amp_kwargs == {"dtype": dtype}
+    evaluation = parsed(["train.json", "evaluate.json"], file, tmp_path)
+    for parser in (inference, evaluation):
+        assert {name: parser.get_parsed_content(name) for name in PRECISION} == expected
+    bank = AdapterBank(backbone)
+    bank.load("a", file)
+    for model in (file, load_network(file), bank.network("a")):
+        segment = Segmenter(model, device="cpu", uncertainty="single")
+        assert segment.doubter is not None
+        for made in (segment, segment.doubter.members):
+            assert {"amp": made.amp, "amp_dtype": made.amp_dtype} == expected
+
+
+def test_a_precision_that_is_given_counts_more(backbone: Path, tmp_path: Path) -> None:
+    made = network(backbone).trained_in(False, "bfloat16")
+    file = save(made, tmp_path / "model.pt")
+    segment = Segmenter(file, device="cpu", amp=True, amp_dtype="float16")
+    assert (segment.amp, segment.amp_dtype) == (True, "float16")
+    again = parsed(["train.json"], tmp_path, tmp_path)
+    again.update({"start_from": str(file), "amp": True, "amp_dtype": "float16"})
+    state = again.get_parsed_content("trained")
+    state.load_state_dict(read(file))
+    assert not set(PRECISION) & set(state.settings())
+
+
+def test_a_gpu_gets_the_type_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What autocast is asked for on a device that is a GPU, without one."""
+    asked: list[Any] = []
+
+    def autocast(*told: Any, enabled: bool) -> nullcontext[None]:
+        asked.append((*told, enabled))
+        return nullcontext()
+
+    monkeypatch.setattr(torch, "autocast", autocast)
+    for device, amp, dtype in (("cuda", True, "bfloat16"), ("cuda:1", False, "float16"), ("cpu", True, "float16")):
+        with gpu_autocast(device, amp, dtype):
+            pass
+    half = torch.float16
+    assert asked == [("cuda", torch.bfloat16, True), ("cuda", half, False), ("cuda", half, False)]
+
+
 @pytest.mark.parametrize("attend", [False, True])
 def test_evaluation_asks_the_file(attend: bool, backbone: Path, tmp_path: Path) -> None:
     """A list of MR says nothing of how the model was trained."""
@@ -238,6 +303,8 @@ def test_settings_that_do_not_go_together(settings: Any, message: str, tmp_path:
         ("plane", "oblique", "plane must be one of axial, coronal, sagittal, all, got 'oblique'"),
         ("channel", -1, "channel must be a number from 0, got -1"),
         ("channel", "FLAIR", "channel must be a number from 0, got 'FLAIR'"),
+        ("amp_dtype", "float8", "amp_dtype must be one of float16, bfloat16, got 'float8'"),
+        ("amp", "yes", "amp must be true or false, got 'yes'"),
     ],
 )
 def test_values_that_nobody_knows_are_refused(name: str, value: Any, message: str, file: Path) -> None:
