@@ -7,6 +7,7 @@ from __future__ import annotations
 import cases_epoch
 import cases_network
 import cases_own_data
+import cases_predict
 import cases_prompts
 import cases_score
 import cases_start
@@ -18,6 +19,7 @@ CASES: tuple[Case, ...] = (
     *cases_prompts.CASES,
     *cases_epoch.CASES,
     *cases_own_data.CASES,
+    *cases_predict.CASES,
     *cases_score.CASES,
     *cases_volumes.CASES,
     *cases_start.CASES,

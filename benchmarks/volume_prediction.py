@@ -5,11 +5,11 @@
 ``speed`` segments a volume with several prompts, and some of its slices with one call for each slice and prompt, half
 of them before and half behind, whose time is scaled to all slices. Counted are the seconds of the processor, so that
 other work on the machine does not matter, and those of the clock. ``memory`` runs ``python -m monai_vlsm predict`` on a
-CT of real size in a process of its own, and reads its largest resident set from the system (Linux). The network is the
-embedded one, or has the size of CIDAS/clipseg-rd64-refined and random weights. Each prints a line and writes a JSON
-file::
+CT of real size in a process of its own, and reads its largest resident set from the system (Linux). ``uncertainty``
+does so without and with ``--uncertainty flips``, four predictions of each slice. The network is the embedded one, or
+has the size of CIDAS/clipseg-rd64-refined and random weights. Each prints a line and writes a JSON file::
 
-    python benchmarks/volume_prediction.py speed memory
+    python benchmarks/volume_prediction.py speed memory uncertainty
     python benchmarks/volume_prediction.py speed --real
     python benchmarks/volume_prediction.py speed memory --slices 12   # to try the script: nothing is written
 """
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -53,7 +52,7 @@ PROMPTS = (
     "heart",
     "bone",
 )
-FASTEST, MOST_GB = 4.0, 6.0
+FASTEST, MOST_GB, MORE_GB = 4.0, 6.0, 0.5
 
 
 def write_ct(path: Path, shape: tuple[int, int, int]) -> Path:
@@ -123,31 +122,50 @@ def speed(folder: Path, real: bool, slices: int, prompts: int, plain_slices: int
     }
 
 
-def memory(folder: Path, slices: int, prompts: int) -> dict[str, Any]:
-    """The largest resident set of ``predict`` in a process of its own."""
+def peak(command: Sequence[str], environment: dict[str, str]) -> float:
+    """GB of the largest resident set of a command, by itself.
+
+    Raises:
+        SystemExit: when it fails.
+    """
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
+    return used.ru_maxrss * 1024 / 1e9  # KiB on Linux
+
+
+def memory(folder: Path, slices: int, prompts: int, *methods: str) -> dict[str, Any]:
+    """The largest resident set of ``predict``, without an uncertainty and with each of some methods."""
     model = folder / "model.pt"
     torch.save(TrainedState(build(folder)).state_dict(), model)
     file = write_ct(folder / "ct.nii.gz", (512, 512, slices))
     words = ["predict", str(file), "--prompt", *PROMPTS[:prompts], "--adapters", str(model)]
     command = [sys.executable, "-m", "monai_vlsm", *words, "--output", str(folder / "out"), "--window", "abdomen"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    seconds, _ = timed(lambda: subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9  # KiB on Linux, of the largest child
-    written = nib.load(folder / "out" / "ct_labels.nii.gz")
+    seconds, plain = timed(lambda: peak(command, environment))
+    more = {f"{method}_gb": round(peak([*command, "--uncertainty", method], environment), 2) for method in methods}
     return {
-        "case": "volume_memory",
-        "shape": list(written.shape),
+        "case": "volume_uncertainty" if methods else "volume_memory",
+        "shape": [512, 512, slices],
         "prompts": prompts,
-        "peak_gb": round(peak, 2),
-        "target_gb": MOST_GB,
+        "peak_gb": round(plain, 2),
+        **more,
+        "target_gb": round(plain + MORE_GB, 2) if methods else MOST_GB,
         "clock_seconds": round(seconds[1], 1),
     }
 
 
 def report(result: dict[str, Any]) -> str:
     """One line for the screen."""
-    if result["case"] == "volume_memory":
+    if "peak_gb" in result:
         size = " x ".join(map(str, result["shape"]))
+        if "flips_gb" in result:
+            return (
+                f"{size} voxels, {result['prompts']} prompts: at most {result['peak_gb']} GB in memory, with "
+                f"--uncertainty flips {result['flips_gb']} GB, allowed are {result['target_gb']:g}"
+            )
         return (
             f"{size} voxels, {result['prompts']} prompts: at most {result['peak_gb']} GB in memory, "
             f"allowed are {MOST_GB:g} ({result['clock_seconds']} s)"
@@ -163,9 +181,9 @@ def report(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=("speed", "memory"))
-    parser.add_argument("--slices", type=int, help="default: 300 for speed, 1000 for memory")
-    parser.add_argument("--prompts", type=int, help="default: 5 for speed, 10 for memory")
+    parser.add_argument("what", nargs="+", choices=("speed", "memory", "uncertainty"))
+    parser.add_argument("--slices", type=int, help="default: 300 for speed and uncertainty, 1000 for memory")
+    parser.add_argument("--prompts", type=int, help="default: 5 for speed and uncertainty, 10 for memory")
     parser.add_argument("--plain-slices", type=int, default=20, help="slices that are segmented one by one")
     parser.add_argument("--real", action="store_true", help="a network of real size for speed")
     arguments = parser.parse_args()
@@ -175,6 +193,8 @@ def main() -> None:
             if what == "speed":
                 sizes = arguments.slices or 300, arguments.prompts or 5, arguments.plain_slices
                 result = speed(Path(name), arguments.real, *sizes)
+            elif what == "uncertainty":
+                result = memory(Path(name), arguments.slices or 300, arguments.prompts or 5, "flips")
             else:
                 result = memory(Path(name), arguments.slices or 1000, arguments.prompts or 10)
         print(report(result), flush=True)
