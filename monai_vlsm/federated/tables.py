@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_vlsm.io import write_rows
 from monai_vlsm.statistics import Run, compare, words
+from monai_vlsm.statistics.columns import ALL
 from monai_vlsm.statistics.comparison import PairedRow
 from monai_vlsm.statistics.scores import ScoreRow, by_tag, score_rows
 from monai_vlsm.statistics.tables import difference_cells
@@ -36,7 +37,7 @@ def site_table(runs: Sequence[Run]) -> Table:
     lines: list[tuple[str | Cell, ...]] = []
     for place, first in rows[0].items():
         cells = [words.number(found[place].dice) if place in found else Cell(words.MISSING) for found in rows]
-        lines.append((place[0], *words.group_names(first), words.count(first.images), *cells))
+        lines.append((place[0], *_names(first), words.count(first.images), *cells))
     return Table(header, lines)
 
 
@@ -44,7 +45,7 @@ def difference_table(runs: Sequence[Run]) -> Table:
     """The first model minus each of the others in Dice, image by image."""
     header = ("prompts", "against", "site", "style", "images", "it", runs[0].name)
     lines: list[tuple[str | Cell, ...]] = [
-        (tag, run.name, *words.group_names(row), words.count(row.units), *difference_cells(row.dice))
+        (tag, run.name, *_names(row), words.count(row.units), *difference_cells(row.dice))
         for run, tag, row in _differences(runs)
     ]
     return Table([*header, "difference", "better", "worse", "p"], lines)
@@ -81,6 +82,10 @@ def _change(first: str, row: PairedRow) -> dict[str, Any]:
     found, change = row.dice, row.dice.change
     own = {"against": first, "dice_difference": change.mean, "dice_difference_low": change.low}
     return own | {"dice_difference_high": change.high, "better": found.better, "worse": found.worse, "p": found.p}
+
+
+def _names(row: ScoreRow | PairedRow) -> tuple[str, str]:
+    return ("all sites" if row.dataset == ALL else row.dataset, words.style_name(row.style))
 
 
 def _by_place(run: Run) -> dict[tuple[str, str, str], ScoreRow]:

@@ -134,6 +134,8 @@ def test_segments_of_a_volume_in_another_plane(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "label.nii.gz")
     names = str(tmp_path / "scan.nii.gz"), str(tmp_path / "label.nii.gz")
     records = image_records(*names, {1: "polyp", 2: "tool", 3: "nothing"}, tmp_path, "sagittal")
+    near = image_records(*names, {1: "polyp"}, tmp_path, "sagittal", context=1)
+    assert [Address.of(record["image"]).context for record in near] == [1] * 4
     # slices go to the patient's left, against the second axis; rows to the feet, columns to the back
     found = [(record["prompt"], Address.of(record["image"]).index) for record in records]
     assert found == [*(("polyp", index) for index in (2, 3, 4, 5)), ("tool", 3)]

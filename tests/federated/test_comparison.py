@@ -73,7 +73,7 @@ def test_tables(sites: dict[str, Site], tmp_path: Path) -> None:
     runs = compare_models({name: tmp_path / f"{name}.pt" for name in GAIN}, sites, tmp_path)
     table, changes = site_table(runs["val"]), difference_table(runs["val"])
     assert list(table.header) == ["prompts", "site", "style", "images", *GAIN]
-    assert [line[1] for line in table.rows] == ["north", "south", "all datasets"]
+    assert [line[1] for line in table.rows] == ["north", "south", "all sites"]
     assert str(table.rows[0][4]).startswith("0.500 (0.3")
     assert [tuple(map(str, line[1:3])) for line in changes.rows[:2]] == [("pooled", "north"), ("pooled", "south")]
     assert str(changes.rows[0][7]).startswith("\N{MINUS SIGN}0.100")

@@ -45,8 +45,8 @@ def small(backbone: Path) -> dict[str, Any]:
 def test_sites_that_do_not_fit_say_so_and_the_others_train(
     backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = {"one": 2, "three": 6, "none": 2, "base": 2, "kind": 2, "size": 2, "format": 2, "careless": 2}
-    sites = {name: write_dataset(tmp_path / name, train=count, val=1) for name, count in counts.items()}
+    names = ("one", "three", "none", "base", "kind", "size", "format", "weights", "scores")
+    sites = {name: write_dataset(tmp_path / name, train=6 if name == "three" else 2, val=1) for name in names}
     (sites["none"] / "train.json").write_text(json.dumps([]))
     own: dict[str, dict[str, Any]] = {
         "base": {"backbone": str(tiny.write_backbone(tmp_path / "other", seed=5))},
@@ -59,7 +59,7 @@ def test_sites_that_do_not_fit_say_so_and_the_others_train(
     with none_left():
         rows = simulate(BUNDLE, sites, output, settings=small(backbone), site_settings=own, rounds=1)
     found = {row["site"]: row.get("refused", row.get("images")) for row in rows}
-    assert (found["one"], found["three"], found["careless"]) == (2, 6, 2)
+    assert [found[name] for name in ("one", "three", "weights", "scores")] == [2, 6, 2, 2]  # two of which say nothing
     log = (output / "workspace" / "federated" / "server" / "log.txt").read_text()
     told = {
         "base": "the base differs: the federation has ",
@@ -73,7 +73,9 @@ def test_sites_that_do_not_fit_say_so_and_the_others_train(
         assert not (output / "sites" / name / "round-0").exists()
     assert "1 problem in the data" in found["none"] and "site none, round 0: it cannot train" in log
     assert str(sites["none"]) not in log.partition("site none, round 0: ")[2].partition("\n")[0]
-    assert "site careless, round 0: " in log and "that are no numbers; it does not count in this round" in log
+    for name, line in (("weights", "with 32 that are no numbers"), ("scores", "is nan, which is no number")):
+        said = log.partition(f"site {name}, round 0: ")[2].partition("\n")[0]
+        assert said.endswith(f"{line}; it does not count in this round")
     is_average(output / "model.pt", [(2, output / "sites" / "one"), (6, output / "sites" / "three")], 0)
 
 
