@@ -13,7 +13,6 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator, SupervisedTrainer
 from torch import Tensor, nn
-from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm import inferers
 from monai_vlsm.inferers import PromptInferer, autocast_dtype, call_rows, cpu_has_bf16
@@ -339,6 +338,8 @@ def test_by_image_leaves_one_image_alone() -> None:
 
 @pytest.mark.slow
 def test_compiled_networks_compile_what_caches_call_too(backbone: Path) -> None:
+    from torch._dynamo.testing import CompileCounter
+
     net, image = CLIPSegNet(backbone).eval(), torch.rand(1, 3, tiny.SIZE, tiny.SIZE)
     index: dict[str, Any] = {"image_index": torch.tensor([0, 0]), "prompt_index": torch.tensor([[0], [0]])}
     with torch.no_grad():
@@ -375,6 +376,8 @@ def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype |
 @pytest.mark.slow
 def test_compiled_networks_are_compiled_once_for_texts_of_all_lengths(backbone: Path) -> None:
     """As the bundles hand them over, with 77 columns."""
+    from torch._dynamo.testing import CompileCounter
+
     torch.compiler.reset()  # of the limit that other networks have reached
     network, counter = CLIPSegNet(backbone).train(), CompileCounter()
     network.compile(backend=counter)

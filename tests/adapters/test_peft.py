@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from monai_vlsm.adapters import LoRAAdaptation
@@ -40,6 +39,8 @@ def ours(backbone: Path, adaptation: LoRAAdaptation) -> CLIPSegNet:
 
 def theirs(backbone: Path, adaptation: LoRAAdaptation) -> CLIPSegNet:
     """The layers that are computed, by a regular expression; a list of names would hit the decoder too."""
+    from peft import LoraConfig, inject_adapter_in_model
+
     network = CLIPSegNet(backbone).eval()
     which = "|".join(NAMES[name] for name in adaptation.projections)
     config = LoraConfig(

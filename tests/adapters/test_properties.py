@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.testing import CompileCounter
 
 from monai_vlsm.adapters import (
     Adaptation,
@@ -318,6 +317,8 @@ def test_parameters_at_real_size(adaptation: Adaptation, count: int, real_size: 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_compiles_to_one_graph(name: str, backbone: Path) -> None:
+    from torch._dynamo.testing import CompileCounter  # it takes long to import
+
     torch._dynamo.reset()
     network, counter = build(backbone, ROWS[name].adaptation), CompileCounter()
     train(network)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 from transformers import CLIPSegForImageSegmentation
 
 from monai_vlsm.adapters import Adaptation, DenseAdaptation, FineTuning, ShallowAdaptation, count_parameters
@@ -69,6 +68,8 @@ def test_base_state_is_unchanged(network: CLIPSegNet, backbone: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ADAPTATIONS, indirect=True)
 def test_compiles_to_one_graph(network: CLIPSegNet) -> None:
+    from torch._dynamo.testing import CompileCounter
+
     torch._dynamo.reset()
     counter = CompileCounter()
     arguments = inputs(network, 2, 3)
