@@ -30,7 +30,8 @@ class Models:
     """
 
     def __init__(self, files: Sequence[Path], backbone: str | None = None, device: str | None = None) -> None:
-        self._bank = AdapterBank(backbone or read(files[0])[SETTINGS_KEY]["backbone"], find_device(device))
+        settings = [read(file)[SETTINGS_KEY] for file in files]  # what is no model is told before the base is loaded
+        self._bank = AdapterBank(backbone or settings[0]["backbone"], find_device(device))
         self._segmenters: dict[str, Segmenter] = {}
         self.names = distinct([_name(file) for file in files])
         """Of the models that all visitors may choose, in their order."""

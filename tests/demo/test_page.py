@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.commands import main
 from monai_vlsm.demo import Models, build_app, listen, turns, visits
 from monai_vlsm.demo.answers import ask
@@ -230,3 +231,11 @@ def test_a_fourth_model_takes_the_place_of_the_first(client: TestClient, model_f
     key = client.post("/example", json={"name": "axial slice"}).json()["file"]
     asked_for = {"file": key, "prompts": "brain", "model": "a (yours)"}
     assert "no model 'a (yours)' any more" in client.post("/answer", json=asked_for).text
+
+
+def test_what_is_no_model_is_told_before_the_base_is_loaded(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monai_vlsm.demo.models.AdapterBank", lambda *_: pytest.fail("loaded"))
+    with pytest.raises(ModelNotFoundError, match=r"none\.pt"):
+        Models([model_file, tmp_path / "none.pt"])
