@@ -112,10 +112,10 @@ def _display_image(image: Tensor, normalisation: Normalisation) -> np.ndarray:
     return np.asarray(pixels * std + mean).transpose(1, 2, 0).clip(0, 1)
 
 
-def _place(item: Mapping[str, Any]) -> int:
-    """Of an item in a shuffled order that follows from names."""
-    words = (next(iter(batch_names(item)), ""), *texts_of(item, "prompt_style", "", 1))
-    return zlib.crc32("/".join(words).encode())
+def _place(item: Mapping[str, Any], masks: int) -> int:
+    """Of an item with so many masks in a shuffled order that follows from its name and style."""
+    name, styles = next(iter(batch_names(item)), ""), texts_of(item, "prompt_style", "", masks)
+    return zlib.crc32("/".join([name, *styles[:1]]).encode())
 
 
 def overlay_count(wanted: int | str) -> int | None:
@@ -259,7 +259,7 @@ class OverlayWriter:
     def _choose(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Keep an item if its name is among the first ones, in an order that has nothing to do with the list."""
         own = len(range(idist.get_rank(), self.count or 0, idist.get_world_size()))
-        place = _place(item)
+        place = _place(item, len(output["label"]))
         if len(self._overlays) < own or (own and place < self._overlays[-1][0]):
             kept = [*self._overlays, (place, self._overlay(engine, item, output))]
             self._overlays = sorted(kept, key=itemgetter(0))[:own]

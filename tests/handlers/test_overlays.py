@@ -21,6 +21,7 @@ from monai_vlsm.handlers.overlays import (
     PREDICTION,
     TRUTH,
     Overlay,
+    _place,
     _prediction,
     _title,
     _truth,
@@ -212,6 +213,12 @@ def test_the_same_images_however_they_come(batches: list[list[int]] | None, tmp_
     network = torch.nn.Conv2d(3, 1, 1)
     toy.evaluator(network, toy.records(9), [OverlayWriter(tmp_path, count=3)], batches=batches).run()
     assert visible(tmp_path) == {"case6.png", "case7.png", "case8.png"}  # the lowest by zlib.crc32 of "case0/"
+
+
+def test_the_order_of_images_does_not_depend_on_how_many_prompts_a_record_has() -> None:
+    alone, together = {"name": "a", "prompt_style": "p1"}, {"name": "a", "prompt_style": ["p1", "p1"]}
+    assert _place(alone, 1) == _place(together, 2) == _place({**alone, "prompt": ["x", "y"]}, 2)
+    assert _place(alone, 1) != _place({**alone, "name": "b"}, 1)
 
 
 def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
