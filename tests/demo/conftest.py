@@ -54,7 +54,7 @@ def client(models: Models) -> Iterator[TestClient]:
         yield visitor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(models: Models) -> Iterator[str]:
     """Of a running server."""
     uvicorn = pytest.importorskip("uvicorn")
@@ -67,7 +67,7 @@ def address(models: Models) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: other tests want the event loop of the thread
 def browser() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
