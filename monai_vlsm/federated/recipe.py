@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +17,10 @@ from monai_vlsm.federated.client import site_words
 from monai_vlsm.federated.site import Site
 from monai_vlsm.federated.terms import FederatedError, terms_of
 
-__all__ = ["adapter_recipe", "federation_sites", "require_nvflare"]
+__all__ = ["adapter_recipe", "federation_sites", "require_federation", "require_nvflare"]
 
 SettingsOf = Mapping[str, Mapping[str, Any]]
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 def require_nvflare() -> None:
@@ -29,6 +31,30 @@ def require_nvflare() -> None:
     """
     if importlib.util.find_spec("nvflare") is None:
         raise FederatedError("this needs NVFlare: pip install 'monai_vlsm[federated]'")
+
+
+def require_federation(
+    sites: Mapping[str, Any], rounds: int, epochs: int, site_settings: SettingsOf | None = None
+) -> None:
+    """Check what can be checked before anything is read or written.
+
+    Raises:
+        FederatedError: fewer than two sites, names that are no names of folders or mean one folder, settings of a site
+            that is none of them, or numbers below 1.
+    """
+    if len(sites) < 2 or rounds < 1 or epochs < 1:
+        raise FederatedError(f"expected two or more sites and numbers from 1, got {len(sites)}, {rounds} and {epochs}")
+    for name in sites:
+        if not _NAME.fullmatch(name) or name == "server":
+            raise FederatedError(
+                f"a site cannot be called {name!r}: its name is that of a folder, of letters, digits, dots, dashes and "
+                "underscores, and 'server' is that of the server"
+            )
+    if len({name.casefold() for name in sites}) < len(sites):
+        raise FederatedError(f"two of the sites {', '.join(sites)} have the same name but for capital letters")
+    strange = sorted((site_settings or {}).keys() - sites.keys())
+    if strange:
+        raise FederatedError(f"settings of the site {strange[0]}, which is none of {', '.join(sites)}")
 
 
 def federation_sites(
@@ -42,9 +68,6 @@ def federation_sites(
     site_settings: SettingsOf | None = None,
 ) -> dict[str, Site]:
     """The sites of a federation, by their names; arguments and errors as those of `adapter_recipe`."""
-    strange = sorted((site_settings or {}).keys() - sites.keys())
-    if strange:
-        raise FederatedError(f"settings of the site {strange[0]}, which is none of {', '.join(sites)}")
     terms = terms_of(seal(read(start))[SETTINGS_KEY])  # sealed: of the format that sites write, whatever the file has
     made = {}
     for index, (name, data) in enumerate(sites.items()):
@@ -83,14 +106,12 @@ def adapter_recipe(
         A ``nvflare.app_opt.pt.recipes.FedAvgRecipe``.
 
     Raises:
-        FederatedError: NVFlare is not installed, fewer than two sites, settings of a site that is none of them, or
-            numbers that make no federation.
+        FederatedError: NVFlare is not installed, or as from `require_federation`.
         ModelNotFoundError: no file to begin with.
         ModelMismatchError: it is no model file.
     """
     require_nvflare()
-    if len(sites) < 2 or rounds < 1 or epochs < 1:
-        raise FederatedError(f"expected two or more sites and numbers from 1, got {len(sites)}, {rounds} and {epochs}")
+    require_federation(sites, rounds, epochs, site_settings)
     made = federation_sites(bundle, sites, start, output, epochs, seed, settings, site_settings)
     recipe = _averaging(start, output, len(sites), rounds, python)
     recipe._job.set_app_packages(["monai_vlsm"])  # installed on the sites, so not sent as code of the job

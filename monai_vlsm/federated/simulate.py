@@ -14,7 +14,7 @@ from typing import Any
 
 from monai.bundle import create_workflow
 
-from monai_vlsm.federated.recipe import SettingsOf, adapter_recipe, require_nvflare
+from monai_vlsm.federated.recipe import SettingsOf, adapter_recipe, require_federation, require_nvflare
 from monai_vlsm.federated.rounds import read_rounds
 from monai_vlsm.federated.terms import FederatedError
 from monai_vlsm.io import save_atomically, write_rows
@@ -76,6 +76,7 @@ def simulate(
         FederatedError: NVFlare is not installed, the folder is in use, no site trained, or the simulator failed.
     """
     require_nvflare()
+    require_federation(sites, rounds, epochs, site_settings)
     folder = output.absolute()
     if folder.exists() and any(folder.iterdir()):
         raise FederatedError(f"{output} is not empty; give a new folder")

@@ -38,6 +38,7 @@ IDENTITIES = [
     SliceContextAdaptation(AdaptFormerAdaptation("v", width=8), width=8),
 ]
 ADAPTATIONS = [*IDENTITIES, VisualPromptAdaptation(3), TelescopicAdaptation(dropout=0.0)]
+FAST = [one for one in ADAPTATIONS if one.slices == 1]
 IDLE = "norm_key.bias"  # what is added to all keys changes no attention
 
 
@@ -81,7 +82,7 @@ def test_begins_as_the_frozen_network(adaptation: Adaptation, folder: Path) -> N
     torch.testing.assert_close(found, plain, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=str)
+@pytest.mark.parametrize("adaptation", slow_beside(FAST, ADAPTATIONS), ids=str)
 def test_every_parameter_gets_a_gradient(adaptation: Adaptation, folder: Path) -> None:
     """After three steps in float64: the first reaches what begins at zero."""
     torch.manual_seed(0)
@@ -98,7 +99,7 @@ def test_every_parameter_gets_a_gradient(adaptation: Adaptation, folder: Path) -
     assert {name for name, value in largest.items() if value < 1e-14} == {name for name in own if IDLE in name}
 
 
-@pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=str)
+@pytest.mark.parametrize("adaptation", slow_beside(FAST, ADAPTATIONS), ids=str)
 def test_trained_saved_and_without_a_look_at_padding(adaptation: Adaptation, folder: Path, tmp_path: Path) -> None:
     network = build(folder, adaptation)
     expected = ask(network, folder)

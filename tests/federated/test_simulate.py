@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 import threading
 import time
@@ -161,17 +162,26 @@ def _words(process: Any) -> str:
         return ""
 
 
+@pytest.mark.parametrize(
+    ("names", "more", "line"),
+    [
+        (["alone"], {}, "expected two or more sites and numbers from 1, got 1, 4 and 1"),
+        (["a", "b"], {"rounds": 0}, "got 2, 0 and 1"),
+        (["a", "b/../c"], {}, "a site cannot be called 'b/../c': its name is that of a folder"),
+        (["server", "b"], {}, "a site cannot be called 'server'"),
+        (["", "b"], {}, "a site cannot be called ''"),
+        (["north", "North"], {}, "two of the sites north, North have the same name"),
+        (["a", "b"], {"site_settings": {"c": {"image_size": 64}}}, "settings of the site c, which is none of a, b"),
+    ],
+)
 @needs_nvflare
-def test_a_federation_has_two_sites(tmp_path: Path) -> None:
-    with pytest.raises(FederatedError, match="expected two or more sites and numbers from 1, got 1, 4 and 1"):
-        adapter_recipe(BUNDLE, {"alone": tmp_path}, tmp_path / "model.pt", tmp_path)
-
-
-@needs_nvflare
-def test_settings_of_no_site(tmp_path: Path) -> None:
-    sites, own = {"a": tmp_path, "b": tmp_path}, {"c": {"image_size": 64}}
-    with pytest.raises(FederatedError, match="settings of the site c, which is none of a, b"):
-        adapter_recipe(BUNDLE, sites, tmp_path / "model.pt", tmp_path, site_settings=own)
+def test_what_is_no_federation(names: list[str], more: dict[str, Any], line: str, tmp_path: Path) -> None:
+    sites, output = dict.fromkeys(names, tmp_path), tmp_path / "out"
+    with pytest.raises(FederatedError, match=re.escape(line)):
+        adapter_recipe(BUNDLE, sites, tmp_path / "model.pt", output, **more)
+    with pytest.raises(FederatedError, match=re.escape(line)):
+        simulate(BUNDLE, sites, output, **more)
+    assert not output.exists()
 
 
 def test_without_nvflare_the_command_names_it(
@@ -190,9 +200,11 @@ def test_wrong_words_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*common, "--site", "a"]) == 1
     assert main([*common, "--site", "a=x", "--site", "a=y"]) == 1
     assert main([*common, "--site", "a=x", "--site", "b=y"]) == 1
+    assert main([*common, "--site", "a=x", "--site", "b=y", "--pooled", str(tmp_path / "all")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2][:35] for line in lines] == [
         "expected NAME=DIR and NAME=VALUE",
         "two sites have the same name",
         f"{tmp_path} is not empty; give a new folder"[:35],
+        f"{tmp_path / 'all'}"[:35],
     ]
