@@ -110,6 +110,13 @@ def test_words_of_a_site_make_it_again(tmp_path: Path) -> None:
     terms = {"base": "abc", "adaptation": {"type": "B"}}
     site = Site(tmp_path / "a b", tmp_path, tmp_path / "out", terms, 3, 44, settings)
     assert read_site(site_words(site)) == site
+    pytest.importorskip("nvflare")
+    from nvflare.fuel.utils.json_scanner import JsonScanner
+    from nvflare.fuel.utils.wfconf import resolve_var_refs
+
+    config = {"command": site_words(site)}
+    resolve_var_refs(JsonScanner(config), {"WORKSPACE": "/w"})  # which takes words in braces for its variables
+    assert read_site(config["command"]) == site
 
 
 def test_settings_of_a_command() -> None:
