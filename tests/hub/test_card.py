@@ -91,7 +91,8 @@ def test_facts_of_the_file(mini_file: Path, tmp_path: Path) -> None:
 def test_a_base_on_the_hub(tmp_path: Path) -> None:
     with torch.device("meta"):
         network = CLIPSegNet(adaptation=DenseAdaptation("v", width=2), load_weights=False)
-    state = {name: torch.zeros(network.state_dict()[name].shape) for name in network.trained_names}
+    all_of_it = network.state_dict()
+    state = {name: torch.zeros(all_of_it[name].shape) for name in network.trained_names}
     settings = {**network.settings(), "base": "0" * 64}
     torch.save(seal({**state, SETTINGS_KEY: settings}), tmp_path / "model.pt")
     card = card_of(tmp_path / "model.pt", tmp_path)

@@ -117,6 +117,7 @@ def test_licence_in_the_card(tmp_path: Path) -> None:
     for name in PUBLISHED:
         with torch.device("meta"):
             network = CLIPSegNet(name, adaptation=DenseAdaptation("v", width=2), load_weights=False)
-        values = {entry: torch.zeros(network.state_dict()[entry].shape) for entry in network.trained_names}
+        state = network.state_dict()
+        values = {entry: torch.zeros(state[entry].shape) for entry in network.trained_names}
         card = make_card(CardFacts("anna/polyp", {**values, "monai_vlsm": {**network.settings(), "base": "0" * 64}}))
         assert f"The base, {name}, is downloaded on first use; its weights are under the licence MIT." in card

@@ -114,10 +114,14 @@ def test_every_format_gives_the_same_masks(
 
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal"])
-def test_other_planes_lie_on_the_grid_of_the_file(segment: Segmenter, nifti: Path, plane: str) -> None:
-    other = Segmenter(segment.network, device="cpu", plane=plane)(nifti, "brain")
+def test_other_planes_lie_on_the_grid_of_the_file(
+    segment: Segmenter, head: nib.Nifti1Image, plane: str, tmp_path: Path
+) -> None:
+    few = head.slicer[:, 45:53] if plane == "coronal" else head.slicer[36:44]
+    nib.save(few, tmp_path / "few.nii")
+    other = Segmenter(segment.network, device="cpu", plane=plane)(tmp_path / "few.nii", "brain")
     mask = other.masks[0]
-    assert mask.shape == nib.load(nifti).shape
+    assert mask.shape == few.shape
     assert other.view.masks.shape[1:] == other.view.image.shape[:2]
     assert other.view.masks.sum() == mask.sum(axis=(0, 2) if plane == "coronal" else (1, 2)).max() > 0
     assert other.view.ends is not None and other.view.ends.top == "S"
