@@ -73,10 +73,13 @@ def simulate(
         What each site wrote down of each round; of one whose process died in it, that it was not heard of.
 
     Raises:
-        FederatedError: NVFlare is not installed, the folder is in use, no site trained, or the simulator failed.
+        FederatedError: NVFlare is not installed, the bundle is none, the folder is in use, no site trained, or the
+            simulator failed.
     """
     require_nvflare()
     require_federation(sites, rounds, epochs, site_settings)
+    if not (bundle / "configs" / "train.json").is_file():
+        raise FederatedError(f"{bundle} is no bundle: it has no configs/train.json; monai_vlsm bundle copies one")
     folder = output.absolute()
     if folder.exists() and any(folder.iterdir()):
         raise FederatedError(f"{output} is not empty; give a new folder")

@@ -199,12 +199,15 @@ def test_wrong_words_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "there").touch()
     assert main([*common, "--site", "a"]) == 1
     assert main([*common, "--site", "a=x", "--site", "a=y"]) == 1
+    no_bundle = ["federated", "--bundle", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main([*no_bundle, "--site", "a=x", "--site", "b=y"]) == 1
     assert main([*common, "--site", "a=x", "--site", "b=y"]) == 1
     assert main([*common, "--site", "a=x", "--site", "b=y", "--pooled", str(tmp_path / "all")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2][:35] for line in lines] == [
         "expected NAME=DIR and NAME=VALUE",
         "two sites have the same name",
+        "it has no configs/train.json; monai_vlsm bundle copies one"[:35],
         f"{tmp_path} is not empty; give a new folder"[:35],
         f"{tmp_path / 'all'}"[:35],
     ]
