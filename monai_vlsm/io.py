@@ -44,6 +44,7 @@ _DELIMITERS = ",;\t"  # a comma; what spreadsheets write where the comma is the 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NAME_BYTES = 100  # of the target's name in that of its temporary file: file systems take 255 in all
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{12}\.part")
 
 
 class WriteError(UserError, OSError):
@@ -109,6 +110,7 @@ def _sync(path: Path) -> None:
 
 
 def _write_error(target: Path, error: OSError) -> WriteError:
+    target = target.with_name(_TEMPORARY.sub(r"\1", target.name))  # where one writing is within another
     what_is_left = "the file that was there is whole" if target.is_file() else "nothing was left there"
     return WriteError(
         f"cannot write {target.name} in {target.parent}: {_reason(error)}; {what_is_left}. "

@@ -58,6 +58,17 @@ def test_without_room_the_old_file_stays(tmp_path: Path, write: Callable[[Path],
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.bin"]
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_writing_within_another_names_the_file(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "file.bin"
+    if there:
+        path.touch()
+    left = "the file that was there is whole" if there else "nothing was left there"
+    message = rf"cannot write file\.bin in .*too large; {left}"
+    with pytest.raises(WriteError, match=message), _no_room(1000), replacing(path) as temporary:
+        write_bytes(temporary, b"x" * BIG)
+
+
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path, write: Callable[[Path], Any]) -> None:
     (tmp_path / "taken").write_text("mine")
