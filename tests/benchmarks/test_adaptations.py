@@ -12,21 +12,23 @@ import pytest
 from conditions import Conditions
 from ours import ADAPTATIONS
 
+QUICK = Conditions(quick=True)
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.mark.slow
-def test_all_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptations, "measure_apart", lambda kind, _: adaptations.measure(kind, QUICK, 1))
     assert adaptations.main(["--tiny", "--output", str(tmp_path)]) == 0
     (file,) = tmp_path.glob("tiny--adaptations--cpu--b2.json")
     rows = {row["kind"]: row for row in json.loads(file.read_text())["adaptations"]}
     assert list(rows) == list(ADAPTATIONS)
-    assert all(row["trained"] > 0 and row["seconds"] > 0 for row in rows.values())
+    assert all(row["trained"] > 0 and row["seconds"] > 0 and "peak_memory_gib" in row for row in rows.values())
     assert file.with_suffix(".md").read_text() == capsys.readouterr().out
 
 
 def test_shares_are_of_dense_vl() -> None:
-    rows = [adaptations.measure(kind, Conditions(quick=True), 1) for kind in ("dense_vl", "bitfit")]
+    rows = [adaptations.measure(kind, QUICK, 1) for kind in ("dense_vl", "bitfit")]
     rows[0] |= {"seconds": 0.2, "trained": 700, "peak_memory_gib": 4.0}
     rows[1] |= {"seconds": 0.1, "trained": 30, "peak_memory_gib": 1.0}
     _, _, bitfit, dense = adaptations.table(rows).splitlines()
