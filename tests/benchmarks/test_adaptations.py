@@ -28,9 +28,10 @@ def test_all_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
 
 
 def test_shares_are_of_dense_vl() -> None:
-    rows = [adaptations.measure(kind, QUICK, 1) for kind in ("dense_vl", "bitfit")]
-    rows[0] |= {"seconds": 0.2, "trained": 700, "peak_memory_gib": 4.0}
-    rows[1] |= {"seconds": 0.1, "trained": 30, "peak_memory_gib": 1.0}
+    rows = [
+        {"kind": "dense_vl", "trained": 700, "seconds": 0.2, "peak_memory_gib": 4.0},
+        {"kind": "bitfit", "trained": 30, "seconds": 0.1, "peak_memory_gib": 1.0},
+    ]
     _, _, bitfit, dense = adaptations.table(rows).splitlines()
     assert [cell.strip() for cell in bitfit.split("|")[1:-1]] == ["bitfit", "30", "100.0", "0.50", "1.00", "0.25"]
     assert [cell.strip() for cell in dense.split("|")[1:-1]] == ["dense vl", "700", "200.0", "1.00", "4.00", "1.00"]
