@@ -44,7 +44,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _run(args: argparse.Namespace) -> int:
-    from monai_vlsm.federated import FederatedError, Site, require_own_lists, simulate
+    from monai_vlsm.federated import FederatedError, simulate
     from monai_vlsm.federated.client import read_settings
 
     try:
@@ -54,14 +54,24 @@ def _run(args: argparse.Namespace) -> int:
     if len(sites) < len(args.sites):
         raise FederatedError("--site: two sites have the same name")
     places = {name: Path(folder).absolute() for name, folder in sites.items()}
-    if args.pooled:  # before the hours that the federation takes
-        require_own_lists(Site(args.bundle.absolute(), args.pooled.absolute(), args.output, {}, settings=settings))
+    _require(args, places, settings)
     numbers = {"rounds": args.rounds, "epochs": args.epochs, "seed": args.seed}
     _print_rounds(simulate(args.bundle, places, args.output, args.start_from, settings, **numbers))
     _compare(args, places, settings)
     files = ("model.pt", "rounds.csv", "evaluation.csv")
     print(", ".join(str(args.output / name) for name in files))
     return 0
+
+
+def _require(args: argparse.Namespace, places: Mapping[str, Path], settings: Mapping[str, Any]) -> None:
+    """Check before the hours that the federation takes what is needed after them."""
+    from monai_vlsm.federated import Site, require_own_lists
+    from monai_vlsm.federated.simulate import require_simulation
+
+    require_simulation(args.bundle, places, args.output, args.rounds, args.epochs)
+    if args.pooled:
+        pooled = Site(args.bundle.absolute(), args.pooled.absolute(), args.output, {}, settings=settings)
+        require_own_lists(pooled, {name: replace(pooled, data=data) for name, data in places.items()})
 
 
 def _print_rounds(rows: Sequence[Mapping[str, Any]]) -> None:

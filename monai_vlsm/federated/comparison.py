@@ -28,11 +28,15 @@ __all__ = ["compare_models", "evaluate_at_sites", "require_own_lists", "train_ri
 logger = logging.getLogger(__name__)
 
 
-def require_own_lists(pooled: Site) -> None:
-    """Check that somebody wrote down who validates among all images in one place.
+def require_own_lists(pooled: Site, sites: Mapping[str, Site]) -> None:
+    """Check that somebody wrote down who validates, among all images in one place and at each site.
+
+    Args:
+        pooled: a site that has the images of all.
+        sites: of the federation.
 
     Raises:
-        FederatedError: nobody did, so that a training on them may see what sites validate on.
+        FederatedError: nobody did, so that a training on all images may see what sites validate on.
         UserError: a folder that holds no dataset.
     """
     if pooled.makes_split():
@@ -40,6 +44,12 @@ def require_own_lists(pooled: Site) -> None:
             f"{pooled.data} has no list of who validates, so a training on it may see images that sites validate on; "
             "give it a val list with those of all sites"
         )
+    for name, site in sites.items():
+        if site.makes_split():
+            raise FederatedError(
+                f"site {name}: {site.data} has no list of who validates, so a training on the images of all sites may "
+                "see those that this one draws; give it a val list, and the pooled folder the same images in its own"
+            )
 
 
 def train_rivals(sites: Mapping[str, Site], pooled: Site, start: Path, rounds: int, folder: Path) -> dict[str, Path]:

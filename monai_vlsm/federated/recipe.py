@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.checkpoints import SETTINGS_KEY, read, seal
+from monai_vlsm.checkpoints import PRECISION, SETTINGS_KEY, read, seal
 from monai_vlsm.federated.client import site_words
 from monai_vlsm.federated.site import Site
 from monai_vlsm.federated.terms import FederatedError, terms_of
@@ -67,11 +67,15 @@ def federation_sites(
     settings: Mapping[str, Any] | None = None,
     site_settings: SettingsOf | None = None,
 ) -> dict[str, Site]:
-    """The sites of a federation, by their names; arguments and errors as those of `adapter_recipe`."""
-    terms = terms_of(seal(read(start))[SETTINGS_KEY])  # sealed: of the format that sites write, whatever the file has
+    """The sites of a federation, by their names; arguments and errors as those of `adapter_recipe`.
+
+    Where no setting says it, they train in the precision of the model that they begin with.
+    """
+    told = seal(read(start))[SETTINGS_KEY]  # sealed: of the format that sites write, whatever the file has
+    terms, precision = terms_of(told), {name: told[name] for name in PRECISION if name in told}
     made = {}
     for index, (name, data) in enumerate(sites.items()):
-        own = {**(settings or {}), **(site_settings or {}).get(name, {})}
+        own = {**precision, **(settings or {}), **(site_settings or {}).get(name, {})}
         made[name] = Site(bundle, data, output / "sites" / name, terms, epochs, seed + index, own)
     return made
 

@@ -19,7 +19,7 @@ from monai_vlsm.federated.rounds import read_rounds
 from monai_vlsm.federated.terms import FederatedError
 from monai_vlsm.io import save_atomically, write_rows
 
-__all__ = ["simulate", "untrained_model"]
+__all__ = ["require_simulation", "simulate", "untrained_model"]
 
 _COLUMNS = ("site", "round", "images", "bytes", "val_dice", "val_iou", "val_hd95", "val_loss", "refused")
 LOST = "it was not heard of; its process may have died, see its log in the workspace"
@@ -43,6 +43,32 @@ def untrained_model(bundle: Path, data: Path, path: Path, settings: Mapping[str,
     )
     save_atomically(workflow.parser.get_parsed_content("trained").state_dict(), path)
     return path
+
+
+def require_simulation(
+    bundle: Path,
+    sites: Mapping[str, Path],
+    output: Path,
+    rounds: int,
+    epochs: int,
+    site_settings: SettingsOf | None = None,
+) -> None:
+    """Check what can be checked before anything is read or written; arguments as those of `simulate`.
+
+    Raises:
+        FederatedError: NVFlare is not installed, the bundle is none, a site has no folder, the output folder is in use,
+            or as from `monai_vlsm.federated.recipe.require_federation`.
+    """
+    require_nvflare()
+    require_federation(sites, rounds, epochs, site_settings)
+    for name in ("train.json", "evaluate.json"):
+        if not (bundle / "configs" / name).is_file():
+            raise FederatedError(f"{bundle} is no bundle: it has no configs/{name}; monai_vlsm bundle copies one")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FederatedError(f"{output} is not empty; give a new folder")
+    for name, data in sites.items():
+        if not Path(data).exists():  # a folder, or the file of a list
+            raise FederatedError(f"site {name}: {data} is not there; give the folder with the images of the site")
 
 
 def simulate(
@@ -73,16 +99,10 @@ def simulate(
         What each site wrote down of each round; of one whose process died in it, that it was not heard of.
 
     Raises:
-        FederatedError: NVFlare is not installed, the bundle is none, the folder is in use, no site trained, or the
-            simulator failed.
+        FederatedError: as from `require_simulation`, no site trained, or the simulator failed.
     """
-    require_nvflare()
-    require_federation(sites, rounds, epochs, site_settings)
-    if not (bundle / "configs" / "train.json").is_file():
-        raise FederatedError(f"{bundle} is no bundle: it has no configs/train.json; monai_vlsm bundle copies one")
+    require_simulation(bundle, sites, output, rounds, epochs, site_settings)
     folder = output.absolute()
-    if folder.exists() and any(folder.iterdir()):
-        raise FederatedError(f"{output} is not empty; give a new folder")
     places = {name: Path(data).absolute() for name, data in sites.items()}
     root, first = bundle.absolute(), next(iter(places.values()))
     begin = start.absolute() if start else untrained_model(root, first, folder / "start.pt", settings or {})

@@ -9,12 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from monai_vlsm.checkpoints import PRECISION
 from monai_vlsm.errors import UserError
 
 __all__ = ["FederatedError", "compare_terms", "packed", "terms_of", "unpacked"]
 
 _WORDS = {"base": "the base", "format": "the format number of model.pt", "image_size": "the image size"}
-_FREE = {"backbone", "default_prompt", "existence_threshold", "temperature", "decoder", "checksums"}
+_FREE = {"backbone", "default_prompt", "existence_threshold", "temperature", "decoder", "checksums", *PRECISION}
 
 
 class FederatedError(UserError, RuntimeError):
@@ -29,7 +30,7 @@ def terms_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         settings: as from `monai_vlsm.checkpoints.TrainedState.settings` or a ``model.pt``. Where the base lies on a
-            site, and what is decided after training, may differ.
+            site, its precision, and what is decided after training, may differ.
     """
     agreed = {name: value for name, value in settings.items() if name not in _FREE}
     plain: dict[str, Any] = json.loads(json.dumps(agreed))  # tuples become lists, as on the other end

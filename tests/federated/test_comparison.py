@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,18 @@ def test_no_site_that_can_evaluate(tmp_path: Path) -> None:
         compare_models({"federated": tmp_path / "federated.pt"}, {"west": scored()}, tmp_path)
 
 
-def test_who_validates_must_be_written_down_where_all_images_are(backbone: Path, tmp_path: Path) -> None:
+def test_who_validates_must_be_written_down(backbone: Path, tmp_path: Path) -> None:
     settings = {"backbone": str(backbone), "device": "cpu"}
     data = write_dataset(tmp_path / "all", train=3, val=1)
     pooled = Site(BUNDLE, data, tmp_path / "out", {}, settings=settings)
-    require_own_lists(pooled)
+    drawn = replace(pooled, data=write_dataset(tmp_path / "south", train=3, val=0))
+    (drawn.data / "val.json").unlink()
+    require_own_lists(pooled, {"north": pooled})
+    with pytest.raises(FederatedError, match=r"^site south: .*south has no list of who validates.*val list") as error:
+        require_own_lists(pooled, {"north": pooled, "south": drawn})
+    assert "\n" not in str(error.value)
     assert not pooled.has_test()
     (data / "val.json").rename(data / "test.json")
     assert pooled.has_test()
     with pytest.raises(FederatedError, match=r"all has no list of who validates"):
-        require_own_lists(pooled)
+        require_own_lists(pooled, {})

@@ -58,7 +58,7 @@ SETTINGS = {"format": 3, "base": "a" * 64, "backbone": "here", "image_size": 352
 
 
 def test_terms_know_what_may_differ() -> None:
-    own = terms_of({**SETTINGS, "backbone": "there", "temperature": 2.0})
+    own = terms_of({**SETTINGS, "backbone": "there", "temperature": 2.0, "amp": False, "amp_dtype": "bfloat16"})
     compare_terms(unpacked(packed(terms_of(SETTINGS))), own)
 
 

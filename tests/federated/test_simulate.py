@@ -194,20 +194,29 @@ def test_without_nvflare_the_command_names_it(
 
 
 @needs_nvflare
-def test_wrong_words_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ["federated", "--bundle", str(BUNDLE), "--output", str(tmp_path)]
-    (tmp_path / "there").touch()
-    assert main([*common, "--site", "a"]) == 1
-    assert main([*common, "--site", "a=x", "--site", "a=y"]) == 1
-    no_bundle = ["federated", "--bundle", str(tmp_path), "--output", str(tmp_path / "out")]
-    assert main([*no_bundle, "--site", "a=x", "--site", "b=y"]) == 1
-    assert main([*common, "--site", "a=x", "--site", "b=y"]) == 1
-    assert main([*common, "--site", "a=x", "--site", "b=y", "--pooled", str(tmp_path / "all")]) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(": ")[2][:35] for line in lines] == [
-        "expected NAME=DIR and NAME=VALUE",
-        "two sites have the same name",
-        "it has no configs/train.json; monai_vlsm bundle copies one"[:35],
-        f"{tmp_path} is not empty; give a new folder"[:35],
-        f"{tmp_path / 'all'}"[:35],
-    ]
+@pytest.mark.parametrize("pooled", [False, True])
+def test_wrong_words_are_one_line(pooled: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is compared at the end: no bundle is built before the words are looked at."""
+    for name in ("a", "b", "used/there", "half/configs"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "half" / "configs" / "train.json").touch()
+    (tmp_path / "file").touch()
+
+    def line(bundle: Path, output: str, *sites: str) -> str:
+        words = ["federated", "--bundle", str(bundle), "--output", str(tmp_path / output)]
+        words += [word for site in sites for word in ("--site", site)]
+        assert main(words + (["--pooled", str(tmp_path / "all")] if pooled else [])) == 1
+        assert not (tmp_path / "out").exists()
+        (said,) = capsys.readouterr().err.splitlines()
+        return str(said)
+
+    a, b, nowhere = f"a={tmp_path / 'a'}", f"b={tmp_path / 'b'}", f"b={tmp_path / 'nowhere'}"
+    assert "expected NAME=DIR and NAME=VALUE" in line(BUNDLE, "out", "a")
+    assert "two sites have the same name" in line(BUNDLE, "out", a, nowhere.replace("b=", "a="))
+    assert f"{tmp_path} is no bundle: it has no configs/train.json" in line(tmp_path, "out", a, b)
+    assert "it has no configs/evaluate.json" in line(tmp_path / "half", "out", a, b)
+    assert f"{tmp_path / 'used'} is not empty; give a new folder" in line(BUNDLE, "used", a, b)
+    assert f"{tmp_path / 'file'} is not empty; give a new folder" in line(BUNDLE, "file", a, b)
+    assert f"site b: {tmp_path / 'nowhere'} is not there" in line(BUNDLE, "out", a, nowhere)
+    if pooled:
+        assert f"no such dataset folder: {tmp_path / 'all'}" in line(BUNDLE, "out", a, b)

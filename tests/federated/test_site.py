@@ -59,8 +59,9 @@ def site(settings: dict[str, Any], data: Path, start: dict[str, Any], tmp_path: 
 
 
 def test_a_round_trains_what_came(site: Site, start: dict[str, Any]) -> None:
+    """In whatever precision, which may differ."""
     came = {name: values + 0.01 for name, values in outgoing(start).items()}
-    outcome = site.train(came, 0)
+    outcome = replace(site, settings={**site.settings, "amp_dtype": "bfloat16"}).train(came, 0)
     assert outcome.images == 5
     assert 0 <= outcome.scores["val_dice"] <= 1
     assert set(outcome.weights) == set(came)
@@ -105,6 +106,20 @@ def test_a_federation_that_begins_with_an_old_file(start: dict[str, Any], data: 
     made = federation_sites(BUNDLE, {"a": data}, tmp_path / "old.pt", tmp_path)
     assert made["a"].terms == terms_of(start[SETTINGS_KEY])
     assert made["a"].terms["format"] > 1
+
+
+def test_sites_go_on_in_the_precision_of_the_model_they_begin_with(
+    settings: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    begin = untrained_model(BUNDLE, data, tmp_path / "model.pt", {**settings, "amp": True, "amp_dtype": "bfloat16"})
+    places, own = {"north": data, "south": data}, {"south": {"amp": False}}
+    made = federation_sites(BUNDLE, places, begin, tmp_path, site_settings=own)
+    assert {name: site.settings for name, site in made.items()} == {
+        "north": {"amp_dtype": "bfloat16"},
+        "south": {"amp_dtype": "bfloat16", "amp": False},
+    }
+    asked = federation_sites(BUNDLE, places, begin, tmp_path, settings={"amp_dtype": "float16"})
+    assert asked["north"].settings == {"amp_dtype": "float16"}
 
 
 def test_weights_that_are_no_numbers_are_not_trained(site: Site, start: dict[str, Any]) -> None:
