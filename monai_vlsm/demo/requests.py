@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,22 @@ _PROMPTS, _LETTERS = 8, 300
 
 
 def visit_of(visits: Visits, request: Request) -> Visit:
-    """The visit that a request belongs to.
+    """The visit that a request belongs to; only the page itself begins one.
 
     Raises:
         NotThereError: it was forgotten.
     """
-    key = request.cookies.get(COOKIE)
-    found, visit = visits.of(key)
-    if found != key:
+    visit = visits.known(request.cookies.get(COOKIE))
+    if visit is None:
         raise NotThereError("this visit was forgotten after a while without a click; reload the page")
     return visit
 
 
 async def receive(request: Request, path: Path) -> None:
-    """Write the body of a request to a file, piece by piece; what does not arrive whole is removed."""
-    try:
-        with path.open("wb") as file:
-            async for piece in request.stream():
-                file.write(piece)
-    except BaseException:
-        shutil.rmtree(path.parent, ignore_errors=True)
-        raise
+    """Write the body of a request to a file, piece by piece."""
+    with path.open("wb") as file:
+        async for piece in request.stream():
+            file.write(piece)
 
 
 async def body_of(request: Request) -> dict[str, Any]:

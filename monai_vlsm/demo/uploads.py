@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,8 +24,6 @@ from monai_vlsm.demo.visits import Visits
 from monai_vlsm.samples import sample_dir
 
 __all__ = ["EXAMPLES", "Uploads"]
-
-T = TypeVar("T")
 
 EXAMPLES = {
     "axial slice": "images/axial_+20.png",
@@ -56,9 +55,9 @@ class Uploads:
     async def file(self, request: Request) -> Response:
         """An image, the body of the request."""
         visit = visit_of(self.visits, request)
-        path = visit.place(request.query_params.get("name", ""))
-        await receive(request, path)
-        return await _taken(visit, path)
+        with _placed(visit, request.query_params.get("name", "")) as path:
+            await receive(request, path)
+            return await _taken(visit, path)
 
     async def example(self, request: Request) -> Response:
         """An image of the sample."""
@@ -66,30 +65,33 @@ class Uploads:
         if not isinstance(name, str) or name not in EXAMPLES:
             raise NotThereError("there is no such example")
         visit, source = visit_of(self.visits, request), sample_dir() / EXAMPLES[name]
-        path = visit.place(source.name)
-        shutil.copyfile(source, path)
-        return await _taken(visit, path)
+        with _placed(visit, source.name) as path:
+            shutil.copyfile(source, path)
+            return await _taken(visit, path)
 
     async def model(self, request: Request) -> Response:
         """A ``model.pt``, for this visitor."""
         visit = visit_of(self.visits, request)
-        path = visit.place(request.query_params.get("name", ""))
-        await receive(request, path)
-        async with self.turns.take():
-            name = await _looked_at(path, lambda file: self.visits.add_model(visit, file.stem, file))
-        shutil.rmtree(path.parent, ignore_errors=True)
+        with _placed(visit, request.query_params.get("name", "")) as path:
+            await receive(request, path)
+            async with self.turns.take():
+                load = partial(self.visits.add_model, visit, path.stem)
+                name = await run_in_threadpool(plainly, path, load)
+        shutil.rmtree(path.parent, ignore_errors=True)  # it is in memory
         return JSONResponse({"name": name, "models": self.visits.names(visit)})
 
 
-async def _taken(visit: Visit, path: Path) -> Response:
-    channels = await _looked_at(path, check_file)
-    return JSONResponse({"file": visit.add_file(path), "name": path.name, "channels": channels})
-
-
-async def _looked_at(path: Path, look: Callable[[Path], T]) -> T:
-    """What a look at a file says; one that is refused is removed."""
+@contextmanager
+def _placed(visit: Visit, name: str) -> Iterator[Path]:
+    """A path for a file; what does not arrive whole, is refused or gets no turn is removed."""
+    path = visit.place(name)
     try:
-        return await run_in_threadpool(plainly, path, look)
-    except Exception:
+        yield path
+    except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
+
+
+async def _taken(visit: Visit, path: Path) -> Response:
+    channels = await run_in_threadpool(plainly, path, check_file)
+    return JSONResponse({"file": visit.add_file(path), "name": path.name, "channels": channels})

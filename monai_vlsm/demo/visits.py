@@ -37,14 +37,20 @@ class Visits:
 
     def of(self, key: str | None) -> tuple[str, Visit]:
         """The visit of a key, or a new one with its key."""
-        self._forget()
-        if key is None or key not in self._visits:
-            key = secrets.token_urlsafe(24)
-            self._visits[key] = Visit(Path(tempfile.mkdtemp(dir=self._home.name)))
-        visit = self._visits[key]
-        visit.used = time.monotonic()
-        self._visits.move_to_end(key)
+        visit = self.known(key)
+        if key is None or visit is None:
+            key, visit = secrets.token_urlsafe(24), Visit(Path(tempfile.mkdtemp(dir=self._home.name)))
+            self._visits[key] = visit
         return key, visit
+
+    def known(self, key: str | None) -> Visit | None:
+        """The visit of a key, which it prolongs; None where there is none, or it was forgotten."""
+        self._forget()
+        visit = None if key is None else self._visits.get(key)
+        if key is not None and visit is not None:
+            visit.used = time.monotonic()
+            self._visits.move_to_end(key)
+        return visit
 
     def names(self, visit: Visit) -> list[str]:
         """Models that a visit may choose."""

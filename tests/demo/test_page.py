@@ -21,6 +21,7 @@ from monai_vlsm.checkpoints import ModelNotFoundError
 from monai_vlsm.commands import main
 from monai_vlsm.demo import Models, build_app, listen, turns, visits
 from monai_vlsm.demo.answers import ask
+from monai_vlsm.demo.requests import COOKIE
 from monai_vlsm.demo.routes import PAGE
 from monai_vlsm.demo.steps import STEPS, steps_of
 from monai_vlsm.demo.uploads import EXAMPLES
@@ -153,6 +154,32 @@ def test_too_many_waiting_are_sent_away(client: TestClient, monkeypatch: pytest.
     monkeypatch.setattr(turns, "_WAITING", 0)
     key = client.post("/example", json={"name": "axial slice"}).json()["file"]
     assert asked(client, key).status_code == 503
+
+
+def test_a_model_without_a_turn_leaves_no_file(
+    models: Models, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_WAITING", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with TestClient(build_app(models), base_url="http://localhost") as client:
+        client.get("/")
+        found = client.post("/model", params={"name": "mine.pt"}, content=model_file.read_bytes())
+        assert found.status_code == 503 and [*tmp_path.glob("*/*")]
+        assert [*tmp_path.glob("*/*/*")] == []
+
+
+def test_a_forgotten_tab_drives_nobody_out(models: Models) -> None:
+    """Its requests begin no visit; the page does."""
+    app = build_app(models)
+    with TestClient(app, base_url="http://localhost") as one, TestClient(app, base_url="http://localhost") as lost:
+        one.get("/")
+        lost.cookies.set(COOKIE, "forgotten")
+        for _ in range(20):
+            found = lost.get("/answer/any/rows")
+            assert found.status_code == 400 and "reload the page" in found.text
+        assert one.get("/start").status_code == 200
+        lost.get("/")
+        assert lost.get("/start").status_code == 200
 
 
 def test_a_password_is_asked_for(models: Models) -> None:
