@@ -35,7 +35,7 @@ from monai_vlsm.handlers.handler_list import HandlerList
 from monai_vlsm.handlers.interrupt import InterruptExit, InterruptNote
 from monai_vlsm.handlers.model_saver import ModelSaver
 from monai_vlsm.handlers.nan_guard import NaNGuard, NonFiniteError
-from monai_vlsm.handlers.overlays import OverlayWriter
+from monai_vlsm.handlers.overlay_writer import OverlayWriter
 from monai_vlsm.handlers.probes import ProbeWriter
 from monai_vlsm.handlers.progress import ProgressBar
 from monai_vlsm.handlers.prompt_metric import PromptMetric

@@ -14,7 +14,7 @@ import numpy as np
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data import made_ahead
-from monai_vlsm.handlers.overlays import overlay_count
+from monai_vlsm.handlers.overlay_writer import overlay_count
 from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs

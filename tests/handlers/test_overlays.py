@@ -17,11 +17,11 @@ from PIL import Image
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.handlers import CurvePlot, OverlayWriter
 from monai_vlsm.handlers.curves import draw_curves
+from monai_vlsm.handlers.overlay_writer import keys_of
 from monai_vlsm.handlers.overlays import (
     PREDICTION,
     TRUTH,
     Overlay,
-    _place,
     _prediction,
     _title,
     _truth,
@@ -215,10 +215,11 @@ def test_the_same_images_however_they_come(batches: list[list[int]] | None, tmp_
     assert visible(tmp_path) == {"case6.png", "case7.png", "case8.png"}  # the lowest by zlib.crc32 of "case0/"
 
 
-def test_the_order_of_images_does_not_depend_on_how_many_prompts_a_record_has() -> None:
+def test_what_is_drawn_does_not_depend_on_how_many_prompts_a_record_has() -> None:
     alone, together = {"name": "a", "prompt_style": "p1"}, {"name": "a", "prompt_style": ["p1", "p1"]}
-    assert _place(alone, 1) == _place(together, 2) == _place({**alone, "prompt": ["x", "y"]}, 2)
-    assert _place(alone, 1) != _place({**alone, "name": "b"}, 1)
+    assert keys_of(together, 2) == [("", "a", "p1")] * 2
+    assert keys_of({**alone, "dataset": "busi"}, 1) == [("busi", "a", "p1")]
+    assert keys_of({"name": "b"}, 3) == [("", "b", "")] * 3
 
 
 def test_images_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 
@@ -65,25 +66,43 @@ def test_those_with_an_image_are_chosen_from(tmp_path: Path) -> None:
     assert (found.masks, found.with_overlay) == (10, 2)
 
 
-def test_images_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
-    """Names that become the same file name, and styles; each image has another height, which tells the images."""
+def drawn(folder: Path, count: int | str) -> list[Path | None]:
+    """The overlay of each row of an evaluation that draws so many.
+
+    Names that become the same file name, and styles; each image has another height, which tells the images.
+    """
     asked = [("a b", "p1", "x"), ("a+b", "p1", "x"), ("a b", "p1", "y"), ("a b", "p6", "x"), ("a+b", "p6", "x")]
     asked += [("c", "", "x"), ("c", "", "y")]
     data = []
     for index, (name, style, dataset) in enumerate(asked):
         (item,) = toy.records(1, size=(16 + 4 * index, 16))
         data.append(item | {"name": name, "dataset": dataset, "prompt_style": style, "prompt_tag": "class"})
-    files = EvaluationFiles(tmp_path)
-    handlers = [ScoreWriter(files, ["val_dice", "val_hd95"]), OverlayWriter(files, count="all")]
+    files = EvaluationFiles(folder)
+    handlers = [ScoreWriter(files, ["val_dice", "val_hd95"]), OverlayWriter(files, count=count)]
+    torch.manual_seed(0)
     toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, handlers).run()
-    with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = [{**row, "val_iou": row["val_dice"]} for row in csv.DictReader(file)]
-    write_csv(tmp_path / "metrics.csv", rows)
-    write_record(tmp_path, {})
-    run = read_run(tmp_path)
+    write_csv(folder / "metrics.csv", rows)
+    write_record(folder, {})
+    run = read_run(folder)
+    return list(overlay_files(run.scores, run.images))
+
+
+def test_images_are_those_that_the_handler_wrote(tmp_path: Path) -> None:
     widths = []
-    for file in overlay_files(run.scores, run.images):
+    for file in drawn(tmp_path, "all"):
+        assert file is not None
         with Image.open(file) as image:
             widths.append(image.width)
-    assert len(widths) == len(asked)
+    assert len(widths) == 7
     assert widths == sorted(set(widths), reverse=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_some_images_have_the_names_that_all_would_have(tmp_path: Path, count: int) -> None:
+    """A further style of an image may be drawn without the first one."""
+    every, some = drawn(tmp_path / "all", "all"), drawn(tmp_path / "some", count)
+    pairs = [(one, other) for one, other in zip(every, some, strict=True) if other is not None]
+    assert len(pairs) == count
+    assert all(one is not None and one.read_bytes() == other.read_bytes() for one, other in pairs)
