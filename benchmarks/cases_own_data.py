@@ -90,7 +90,7 @@ def validation(conditions: Conditions, before: bool) -> Side:
     part["handlers"] = []
     if before:
         part["dataloader"] |= {"_target_": "monai_vlsm.data.SeededLoader", "batch_size": 1}
-        part["evaluator"] |= {"iteration_update": None, "decollate": True}
+        part["evaluator"] |= {"iteration_update": None, "decollate": True, "prepare_batch": PromptBatch()}
         part["key_metric"]["val_dice"]["metric_fn"] = {"_target_": "monai.metrics.DiceMetric", "ignore_empty": False}
         others = part["additional_metrics"]
         others["val_iou"]["metric_fn"] = {"_target_": "monai.metrics.MeanIoU", "ignore_empty": False}

@@ -28,15 +28,18 @@ class PromptBatch:
 
     Images and masks go to the device. Tokens stay on the CPU, where `monai_vlsm.inferers.PromptInferer` asks how long
     they are before it sends them after: asking a GPU would mean to wait for it. So does what a loader says of images
-    that are the same.
+    that are the same, for an inferer that asks for it (``by_image``).
 
     Args:
         meta: False gives plain tensors, which each operation takes less time with; for training, where nothing is
             inverted. Features of a frozen encoder keep the meta that says what they are.
+        inferer: that of the engine. Another one than a `monai_vlsm.inferers.PromptInferer` with ``by_image``, or None,
+            gets nothing but the tokens.
     """
 
-    def __init__(self, meta: bool = True) -> None:
+    def __init__(self, meta: bool = True, inferer: Any = None) -> None:
         self.meta = meta
+        self._keys = (*TOKEN_KEYS, IMAGE_ROWS) if _takes_rows(inferer) else TOKEN_KEYS
 
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
@@ -53,7 +56,7 @@ class PromptBatch:
             None if batch.get(key) is None else self._kept(batch[key]).to(device, non_blocking=non_blocking, **kwargs)
             for key in ("image", "label")
         )
-        return image, label, (), {key: batch[key] for key in (*TOKEN_KEYS, IMAGE_ROWS) if key in batch}
+        return image, label, (), {key: batch[key] for key in self._keys if key in batch}
 
     def _kept(self, value: Tensor) -> Tensor:
         return value if self.meta or FEATURES_KEY in getattr(value, "meta", {}) else _plain(value)
@@ -77,7 +80,7 @@ def evaluate_items(engine: Any, items: Sequence[dict[str, Any]]) -> list[dict[st
     stacked = send(torch.stack([_plain(one) for one in images]), engine.state.device)
     if FEATURES_KEY in getattr(images[0], "meta", {}):
         stacked = MetaTensor(stacked, meta={FEATURES_KEY: [one.meta[FEATURES_KEY] for one in images]})
-    rows = {IMAGE_ROWS: distinct_rows(images)} if getattr(engine.inferer, "by_image", False) else {}
+    rows = {IMAGE_ROWS: distinct_rows(images)} if _takes_rows(engine.inferer) else {}
     with engine.mode(engine.network), torch.autocast("cuda", **engine.amp_kwargs) if engine.amp else nullcontext():
         logits = _plain(engine.inferer(stacked, engine.network, **_tokens(items), **rows)).cpu()
     engine.state.batch = list(items)
@@ -93,6 +96,10 @@ def evaluate_items(engine: Any, items: Sequence[dict[str, Any]]) -> list[dict[st
     engine.fire_event(IterationEvents.MODEL_COMPLETED)
     output: list[dict[str, Any]] = engine.state.output
     return output
+
+
+def _takes_rows(inferer: Any) -> bool:
+    return getattr(inferer, "by_image", False)
 
 
 def _plain(value: Tensor) -> Tensor:

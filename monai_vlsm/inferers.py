@@ -177,8 +177,9 @@ class PromptInferer(Inferer):
             `monai_vlsm.caches.DistinctPrompts`; None passes the tokens as they are.
         by_image: True encodes an image once that comes several times in a row in a batch, as
             `monai_vlsm.data.ImageSampler` lets it. The numbers are the same but for rounding, and for what a network
-            computes over a batch. Which images are the same is in the batches of a `monai_vlsm.data.SeededLoader`; who
-            does not hand it on (``image_index``) waits for a GPU once in each step, where they are compared then.
+            computes over a batch. Which images are the same is in the batches of a `monai_vlsm.data.SeededLoader`, and
+            `monai_vlsm.engines.PromptBatch`, given this inferer, hands it on (``image_index``); who does not waits for
+            a GPU once in each step, where they are compared then.
         keep_slices: True knows the last slices of a call in the next one, for volumes that come in several batches;
             only for a network that is not trained meanwhile.
 

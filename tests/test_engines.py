@@ -10,8 +10,9 @@ import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
+from monai.inferers import SimpleInferer
 
-from monai_vlsm.data import ItemLoader
+from monai_vlsm.data import IMAGE_ROWS, TOKEN_KEYS, ItemLoader
 from monai_vlsm.engines import PromptBatch, evaluate_items, set_gpu
 from monai_vlsm.inferers import FEATURES_KEY, PromptInferer
 
@@ -40,6 +41,16 @@ def test_features_keep_what_says_so_and_nothing_else_is_needed() -> None:
     assert isinstance(features, MetaTensor) and FEATURES_KEY in features.meta
     image, label, _, tokens = PromptBatch()({"image": torch.rand(1, 3, 4, 4)}, CPU)
     assert image.shape == (1, 3, 4, 4) and label is None and tokens == {}
+
+
+@pytest.mark.parametrize(
+    ("inferer", "asks"),
+    [(None, False), (SimpleInferer(), False), (PromptInferer(False), False), (PromptInferer(by_image=True), True)],
+)
+def test_what_is_the_same_goes_to_who_asks_for_it(inferer: Any, asks: bool) -> None:
+    given = {**batch(), IMAGE_ROWS: torch.tensor([0, 0])}
+    more = PromptBatch(inferer=inferer)(given, CPU)[3]
+    assert set(more) == {*TOKEN_KEYS, *([IMAGE_ROWS] if asks else [])}
 
 
 class Network:

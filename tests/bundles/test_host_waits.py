@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from monai_vlsm.data import TOKEN_KEYS
+from monai_vlsm.data import IMAGE_ROWS, TOKEN_KEYS
 from monai_vlsm.data.by_image import collate_by_image
 from monai_vlsm.engines import PromptBatch
 from monai_vlsm.handlers import deferred, nan_guard
@@ -186,11 +187,23 @@ def test_what_repeats_and_what_fills_up_is_known_on_the_host(by_image: bool) -> 
     batch, network, rows = collate_by_image(items), Bright(), torch.rand(9, 8)
     with HostReads() as reads:
         reads.note(batch)
-        image, label, _, more = PromptBatch(meta=False)(batch, torch.device("cpu"), non_blocking=True)
+        inferer = PromptInferer(False, by_image=by_image)
+        image, label, _, more = PromptBatch(False, inferer)(batch, torch.device("cpu"), non_blocking=True)
         assert image is not None and label is not None
-        logits = PromptInferer(False, by_image=by_image)(image.requires_grad_(), network, **more)
+        logits = inferer(image.requires_grad_(), network, **more)
         loss = PromptedSegmentationLoss()(logits, label)
         present = present_rows(label, asked_prompts({key: batch[key] for key in TOKEN_KEYS}, 4))
         (loss + SoftContrastiveLoss()(rows, rows, present)).backward()
     assert network.batches == [2 if by_image else 4]
     assert reads.found == []
+
+
+@pytest.mark.parametrize(("other", "asks"), [(None, True), ("inferer", False), ("train#trainer#inferer", False)])
+def test_another_inferer_gets_nothing_that_it_does_not_know(other: str | None, asks: bool) -> None:
+    parser = ConfigParser(ConfigParser.load_config_file(TRAIN))
+    parser["by_image"], parser["amp"], parser["inferer"]["prompts"] = True, False, None
+    if other is not None:
+        parser[other] = {"_target_": "monai.inferers.SimpleInferer"}
+    batch = {"image": torch.rand(2, 3, 4, 4), IMAGE_ROWS: torch.tensor([0, 0])}
+    more = parser.get_parsed_content("train#trainer#prepare_batch")(batch)[3]
+    assert (IMAGE_ROWS in more) == asks
