@@ -20,12 +20,12 @@ class StoredSlices:
 
     Args:
         blocks: of the file.
-        again: makes a file anew that is gone or damaged.
+        again: makes a file anew of which a slice, the number of which it gets, is gone or damaged.
     """
 
     ndim = 3
 
-    def __init__(self, blocks: Blocks, again: Callable[[], Blocks]) -> None:
+    def __init__(self, blocks: Blocks, again: Callable[[int], Blocks]) -> None:
         self._blocks, self._again = blocks, again
         self.dtype = np.dtype(blocks.about["dtype"])
         count, rows, columns = blocks.about["stack"]
@@ -59,7 +59,7 @@ class StoredSlices:
     def _read(self, index: int) -> np.ndarray:
         block = self._blocks.read(index)
         if block is None:
-            self._blocks = self._again()
+            self._blocks = self._again(index)
             block = self._blocks.read(index)
         if block is None:
             raise WriteError(f"{self._blocks.path} is damaged as soon as it is written; have a look at the disk")

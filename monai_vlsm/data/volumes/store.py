@@ -149,7 +149,7 @@ def stored_slices(path: Path, plane: str, channel: int | None) -> tuple[StoredSl
     """
     files, key = CheckedFiles(store_folder(), STACK), key_of(path, channel, plane)
     make = partial(_unpacked, files, key, path, plane, channel)
-    blocks = files.blocks(key) or make()
+    blocks = files.blocks(key) or make(0)
     return StoredSlices(blocks, make), from_plain(blocks.about["facts"])
 
 
@@ -174,23 +174,29 @@ def borrowed_slices(path: str | os.PathLike[str], plane: str, channel: int | Non
             files.path(key).unlink(missing_ok=True)
 
 
-def _unpacked(files: CheckedFiles, key: str, path: Path, plane: str, channel: int | None) -> Blocks:
-    """The slices of a volume, written now."""
-    if not _writable(files.folder):
-        raise NotKeptError
+def _unpacked(files: CheckedFiles, key: str, path: Path, plane: str, channel: int | None, index: int) -> Blocks:
+    """The slices of a volume, written now; or while this waited, by another thread that missed slice ``index`` too."""
     with _lock:
-        if key_of(path, channel, plane) != key:
-            raise DatasetProblems([Problem(str(path), "the file as it was before", "a change while it was in use")])
-        array, facts = read_source(path, channel)
-        stack = to_stack(array, facts.affine, plane)
-        kept(path, FACTS, lambda: to_plain(facts), channel)
-        about = {"stack": stack.shape, "dtype": stack.dtype.str, "facts": to_plain(facts)}
-        slices = (np.ascontiguousarray(one).data for one in stack)
-        _written(files.folder, stack.nbytes, lambda: files.write_blocks(key, slices, about))
         blocks = files.blocks(key)
+        if blocks is None or blocks.read(index) is None:
+            _unpack(files, key, path, plane, channel)
+            blocks = files.blocks(key)
     if blocks is None:
         raise NotKeptError
     return blocks
+
+
+def _unpack(files: CheckedFiles, key: str, path: Path, plane: str, channel: int | None) -> None:
+    if not _writable(files.folder):
+        raise NotKeptError
+    if key_of(path, channel, plane) != key:
+        raise DatasetProblems([Problem(str(path), "the file as it was before", "a change while it was in use")])
+    array, facts = read_source(path, channel)
+    stack = to_stack(array, facts.affine, plane)
+    kept(path, FACTS, lambda: to_plain(facts), channel)
+    about = {"stack": stack.shape, "dtype": stack.dtype.str, "facts": to_plain(facts)}
+    slices = (np.ascontiguousarray(one).data for one in stack)
+    _written(files.folder, stack.nbytes, lambda: files.write_blocks(key, slices, about))
 
 
 def _writable(folder: Path) -> bool:

@@ -7,14 +7,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_vlsm.checked_files import Blocks, CheckedFiles
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.data.problems import MissingFileError
 from monai_vlsm.data.volumes import (
@@ -112,6 +116,42 @@ def test_a_wrong_file_is_made_again(
     assert len(reads) <= 2
     forget()
     np.testing.assert_array_equal(open_stack(file, "axial").slices[0], expected[0])
+
+
+def meet(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+    """The first call of a method in each of two threads ends when both have made it."""
+    method, barrier, met = getattr(owner, name), threading.Barrier(2), set()
+
+    def called(*args: Any) -> Any:
+        found = method(*args)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            barrier.wait(timeout=30)
+        return found
+
+    monkeypatch.setattr(owner, name, called)
+
+
+@pytest.mark.parametrize("change", [None, damaged, deleted])
+def test_threads_that_miss_the_same_unpack_it_once(
+    change: Callable[[Path], None] | None,
+    folder: Path,
+    reads: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = save_nifti(VALUES, tmp_path / "a.nii.gz")
+    if change is None:
+        meet(monkeypatch, CheckedFiles, "blocks")
+    else:
+        open_stack(file, "axial")
+        change(folder)
+        reads.clear()
+        meet(monkeypatch, Blocks, "read")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda index: open_stack(file, "axial").slices[index], [0, 0]))
+    np.testing.assert_array_equal(both, to_stack(VALUES, AFFINE, "axial")[[0, 0]])
+    assert reads == [file.name]
 
 
 def test_a_volume_that_changed_is_not_mixed_with_its_slices(folder: Path, tmp_path: Path) -> None:
