@@ -30,7 +30,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from monai_vlsm.inferers import cpu_has_bf16
+from monai_vlsm.precision import cpu_has_bf16
 
 OPTIMIZER, OTHER, PYTHON = "optimizer", "other", "between operators"
 KINDS = {  # the first pattern that an operator's name fits counts; times exclude what an operator calls

@@ -33,7 +33,7 @@ from speed import RESULTS
 from tqdm import tqdm
 
 from monai_vlsm.backbones import MINI
-from monai_vlsm.inferers import cpu_has_bf16
+from monai_vlsm.precision import cpu_has_bf16
 
 AXES = {"batch": (1, 2, 4, 8), "prompts": (1, 2, 4, 8), "size": (224, 352, 480), "images": (50, 100, 200)}
 QUICK = {"batch": (1, 2), "prompts": (1, 2), "size": (64, 96), "images": (4, 8)}

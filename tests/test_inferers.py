@@ -15,7 +15,7 @@ from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator, Supervise
 from torch import Tensor, nn
 
 from monai_vlsm import inferers
-from monai_vlsm.inferers import PromptInferer, autocast_dtype, call_rows, cpu_has_bf16
+from monai_vlsm.inferers import PromptInferer, call_rows
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.transforms import RequestTokensd, TokenizePromptd
 from tests import tiny
@@ -203,39 +203,6 @@ def test_autocast_of_the_caller_is_left_alone() -> None:
     assert out.dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [({}, False), ({"avx512_f": True}, False), ({"avx512_bf16": True}, True), ({"bf16": True}, True)],
-)
-def test_cpu_has_bf16(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool) -> None:
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert cpu_has_bf16() is expected
-
-
-@pytest.mark.parametrize(
-    ("torch_uses", "onednn_may", "expected"),
-    [
-        ("AVX512", None, True),
-        ("AVX2", None, False),
-        ("DEFAULT", None, False),
-        ("AVX512", "AVX2", False),
-        ("AVX512", "avx512_core", False),
-        ("AVX512", "AVX512_CORE_BF16", True),
-    ],
-)
-def test_bf16_only_where_torch_and_onednn_may_use_it(
-    monkeypatch: pytest.MonkeyPatch, torch_uses: str, onednn_may: str | None, expected: bool
-) -> None:
-    """Both can be told to use less than the CPU has; bfloat16 would then be emulated, ten times as slow."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": True})
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: torch_uses)
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    if onednn_may is not None:
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", onednn_may)
-    assert cpu_has_bf16() is expected
-
-
 @pytest.mark.parametrize("kind", [torch.as_tensor, MetaTensor])
 @pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("depth", [(), (3,)])
@@ -362,15 +329,6 @@ def test_by_image_changes_no_logits(backbone: Path) -> None:
     with torch.no_grad():
         one, each = (PromptInferer(cpu_autocast=False, by_image=by)(image, net, tokens) for by in (True, False))
     torch.testing.assert_close(one, each, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("device", "amp", "expected"),
-    [("cuda:1", True, torch.float16), ("cuda", False, None), ("mps", True, None), ("xpu", True, None)],
-)
-def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype | None) -> None:
-    """That in which MONAI's engines run a network there, whose mixed precision is for CUDA."""
-    assert autocast_dtype(device, amp) == expected
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from torch import nn
 from monai_vlsm.caches.features import FeatureDataset
 from monai_vlsm.caches.images import CachedImageDataset
 from monai_vlsm.checked_files import default_folder
-from monai_vlsm.inferers import autocast_dtype
+from monai_vlsm.precision import autocast_dtype
 
 __all__ = ["Caching", "cached_dataset"]
 
@@ -34,7 +34,7 @@ class Caching:
         features: True keeps what the frozen encoder makes of the images (`FeatureDataset`).
         dtype: in which features are kept.
         amp: whether the network runs in mixed precision.
-        amp_dtype: and in which on a GPU (`monai_vlsm.inferers.autocast_dtype`).
+        amp_dtype: and in which on a GPU (`monai_vlsm.precision.autocast_dtype`).
         num_workers: processes or threads that fill a cache.
     """
 

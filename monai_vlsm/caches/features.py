@@ -47,7 +47,7 @@ class FeatureDataset(Dataset):
         dtype: type in which features are kept: ``"float32"`` changes nothing, ``"float16"`` and ``"bfloat16"`` take
             half the room.
         autocast: type of the mixed precision under which the network will run, or None
-            (`monai_vlsm.inferers.autocast_dtype`).
+            (`monai_vlsm.precision.autocast_dtype`).
         batch_size: how many images are computed at a time.
         num_workers: processes that decode images.
 

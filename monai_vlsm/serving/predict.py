@@ -20,9 +20,10 @@ from monai_vlsm.data import default_workers, load_images, made_ahead, validate_r
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
-from monai_vlsm.inferers import PromptInferer, gpu_autocast
+from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.names import user_path
 from monai_vlsm.networks import PromptedNet, load_network
+from monai_vlsm.precision import gpu_autocast
 from monai_vlsm.progress import progress_bar
 from monai_vlsm.serving.pipeline import DISPLAY_STEPS, preprocessing
 from monai_vlsm.serving.segmentation import Segmentation, best_view, texts_of, volume_segmentation

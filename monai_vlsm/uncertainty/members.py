@@ -14,8 +14,9 @@ from torch import Tensor
 from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.caches import DistinctPrompts
 from monai_vlsm.errors import UserError
-from monai_vlsm.inferers import PromptInferer, gpu_autocast
+from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import NothingDrawsError, PromptedNet, sampling
+from monai_vlsm.precision import gpu_autocast
 from monai_vlsm.prompts import FlipWords
 from monai_vlsm.transforms import TokenizePrompt
 

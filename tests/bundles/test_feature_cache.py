@@ -17,8 +17,8 @@ from PIL import Image
 from monai_vlsm.caches import describe_cache
 from monai_vlsm.checkpoints import SETTINGS_KEY
 from monai_vlsm.errors import UserError
-from monai_vlsm.inferers import cpu_has_bf16
 from monai_vlsm.networks import NotFrozenError
+from monai_vlsm.precision import cpu_has_bf16
 from tests.bundles.dataset import write_dataset
 
 pytestmark = pytest.mark.slow  # whole trainings

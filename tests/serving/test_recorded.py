@@ -36,8 +36,8 @@ from monai_vlsm.export.model import _info
 from monai_vlsm.export.prompts import choose_prompts
 from monai_vlsm.hub.card import make_card
 from monai_vlsm.hub.facts import CardFacts
-from monai_vlsm.inferers import gpu_autocast
 from monai_vlsm.networks import CLIPSegNet, PromptedNet, load_network
+from monai_vlsm.precision import gpu_autocast
 from monai_vlsm.serving import AdapterBank, Segmenter
 from monai_vlsm.transforms import ToRGBd
 from tests.data.files import save_nifti
