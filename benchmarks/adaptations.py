@@ -67,7 +67,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     base = next(row for row in rows if row["kind"] == BASE)
 
     def share(row: dict[str, Any], key: str, form: str, scale: float = 1) -> list[str]:
-        return [format(row[key] * scale, form), f"{row[key] / base[key]:.2f}"] if key in row else ["", ""]
+        part = f"{row[key] / base[key]:.2f}" if base.get(key) else ""
+        return [format(row[key] * scale, form) if key in row else "", part]
 
     cells = [
         [

@@ -27,6 +27,7 @@ NOT_RUN = {  # page and command: why
     r": trtexec ": "needs TensorRT and a GPU",
     r": torchrun ": "several processes: tests/bundles/test_vlsm_dense.py, tests/bundles/test_processes.py",
     r": curl | monailabel\.| apps/monaibundle": "MONAI Label needs an environment of its own: .ci/label, tests/apps",
+    r": openssl |: htpasswd ": "certificate and password of a proxy, which needs nginx",
     r": sbatch | study slurm ": "a cluster: tests/studies/test_slurm.py",
     r" study ray ": "a cluster: tests/studies/test_on_ray.py",
     r" study search | polyps\.yaml": "trains for long: tests/studies/test_search.py",
