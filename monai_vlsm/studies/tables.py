@@ -104,9 +104,9 @@ def _signed(value: float | None) -> str:
 
 
 def paper_value(study: Study, cell: Cell) -> Published | None:
-    """What the paper printed for a cell; it trained on all of the data and tested on the same dataset."""
+    """What the paper printed for a cell of the main table; it trained on all data and tested on the same dataset."""
     place = cell.place
-    whole = place.trained == place.tested and place.fraction == 1
+    whole = place.trained == place.tested and place.fraction == 1 and cell.prompts in (main_prompts(study), PAPER)
     return published(study.systems[cell.system].paper, place.trained) if whole else None
 
 

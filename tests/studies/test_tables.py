@@ -93,6 +93,19 @@ def test_the_papers_value_and_the_difference(done: Make) -> None:
     assert "paper 89.10, \N{MINUS SIGN}" in (made.root / "tables" / "table.md").read_text(encoding="utf-8")
 
 
+def test_prompts_that_the_paper_did_not_ask_do_not_stand_beside_it(done: Make) -> None:
+    systems = {"dense VL": {"bundle": "good"}}
+    made = done(
+        systems=systems, datasets={"kvasir_polyp": {"folder": "polyps"}}, styles=["p1", "random", "p4"], seeds=[41]
+    )
+    papers = {row["prompts"]: row["paper"] for row in rows(made) if row["score"] == "dice"}
+    assert {prompts for prompts, paper in papers.items() if paper} == {
+        "p1, class prompts",
+        "random style, as the paper tested",
+    }
+    assert papers["p4, mask-derived prompts"] == ""
+
+
 def test_neither_parts_of_the_data_nor_other_datasets_stand_beside_the_paper(done: Make) -> None:
     datasets = {"kvasir_polyp": {"folder": "polyps"}, "isic": {"folder": "moles", "train": False}}
     systems = {"dense VL": {"bundle": "good"}}
