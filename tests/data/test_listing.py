@@ -79,7 +79,7 @@ def test_any_name_of_an_image(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nifti_under_another_name(name: str, zipped: bool, tmp_path: Path) -> None:
     content = save_nifti(ramp(), tmp_path / "a.nii").read_bytes()
-    (tmp_path / name).write_bytes(gzip.compress(content) if zipped else content)
+    (tmp_path / name).write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     assert file_kind(tmp_path / name) == "volume"
     reader = PictureReader()
     array, meta = reader.get_data(reader.read(tmp_path / name))
@@ -103,7 +103,7 @@ def mixed(tmp_path: Path) -> Path:
     without_pixels(tmp_path / "SR1", BasicTextSRStorage)
     without_pixels(tmp_path / "DICOMDIR", MediaStorageDirectoryStorage)
     (tmp_path / "notes.txt").write_text("Not an image.")
-    (tmp_path / "data.zip").write_bytes(gzip.compress(b"PK" * 500))
+    (tmp_path / "data.zip").write_bytes(gzip.compress(b"PK" * 500, mtime=0))
     (tmp_path / "empty").touch()
     (tmp_path / "broken.png").write_bytes(b"PNG")
     (tmp_path / ".DS_Store").touch()

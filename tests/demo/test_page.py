@@ -103,7 +103,7 @@ def test_masks_come_in_a_zip(client: TestClient) -> None:
     ("name", "content", "words"),
     [
         ("notes.txt", b"hello", "no image, DICOM or NIfTI"),
-        ("cut.nii.gz", gzip.compress(bytes(5000))[:20], "cut short or is damaged"),
+        ("cut.nii.gz", gzip.compress(bytes(5000), mtime=0)[:20], "cut short or is damaged"),
         ("empty.png", b"", "empty.png"),
     ],
 )
