@@ -25,6 +25,8 @@ def place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of the datasets, instead of that in the file")
     parser.add_argument("--bundles", metavar="DIR", help="folder of the bundles, instead of that in the file")
     parser.add_argument("--epochs", type=int, metavar="N", help="at most so many in every run, instead of the file's")
+    text = "only these of the study's datasets, for trainings and tests; the others need not be there"
+    parser.add_argument("--datasets", nargs="+", action="extend", metavar="NAME", help=text)
 
 
 def study_of(args: argparse.Namespace) -> tuple[Study, Path]:
@@ -36,6 +38,7 @@ def study_of(args: argparse.Namespace) -> tuple[Study, Path]:
     if args.epochs is not None and args.epochs < 1:
         raise StudyError(f"--epochs: expected a number from 1, got {args.epochs}")
     study = study if args.epochs is None else study.with_setting("epochs", args.epochs)
+    study = study if args.datasets is None else study.only(args.datasets)
     return study, args.output or Path("studies") / study.name
 
 
@@ -65,4 +68,5 @@ def worker_words(args: argparse.Namespace, action: str) -> list[str]:
     """The command of one worker, without its GPU, behind ``python -m monai_vlsm``."""
     given = {"--output": args.output, "--data": args.data, "--bundles": args.bundles, "--epochs": args.epochs}
     given |= {"--tracking": args.tracking}
-    return ["study", action, args.study, *(f"{name}={value}" for name, value in given.items() if value is not None)]
+    words = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return ["study", action, args.study, *words, *(f"--datasets={name}" for name in args.datasets or ())]

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from monai_vlsm.studies.keys import StudyError
 
 __all__ = ["CLASS", "LEASE", "RANDOM", "Dataset", "Range", "Search", "Study", "System"]
 
@@ -110,6 +112,7 @@ class Study:
         data: folder of the datasets.
         bundles: folder of the bundles.
         search: of settings on the validation images, if there is one.
+        left_out: datasets of the file that count for nothing here, see `only`.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Study:
     data: str
     bundles: str
     search: Search | None = None
+    left_out: Collection[str] = ()
 
     def with_setting(self, name: str, value: Any) -> Study:
         """The same study with one setting for all of its runs, whatever systems and datasets say of it."""
@@ -139,3 +143,21 @@ class Study:
             systems={key: replace(one, settings=without(one.settings)) for key, one in self.systems.items()},
             datasets={key: replace(one, settings=without(one.settings)) for key, one in self.datasets.items()},
         )
+
+    def only(self, names: Collection[str]) -> Study:
+        """The part of the study that needs these of its datasets and no others: trainings on them, tests on them.
+
+        Raises:
+            StudyError: a name that the study does not have, or nothing is trained on these.
+        """
+        for name in names:
+            if name not in self.datasets:
+                raise StudyError(f"no dataset {name!r} in the study {self.name}; there are {', '.join(self.datasets)}")
+        kept = {name: dataset for name, dataset in self.datasets.items() if name in names}
+        if not any(dataset.train for dataset in kept.values()):
+            raise StudyError(f"nothing is trained on {', '.join(kept)}: name a dataset without train: false too")
+        transfer = {
+            name: [one for one in tests if one in kept] for name, tests in self.transfer.items() if name in kept
+        }
+        left_out = [name for name in self.datasets if name not in kept]
+        return replace(self, datasets=kept, transfer=transfer, left_out=left_out)

@@ -75,7 +75,7 @@ def write_tables(folder: StudyFolder, output: Path) -> list[Path]:
     pairs = {title: _compared(folder, systems, cells) for title, systems in folder.study.tables.items()}
     blocks = list(_blocks(folder, cells, pairs))
     done = sum(folder.is_done(run) for run in folder.runs)
-    lead = f"{done} of {counted(len(folder.runs), 'run')} done. {_budget(folder)}"
+    lead = f"{done} of {counted(len(folder.runs), 'run')} done{_part(folder)}. {_budget(folder)}"
     title = f"Study: {folder.study.name}"
     pages = [render(template, title, lead, blocks, FOOTER) for template in ("page.html", "page.md")]
     latex = "\n".join(latex_table(title, table) for title, table in _score_tables(folder, cells))
@@ -90,6 +90,11 @@ def write_tables(folder: StudyFolder, output: Path) -> list[Path]:
         with outputs.writing(name) as path:
             path.write_bytes(text.encode())
     return [output / name for name in files]
+
+
+def _part(folder: StudyFolder) -> str:
+    left_out = folder.study.left_out
+    return f", without the datasets {', '.join(left_out)}, which were left out" if left_out else ""
 
 
 def _budget(folder: StudyFolder) -> str:

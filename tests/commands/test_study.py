@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_vlsm.commands import study
+from monai_vlsm.commands import study, study_folder
 from monai_vlsm.errors import UserError
 from monai_vlsm.studies import steps
 
@@ -18,14 +18,18 @@ ROOT = Path(__file__).parents[2]
 Run = Callable[..., int]
 
 
+def parsed(*words: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    study.add(parser.add_subparsers())
+    return parser.parse_args(["study", *map(str, words)])
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
-    parser = argparse.ArgumentParser()
-    study.add(parser.add_subparsers())
 
     def typed(*words: object) -> int:
-        args = parser.parse_args(["study", *map(str, words), "--bundles", str(ROOT / "bundles")])
+        args = parsed(*words, "--bundles", str(ROOT / "bundles"))
         status: int = args.run(args)
         return status
 
@@ -47,6 +51,23 @@ def test_a_dataset_that_is_not_there(run: Run) -> None:
 def test_no_epoch(run: Run) -> None:
     with pytest.raises(UserError, match="--epochs: expected a number from 1, got 0"):
         run("plan", "sample", "--epochs", "0")
+
+
+def test_datasets(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(
+        "systems: [unet]\ndatasets: {brain: {folder: 'sample:brain', test_split: val}, lungs: }\nseeds: [1]\n"
+    )
+    assert run("plan", file, "--datasets", "brain") == 0
+    assert "1 run (1 system x 1 dataset x" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no dataset 'brian' in the study two; there are brain, lungs"):
+        run("status", file, "--datasets", "brian")
+    run("slurm", file, "--datasets", "brain")
+    script = (tmp_path / "studies/two/slurm/study.sbatch").read_text(encoding="utf-8")
+    words = next(line for line in script.splitlines() if "study work" in line)
+    assert " --datasets=brain " in words
+    again = words.split("-m monai_vlsm study work ")[1].removesuffix(" &").split()
+    assert study_folder.study_of(parsed("work", *again))[0].left_out == ["lungs"]
 
 
 def test_a_missing_gpu(run: Run) -> None:
