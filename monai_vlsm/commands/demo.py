@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+from getpass import getpass
 from pathlib import Path
 
 from monai_vlsm.commands.modules import add_import
 
 __all__ = ["add"]
+
+VARIABLE, _ASK = "MONAI_VLSM_DEMO_PASSWORD", "\n"  # no word of a command line that a person types
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +30,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     parser.add_argument("--host", default="127.0.0.1", help="another address than this machine's needs --password")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860; 0: any that is free")
-    parser.add_argument("--password", metavar="TEXT", help="that the browser asks for; the name with it is demo")
+    parser.add_argument(
+        "--password",
+        nargs="?",
+        const=_ASK,
+        metavar="TEXT",
+        help="that the browser asks for, with the name demo; without TEXT it is asked for here, so that no list of "
+        f"processes shows it; default: that of the environment variable {VARIABLE}",
+    )
     add_import(parser)
     parser.set_defaults(run=_run)
 
@@ -34,8 +45,18 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _run(values: argparse.Namespace) -> int:
     from monai_vlsm.demo.server import listen, serve
 
-    with listen(values.host, values.port, values.password) as place:  # before the models, which take a while
+    password = _password(values.password)
+    with listen(values.host, values.port, password) as place:  # before the models, which take a while
         from monai_vlsm.demo.models import Models
 
-        serve(Models(values.adapters, values.backbone, values.device), place, values.password)
+        serve(Models(values.adapters, values.backbone, values.device), place, password)
     return 0
+
+
+def _password(given: str | None) -> str | None:
+    if given != _ASK:
+        return os.environ.get(VARIABLE) if given is None else given
+    try:
+        return getpass("password for the page: ")
+    except EOFError:
+        return ""

@@ -37,7 +37,7 @@ def listen(host: str, port: int, password: str | None) -> socket.socket:
     if not 0 <= port < 65536:
         raise ServerOptionError(f"--port must be from 0 (any that is free) to 65535, got {port}")
     if password == "":
-        raise ServerOptionError("--password is empty; give one, or leave it out to serve this machine only")
+        raise ServerOptionError("the password is empty; give one, or leave it out to serve this machine only")
     if not _own_machine(host) and not password:
         raise ServerOptionError(f"--host {host} can be reached from other machines: give --password too")
     try:
