@@ -37,6 +37,7 @@ class Answer:
         images: slices to look at, uint8 ``(slices, rows, columns, 3)``; an image is one.
         steps: probabilities in steps (`monai_vlsm.demo.steps`), uint8 ``(slices, K, rows, columns)``.
         first: the slice with the largest masks, from 0.
+        cut: of each prompt what was not read, in a few words (`monai_vlsm.serving.Segmenter.cut`).
         channel: which volume of a file of several; None for other files.
     """
 
@@ -44,6 +45,7 @@ class Answer:
     images: np.ndarray
     steps: np.ndarray
     first: int
+    cut: Sequence[str]
     channel: int | None = None
 
     @property
@@ -70,6 +72,7 @@ class Answer:
         spacing, total = self.result.spacing, int(self._totals[index, step])
         return {
             "prompt": self.result.prompts[index],
+            "cut": self.cut[index],
             "colour": colour,
             "existence": self.result.existence[index],
             "pixels": int(np.count_nonzero(self.steps[number, index] >= step)),
@@ -127,9 +130,10 @@ def ask(segmenter: Segmenter, file: Path, prompts: Sequence[str], channel: int |
 
     chosen = None if volumes_in(file) == 1 else (segmenter.channel or 0) if channel is None else channel
     result = segmenter(str(Address(str(file), channel=chosen)), list(prompts), watch=keep)
+    cut = [segmenter.cut(prompt) for prompt in prompts]
     if isinstance(result.masks, VolumeMasks):
-        return Answer(result, np.stack(images), np.stack(steps), result.masks.fullest(), chosen)
-    return Answer(result, _bytes(result.view.image)[None], steps_of(_upright(result))[None], 0, chosen)
+        return Answer(result, np.stack(images), np.stack(steps), result.masks.fullest(), cut, chosen)
+    return Answer(result, _bytes(result.view.image)[None], steps_of(_upright(result))[None], 0, cut, chosen)
 
 
 def _upright(result: Segmentation) -> np.ndarray:

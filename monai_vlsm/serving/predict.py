@@ -139,6 +139,7 @@ class Segmenter:
         self.amp, self.amp_dtype = precision(network, amp, amp_dtype)
         self.existence_threshold = network.existence_threshold if existence_threshold is None else existence_threshold
         self._before = preprocessing(network, window, plane)
+        self._tokenize = self._before.transforms[-1].tokenize  # type: ignore[union-attr]
         self._after = PromptPostprocessing(self._before, self.existence_threshold, temperature=network.temperature)
         self.doubter = None
         if uncertainty is not None:
@@ -187,6 +188,11 @@ class Segmenter:
             return self._image(own, made)
         with sliced(own, self.plane, self.context) as slices:
             return self._image(own, self._seen(own)) if len(slices) == 1 else self._volume(own, slices, watch)
+
+    def cut(self, prompt: str) -> str:
+        """What the model does not read of a prompt, in a few words; empty where it reads all."""
+        words: str = self._tokenize.cut(prompt)
+        return words
 
     def prepare(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What `segment` does before it needs the network; any thread may do that for an image that comes later.

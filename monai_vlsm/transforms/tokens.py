@@ -28,8 +28,8 @@ class TokenizePrompt(Transform):
     """Text to token ids and attention mask, padded to one length with the tokenizer's pad token.
 
     A longer prompt is cut to ``max_length`` with the end-of-text token kept last (CLIP reads the sentence there); the
-    transform warns of it once per record name. Each worker process of a data loader has its own transform, so it
-    warns for itself.
+    transform warns of it once for each text. Each worker process of a data loader has its own transform, so it warns
+    for itself.
 
     Args:
         tokenizer: a transformers tokenizer with an end-of-text and a pad token.
@@ -83,19 +83,26 @@ class TokenizePrompt(Transform):
             raise TypeError(f"record {name!r}: prompt must be text, got {type(text).__name__} ({short(text)}){hint}")
         if not self.allow_empty and not text.strip():
             raise ValueError(f"record {name!r}: prompt must not be empty here, got {text!r}")
-        # lone surrogates are legal in JSON, but no tokenizer takes them
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        ids = list(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        ids = self._all_ids(text)
         if len(ids) <= self.max_length:
             return ids
-        if name not in self._warned:
-            self._warned.add(name)
-            warnings.warn(
-                f"record {name!r}: the prompt has {len(ids)} tokens, only the first {self.max_length} are used: "
-                f"{short(text)}",
-                stacklevel=3,
-            )
+        if text not in self._warned:
+            self._warned.add(text)
+            warnings.warn(f"record {name!r}: prompt {short(text)}: {self._cut(ids)}", stacklevel=3)
         return [*ids[: self.max_length - 1], self.tokenizer.eos_token_id]
+
+    def cut(self, text: str) -> str:
+        """What is not read of a text, in a few words; empty where all of it is."""
+        ids = self._all_ids(text)
+        return self._cut(ids) if len(ids) > self.max_length else ""
+
+    def _cut(self, ids: list[int]) -> str:
+        return f"only the first {self.max_length} of its {len(ids)} tokens are read"
+
+    def _all_ids(self, text: str) -> list[int]:
+        # lone surrogates are legal in JSON, but no tokenizer takes them
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        return list(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
     def _pad(self, ids: list[int]) -> tuple[Tensor, Tensor]:
         """Ids and mask as tensors ``(L,)``; padded here, as padding in a fast tokenizer changes its shared state."""

@@ -8,6 +8,7 @@ import gzip
 import io
 import re
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,13 @@ def test_opacity_is_that_of_the_fill(models: Models, tmp_path: Path) -> None:
     none, half, full = (np.asarray(answer.overlay(0.5, 0, opacity), float) for opacity in (0, 0.5, 1))
     np.testing.assert_allclose(half, (none + full) / 2, atol=0.5)
     assert not np.array_equal(none, full)
+
+
+def test_a_prompt_that_is_not_read_to_its_end(client: TestClient) -> None:
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    answer = asked(client, key, "brain\n" + "x " * 100).json()["answer"]
+    rows = client.get(f"/answer/{answer}/rows").json()
+    assert [row["cut"] for row in rows] == ["", "only the first 77 of its 102 tokens are read"]
 
 
 def test_masks_come_in_a_zip(client: TestClient) -> None:
@@ -204,6 +212,29 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
 def test_options_are_refused_in_a_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--adapters", "none.pt", *options]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "variable", "expected"),
+    [
+        ([], None, None, None),
+        ([], None, "from the environment", "from the environment"),
+        (["--password"], "typed", "from the environment", "typed"),
+        (["--password", "in the list"], None, "from the environment", "in the list"),
+    ],
+)
+def test_where_the_password_comes_from(
+    words: list[str], typed: str | None, variable: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str | None] = []
+    if variable is not None:
+        monkeypatch.setenv("MONAI_VLSM_DEMO_PASSWORD", variable)
+    monkeypatch.setattr("monai_vlsm.commands.demo.getpass", lambda _: typed)
+    monkeypatch.setattr("monai_vlsm.demo.server.listen", lambda *given: taken.append(given[2]) or nullcontext())
+    monkeypatch.setattr("monai_vlsm.demo.server.serve", lambda *given: taken.append(given[2]))
+    monkeypatch.setattr("monai_vlsm.demo.models.Models", lambda *_: None)
+    assert main(["demo", "--adapters", "none.pt", *words]) == 0
+    assert taken == [expected, expected]
 
 
 def test_the_examples_exist() -> None:

@@ -192,7 +192,7 @@ def test_tokens_are_those_of_bert(biomed: Path) -> None:
     ids, mask = TokenizePrompt(tokenizer)("One POLYP")
     assert len(ids) == 256 and mask.sum() == 4
     assert ids[:5].tolist() == [WORDS.index(word) for word in ("[CLS]", "one", "polyp", "[SEP]", "[PAD]")]
-    with pytest.warns(UserWarning, match="only the first 256 are used"):
+    with pytest.warns(UserWarning, match="only the first 256 of its 402 tokens are read"):
         long, _ = TokenizePrompt(tokenizer)("polyp " * 400)
     assert long[-1] == WORDS.index("[SEP]") and len(SPECIAL) == 5
 

@@ -71,13 +71,14 @@ def test_a_list_gives_one_row_for_each_text(tokenizer: CLIPTokenizer) -> None:
         assert torch.equal(mask_row, transform(text)[1])
 
 
-def test_long_prompt_is_cut_with_one_warning_for_each_record(tokenizer: CLIPTokenizer) -> None:
+def test_long_prompt_is_cut_with_one_warning_for_each_text(tokenizer: CLIPTokenizer) -> None:
     transform = TokenizePrompt(tokenizer, LENGTH)
-    with pytest.warns(UserWarning, match="the prompt has 9 tokens, only the first 8 are used: 'red brain") as caught:
+    with pytest.warns(UserWarning, match=r"'red brain.*': only the first 8 of its \d+ tokens are read") as caught:
         ids, mask = transform(LONG, "first")
-        transform([LONG, LONG], "first")
+        transform([LONG, f"{LONG} too"], "first")
         transform(LONG, "second")
-    assert [str(warning.message).split(":")[0] for warning in caught] == ["record 'first'", "record 'second'"]
+    assert [str(warning.message).partition(" tokens")[0][-2:] for warning in caught] == [" 9", "12"]
+    assert transform.cut(LONG) == "only the first 8 of its 9 tokens are read" and transform.cut(WORDS[-1][0]) == ""
     whole = tokenizer(LONG)["input_ids"]
     assert ids.tolist() == [*whole[: LENGTH - 1], tokenizer.eos_token_id]
     assert mask.tolist() == [1] * LENGTH

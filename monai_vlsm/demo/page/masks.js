@@ -66,6 +66,7 @@ function fill(side, rows, volume) {
     swatch.className = "swatch";
     swatch.style.background = row.colour;
     line.cells[0].prepend(swatch);
+    if (row.cut) line.cells[0].append(Object.assign(document.createElement("small"), { textContent: ` (${row.cut})` }));
     return line;
   }));
 }
