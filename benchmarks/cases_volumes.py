@@ -20,7 +20,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from scipy import ndimage
 from torch import Tensor
 
-from monai_vlsm.data import KnownFiles, PictureReader, check_records
+from monai_vlsm.data import ImageFileReader, KnownFiles, check_records
 from monai_vlsm.data.volumes import Address
 
 VOLUMES = 4
@@ -72,7 +72,7 @@ def _side(read: Callable[[Place], dict[str, Tensor]], chosen: Sequence[Place], c
 def ours(conditions: Conditions) -> Side:
     """Slices as a training reads them, after the check that unpacks each volume once."""
     caches_in_scratch()
-    images, masks = (cast(Any, PictureReader(mode)) for mode in ("image", "mask"))  # MONAI's hint names classes only
+    images, masks = (cast(Any, ImageFileReader(mode)) for mode in ("image", "mask"))  # MONAI's hint names classes only
     load = Compose(
         [
             LoadImaged("image", images, None),

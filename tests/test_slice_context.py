@@ -16,7 +16,7 @@ from torch import Tensor
 
 from monai_vlsm.adapters import DenseAdaptation, SliceContextAdaptation
 from monai_vlsm.checkpoints import TrainedState
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.data.volumes import Address, EncodedSlices, middle_slice
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.networks import CLIPSegNet
@@ -39,7 +39,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(file: Path, index: int, context: int) -> MetaTensor:
-    reader = PictureReader()
+    reader = ImageFileReader()
     array, meta = reader.get_data(reader.read(str(Address(str(file), "axial", index, context))))
     return MetaTensor(torch.as_tensor(array if array.ndim == 3 else array[None]), meta=dict(meta))
 

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai_vlsm.commands.old_lists import overlapping_lists, set_aside
 from monai_vlsm.commands.prompt_cases import Case, find_cases
 from monai_vlsm.counts import counted, few_images
-from monai_vlsm.data import DatasetProblems, PictureReader, Problem, mask_channel
+from monai_vlsm.data import DatasetProblems, ImageFileReader, Problem, mask_channel
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import without_noise
@@ -139,7 +139,7 @@ def _words(image: np.ndarray, path: Path, case: Case, recipe: Recipe, answerer: 
 
 def _image(path: Path, mode: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels of a file, ``(rows, columns[, 3])``, and what its reader says of them."""
-    reader = PictureReader(mode, flat=True)
+    reader = ImageFileReader(mode, flat=True)
     array, meta = reader.get_data(reader.read(path))
     if len(meta["spatial_shape"]) != 2:
         raise DatasetProblems([Problem(str(path), "a 2D image", f"a volume of shape {array.shape}")])

@@ -18,7 +18,7 @@ from monai_vlsm.data.negatives import NothingAbsentError, absent_probability, wi
 from monai_vlsm.data.padding import MASK_KEYS, NO_PROMPT, TOKEN_KEYS, collate_prompts
 from monai_vlsm.data.probes import Probe, probe_records, questions
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, PictureReader, is_supported
+from monai_vlsm.data.reader import SUPPORTED_SUFFIXES, ImageFileReader, is_supported
 from monai_vlsm.data.shares import ScoringShare, TrainingShare
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "ClassPromptError",
     "DataLists",
     "DatasetProblems",
+    "ImageFileReader",
     "ImageSampler",
     "ImagesNotFoundError",
     "ItemLoader",
@@ -38,7 +39,6 @@ __all__ = [
     "Listing",
     "NoPromptError",
     "NothingAbsentError",
-    "PictureReader",
     "Probe",
     "Problem",
     "ScoringShare",

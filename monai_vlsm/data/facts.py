@@ -22,7 +22,7 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import binary_fault, mask_channel, without_noise
 from monai_vlsm.data.part_facts import WholeFile, look_at_whole, whole_of
 from monai_vlsm.data.problems import DatasetProblems, Problem
-from monai_vlsm.data.reader import PictureReader, glance
+from monai_vlsm.data.reader import ImageFileReader, verify_image
 from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import Address
 from monai_vlsm.data.volumes.formats import is_there
@@ -123,7 +123,7 @@ def _part(file: str, address: Address, whole: WholeFile, roles: set[str], look: 
     problem, mask = whole.problem_of(address, "image" in roles), "mask" in roles
     if problem or whole.size is None:
         return FileFacts(problem=problem, missing=whole.missing)
-    reader = PictureReader("mask" if mask else "image")
+    reader = ImageFileReader("mask" if mask else "image")
     return FileFacts(
         whole.size[:2],
         empty=mask and whole.is_empty(address),
@@ -139,10 +139,10 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         return FileFacts(problem=Problem(file, "a file", "nothing at this path"), missing=True)
     path = Path(file)
     try:
-        by_glance = roles == {"image"} and look is None and Address.of(file).channel is None
-        if by_glance and not _is_float_image(path) and (seen := glance(path)):
+        by_header = roles == {"image"} and look is None and Address.of(file).channel is None
+        if by_header and not _is_float_image(path) and (seen := verify_image(path)):
             return FileFacts(*seen)
-        reader = PictureReader("image" if "image" in roles else "colours")
+        reader = ImageFileReader("image" if "image" in roles else "colours")
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
         return FileFacts(problem=error.problems[0])
@@ -152,11 +152,11 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
 
 
 def _is_float_image(path: Path) -> bool:
-    """Whether it is a TIFF of floats, of which a glance does not tell that all are NaN."""
+    """Whether it is a TIFF of floats, of which `verify_image` does not tell that all are NaN."""
     try:
         with Image.open(path, formats=("TIFF",)) as image:
             return image.mode == "F"
-    except Exception:  # no TIFF; what is wrong with others, `glance` says
+    except Exception:  # no TIFF; what is wrong with others, `verify_image` says
         return False
 
 

@@ -41,7 +41,7 @@ class Geometry:
 
 
 def geometry(array: np.ndarray, meta: Mapping[str, Any]) -> Geometry | None:
-    """The place of a file as `monai_vlsm.data.PictureReader` reads it, not flat; None for images, which have none.
+    """The place of a file as `monai_vlsm.data.ImageFileReader` reads it, not flat; None for images, which have none.
 
     Args:
         array: native axes for NIfTI.

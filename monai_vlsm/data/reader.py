@@ -27,7 +27,7 @@ from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import Address, SliceStack, open_stack, read_any
 from monai_vlsm.data.volumes.explained import explained
 
-__all__ = ["SUPPORTED_SUFFIXES", "PictureReader", "glance", "is_supported"]
+__all__ = ["SUPPORTED_SUFFIXES", "ImageFileReader", "is_supported", "verify_image"]
 
 MODES = ("image", "mask", "colours")
 
@@ -39,7 +39,7 @@ logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR
 warnings.filterwarnings("ignore", "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register")
 
 
-class PictureReader(ImageReader):
+class ImageFileReader(ImageReader):
     """Reads images, single-frame DICOM and volumes: what a file is, its content says.
 
     - Images and DICOM keep their axes, ``(rows, columns[, 3])``: what is on top of the image is first. MONAI's
@@ -69,7 +69,7 @@ class PictureReader(ImageReader):
     def __init__(self, mode: str = "image", flat: bool = False) -> None:
         super().__init__()
         if mode not in MODES:
-            raise ValueError(f"unknown mode {mode!r} of PictureReader, known: {', '.join(MODES)}")
+            raise ValueError(f"unknown mode {mode!r} of ImageFileReader, known: {', '.join(MODES)}")
         self.mode = mode
         self.flat = flat
 
@@ -118,7 +118,7 @@ class PictureReader(ImageReader):
             return _as_mask(array, meta, is_lossy(path)) if self.mode == "mask" else (array, meta)
 
 
-def glance(path: Path) -> tuple[tuple[int, int], int] | None:
+def verify_image(path: Path) -> tuple[tuple[int, int], int] | None:
     """Find out that an image is whole, without making an array of it: twice as fast as reading it.
 
     Returns:
@@ -126,7 +126,7 @@ def glance(path: Path) -> tuple[tuple[int, int], int] | None:
 
     Raises:
         FileNotFoundError: no such file.
-        DatasetProblems: what :meth:`PictureReader.get_data` would raise.
+        DatasetProblems: what :meth:`ImageFileReader.get_data` would raise.
     """
     with explained(path, "image"):
         return image_facts(path) if _kind(path) == "image" else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from monai_vlsm.report.blocks import Block, Figures, Heading, Paragraph, Plot
 from monai_vlsm.report.plots import ForestRow, forest
-from monai_vlsm.report.volume_sections import left_out, paired_volume_blocks, volume_glance
+from monai_vlsm.report.volume_sections import left_out, paired_volume_blocks, volume_overview
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.bootstrap import FEWEST
 from monai_vlsm.statistics.comparison import Comparison, PairedRow
@@ -39,19 +39,19 @@ def overview_blocks(results: Results) -> Iterator[Block]:
         "asked for another structure",
         "asked for something absent",
     )
-    yield Table(header, [line for run in results.runs for line in _glance(run)])
+    yield Table(header, [line for run in results.runs for line in _rows(run)])
     yield Paragraph(
         "Class prompts only: those that anyone can write without having seen the mask. Scores of prompts that give "
         "away more stand below, in tables of their own.",
         small=True,
     )
-    yield from volume_glance(results.runs)
+    yield from volume_overview(results.runs)
     if results.comparisons:
         yield Heading("Runs compared")
         yield from _comparisons(results.comparisons)
 
 
-def _glance(run: RunResults) -> Iterator[tuple[str | Cell, ...]]:
+def _rows(run: RunResults) -> Iterator[tuple[str | Cell, ...]]:
     rows = plain_rows(run.scores)
     others = {row.dataset: _verdict(row) for row in plain_rows(run.others)}
     absents = {row.dataset: _verdict(row) for row in plain_rows(run.absents)}

@@ -17,16 +17,16 @@ from monai_vlsm.statistics.volumes import VolumeRow
 from monai_vlsm.statistics.words import count, number
 from monai_vlsm.tables import Cell, Table
 
-__all__ = ["left_out", "paired_volume_blocks", "volume_blocks", "volume_glance"]
+__all__ = ["left_out", "paired_volume_blocks", "volume_blocks", "volume_overview"]
 
 
-def volume_glance(runs: Sequence[RunResults]) -> Iterator[Block]:
+def volume_overview(runs: Sequence[RunResults]) -> Iterator[Block]:
     """A table of all runs that have volumes, scored with class prompts; nothing without any."""
     found = [(run.name, row) for run in runs for row in _totals(run.volumes.get(CLASS, ()))]
     if found:
         yield Paragraph("Whole volumes, means of the structures, class prompts:")
         header = ("run", "dataset", "style", "plane", "volumes", "Dice", "HD95 (mm)", "surface Dice")
-        yield Table(header, [(name, *_glance_cells(row)) for name, row in found])
+        yield Table(header, [(name, *_row_cells(row)) for name, row in found])
 
 
 def _totals(rows: Sequence[VolumeRow]) -> list[VolumeRow]:
@@ -35,7 +35,7 @@ def _totals(rows: Sequence[VolumeRow]) -> list[VolumeRow]:
     return list(last.values())
 
 
-def _glance_cells(row: VolumeRow) -> tuple[str | Cell, ...]:
+def _row_cells(row: VolumeRow) -> tuple[str | Cell, ...]:
     names = (*words.group_names(row), row.plane, count(row.volumes))
     return (*names, number(row.dice), number(row.hd95, 1), number(row.surface_dice))
 

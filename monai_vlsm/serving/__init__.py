@@ -6,7 +6,7 @@ from monai_vlsm.serving.bank import AdapterBank, AdapterNameError
 from monai_vlsm.serving.batches import PredictionLoader
 from monai_vlsm.serving.check import check_model
 from monai_vlsm.serving.folder import distinct_names, predict_records
-from monai_vlsm.serving.overlays import draw_segmentation, save_picture
+from monai_vlsm.serving.overlays import draw_segmentation, save_overlay
 from monai_vlsm.serving.predict import DeviceNotFoundError, Segmenter
 from monai_vlsm.serving.records import UnfinishedError, Worklist, find_records
 from monai_vlsm.serving.segmentation import Segmentation
@@ -25,5 +25,5 @@ __all__ = [
     "draw_segmentation",
     "find_records",
     "predict_records",
-    "save_picture",
+    "save_overlay",
 ]

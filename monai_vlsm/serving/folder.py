@@ -19,7 +19,7 @@ from monai_vlsm.interrupts import telling
 from monai_vlsm.names import file_stem
 from monai_vlsm.outputs import PREDICTIONS, GrowingTable, Outputs
 from monai_vlsm.progress import progress_bar
-from monai_vlsm.serving.overlays import save_picture
+from monai_vlsm.serving.overlays import save_overlay
 from monai_vlsm.serving.predict import Segmenter
 from monai_vlsm.serving.records import Worklist, say_what_stays
 from monai_vlsm.serving.segmentation import COLUMNS, MEASURED, Segmentation
@@ -106,4 +106,4 @@ def _write(result: Segmentation, outputs: Outputs, draw: bool) -> None:
     if not draw:
         return
     with outputs.writing(overlay_file(result.name)) as path:
-        save_picture(result, path)
+        save_overlay(result, path)

@@ -12,7 +12,7 @@ from monai_vlsm import drawing
 from monai_vlsm.io import replacing
 from monai_vlsm.serving.segmentation import Segmentation
 
-__all__ = ["caption", "draw_segmentation", "save_picture"]
+__all__ = ["caption", "draw_segmentation", "save_overlay"]
 
 _SIDE, _LEAST = 512, 480  # pixels: of a panel, of the text below narrow ones
 _LONGEST = 200  # letters of a prompt
@@ -49,7 +49,7 @@ def caption(result: Segmentation, index: int) -> str:
     return f"{prompt}: {found}, existence {result.existence[index]:.2f}"
 
 
-def save_picture(result: Segmentation, path: str | Path) -> None:
+def save_overlay(result: Segmentation, path: str | Path) -> None:
     """Write `draw_segmentation` as PNG; folders that are missing are made."""
     with replacing(path) as temporary:
         drawing.save_png(draw_segmentation(result), temporary)

@@ -12,7 +12,7 @@ from typing import Any
 
 from monai.transforms import Compose, LoadImaged
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.networks import PromptedNet
 from monai_vlsm.transforms import NormalizeImaged, OrientVolumed, ResizeImaged, TokenizePromptd, ToRGBd
 
@@ -31,7 +31,7 @@ def preprocessing(network: PromptedNet, window: Any = None, plane: str | None = 
         window: which values of images other than 8-bit become black and white (`monai_vlsm.transforms.ToRGBd`).
         plane: of volumes (`monai_vlsm.transforms.OrientVolume`).
     """
-    reader: Any = PictureReader()  # MONAI takes readers too, its annotation names only their classes
+    reader: Any = ImageFileReader()  # MONAI takes readers too, its annotation names only their classes
     return Compose(
         [
             LoadImaged("image", reader=reader, ensure_channel_first=True, dtype=None),

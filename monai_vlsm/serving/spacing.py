@@ -19,7 +19,7 @@ def file_spacing(image: MetaTensor) -> tuple[float, ...] | None:
     radiograph is that of the detector, not of the patient, and does not count. Other formats have none.
 
     Args:
-        image: ``(C, X, Y[, Z])`` as `monai_vlsm.data.PictureReader` loads it.
+        image: ``(C, X, Y[, Z])`` as `monai_vlsm.data.ImageFileReader` loads it.
 
     Returns:
         2 or 3 numbers, or None where the file does not say.

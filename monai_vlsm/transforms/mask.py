@@ -39,7 +39,7 @@ def foreground(channel: Tensor, name: str) -> Tensor:
     if 2 <= high <= LABELS_MAX and _are_labels(channel):
         raise ValueError(
             f"{name}: a mask must have two values, got a label map, or noise of JPEG, of whole numbers from {low:g} to "
-            f"{high:g}: write one mask for each label, and read masks with PictureReader('mask'), which knows JPEG"
+            f"{high:g}: write one mask for each label, and read masks with ImageFileReader('mask'), which knows JPEG"
         )
     return channel > high / 2
 
@@ -64,7 +64,7 @@ class BinarizeMask(Transform):
     ============================================  ===================================================
 
     So whatever value a structure has, it is there. Noise of an empty JPEG mask is taken away by whoever reads the file
-    (:class:`monai_vlsm.data.PictureReader`), since here nobody knows what the file was. Other label maps are found by
+    (:class:`monai_vlsm.data.ImageFileReader`), since here nobody knows what the file was. Other label maps are found by
     :func:`monai_vlsm.data.binary_fault`; split them before.
     """
 

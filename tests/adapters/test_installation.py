@@ -53,7 +53,7 @@ class Named(Adaptation):
 
 
 @dataclass(frozen=True)
-class WithoutSeams(Adaptation):
+class Featureless(Adaptation):
     def install(self, targets: AdapterTargets) -> Any:
         return None
 
@@ -81,7 +81,10 @@ WRONG: dict[str, tuple[Adaptation, str]] = {
     "not a number": (Free(float("nan")), "must be a frozen dataclass"),
     "a part of it": (Forgetful(), "settings of Forgetful do not make it again"),
     "a field called type": (Named(), "none of them called type"),
-    "no feature_adapters": (WithoutSeams(), "WithoutSeams.install must return FeatureAdapters, got NoneType"),
+    "no feature_adapters": (
+        Featureless(),
+        "Featureless.install must return FeatureAdapters, got NoneType",
+    ),
     "other names": (Wrapping(), "renamed 24 weights of the network, the first is base.*fc1.bias"),
     "a buffer that is not saved": (Hidden(), "cannot hold the buffer base.decoder.mine"),
 }

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from monai_vlsm.apps.label import image_records, label_prompts, read_records
-from monai_vlsm.data import PictureReader, check_records
+from monai_vlsm.data import ImageFileReader, check_records
 from monai_vlsm.data.volumes import Address
 from monai_vlsm.errors import UserError
 from tests.data.files import save_dicom, write_dicom
@@ -73,7 +73,7 @@ def saved_mask(record: dict[str, str]) -> np.ndarray:
 
 def read(record: dict[str, str], key: str, mode: str = "image") -> np.ndarray:
     """A slice as training reads it."""
-    reader = PictureReader(mode)
+    reader = ImageFileReader(mode)
     return reader.get_data(reader.read(record[key]))[0]
 
 

@@ -20,13 +20,13 @@ from monai_vlsm.caches import (
     cached_dataset,
     image_files,
 )
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.transforms import ResizeImaged, ToRGBd
 from tests.serving.images import write_images
 
 STEPS = [
-    LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
+    LoadImaged("image", reader=ImageFileReader(), ensure_channel_first=True, dtype=None),
     ToRGBd("image"),
     ResizeImaged("image", 32),
 ]

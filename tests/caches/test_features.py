@@ -28,7 +28,7 @@ from monai_vlsm.caches import (
     PromptCache,
     describe_cache,
 )
-from monai_vlsm.data import PictureReader, load_datalist
+from monai_vlsm.data import ImageFileReader, load_datalist
 from monai_vlsm.inferers import FEATURES_KEY, PromptInferer
 from monai_vlsm.networks import CLIPSegNet, CRISNet, NotFrozenError, SANNet
 from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizeImaged, TokenizePromptd, ToRGBd
@@ -50,8 +50,8 @@ def network(backbone: Path) -> CLIPSegNet:
 def plain(folder: Path, backbone: Path, size: int = SIZE, last: list[Any] | None = None) -> Dataset:
     """A data set as the bundles have it, with all prompts of an image in one record."""
     chain = [
-        LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
-        LoadImaged("label", reader=PictureReader("mask"), ensure_channel_first=True, dtype=None),
+        LoadImaged("image", reader=ImageFileReader(), ensure_channel_first=True, dtype=None),
+        LoadImaged("label", reader=ImageFileReader("mask"), ensure_channel_first=True, dtype=None),
         ToRGBd("image"),
         BinarizeMaskd("label"),
         ResizeImaged(["image", "label"], size, ["bilinear", "nearest"]),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from monai_vlsm.caches import CachedImageDataset, MixedTransformsError, image_files
 from monai_vlsm.caches.images import describe
-from monai_vlsm.data import DatasetProblems, PictureReader, load_datalist
+from monai_vlsm.data import DatasetProblems, ImageFileReader, load_datalist
 from monai_vlsm.io import WriteError
 from monai_vlsm.transforms import BinarizeMaskd, RandSelectPromptd, ResizeImaged, ToRGBd
 from tests.bundles.dataset import write_dataset
@@ -36,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 def steps(size: int = SIZE) -> list[Any]:
     """The transforms of validation, with a random prompt."""
     return [
-        LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
-        LoadImaged("label", reader=PictureReader("mask"), ensure_channel_first=True, dtype=None),
+        LoadImaged("image", reader=ImageFileReader(), ensure_channel_first=True, dtype=None),
+        LoadImaged("label", reader=ImageFileReader("mask"), ensure_channel_first=True, dtype=None),
         ToRGBd("image"),
         BinarizeMaskd("label"),
         CopyItemsd("label", names="target"),
@@ -54,13 +54,13 @@ def dataset(folder: Path, cache: str, multi_prompt: bool = False, **options: Any
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
-    get_data = PictureReader.get_data
+    get_data = ImageFileReader.get_data
 
-    def counting(reader: PictureReader, files: Sequence[Path]) -> Any:
+    def counting(reader: ImageFileReader, files: Sequence[Path]) -> Any:
         loads.extend(file.name for file in files)
         return get_data(reader, files)
 
-    monkeypatch.setattr(PictureReader, "get_data", counting)
+    monkeypatch.setattr(ImageFileReader, "get_data", counting)
     return loads
 
 

@@ -27,7 +27,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from tests.data.files import write_dicom
 
 ROWS, COLUMNS = 23, 41
@@ -37,7 +37,7 @@ NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLitt
 
 
 def read(path: Path, mode: str = "image") -> tuple[np.ndarray, dict[str, Any]]:
-    reader = PictureReader(mode)
+    reader = ImageFileReader(mode)
     return reader.get_data(reader.read(path))
 
 

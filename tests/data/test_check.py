@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from monai_vlsm.data import DatasetProblems, Problem, check_records
-from monai_vlsm.data.reader import PictureReader
+from monai_vlsm.data.reader import ImageFileReader
 from tests.data.files import save, save_nifti, square
 
 
@@ -104,13 +104,13 @@ def test_a_mask_that_cannot_be_read_is_reported_once(files: dict[str, Path]) -> 
 
 def test_each_file_is_decoded_once(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
-    original = PictureReader.get_data
+    original = ImageFileReader.get_data
 
-    def counting(self: PictureReader, img: Any) -> Any:
+    def counting(self: ImageFileReader, img: Any) -> Any:
         decoded.extend(Path(path).name for path in img)
         return original(self, img)
 
-    monkeypatch.setattr(PictureReader, "get_data", counting)
+    monkeypatch.setattr(ImageFileReader, "get_data", counting)
     check_records([record(files["a.png"], files["m.png"]), record(files["a.png"], files["m.png"], files["a.png"])])
     assert sorted(decoded) == ["a.png", "m.png"]
 

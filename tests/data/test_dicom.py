@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from monai_vlsm.data import DatasetProblems, PictureReader, check_records
+from monai_vlsm.data import DatasetProblems, ImageFileReader, check_records
 from monai_vlsm.transforms import BinarizeMask, ToRGB
 from tests.data.dicom_files import COLUMNS, NATIVE, RGB, ROWS, as_pydicom_has_it, dataset, grey, in_syntax, read
 from tests.data.files import square, write_dicom
@@ -218,7 +218,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
     data.BitsAllocated, data.BitsStored, data.HighBit = 1, 1, 0
     file = write_dicom(data, tmp_path / "a.dcm")
     for mode, convert in (("image", ToRGB()), ("mask", BinarizeMask())):
-        load = LoadImage(reader=PictureReader(mode), ensure_channel_first=True, dtype=None)
+        load = LoadImage(reader=ImageFileReader(mode), ensure_channel_first=True, dtype=None)
         np.testing.assert_array_equal(convert(load(file))[0], bits)
     assert check_records([{"image": str(file), "label": str(file)}]) == []
 

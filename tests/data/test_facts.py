@@ -22,7 +22,7 @@ from monai_vlsm.data import (
     with_absent_prompts,
 )
 from monai_vlsm.data import facts as facts_module
-from monai_vlsm.data.reader import PictureReader
+from monai_vlsm.data.reader import ImageFileReader
 from tests.data.files import save, square
 
 
@@ -30,19 +30,19 @@ from tests.data.files import save, square
 def decodes() -> Iterator[Counter[str]]:
     """How often each file is decoded, be it for its pixels or only as far as shows that it is whole."""
     count: Counter[str] = Counter()
-    get_data, glance = PictureReader.get_data, facts_module.glance
+    get_data, verify = ImageFileReader.get_data, facts_module.verify_image
 
-    def counted_data(self: PictureReader, img: Any) -> Any:
+    def counted_data(self: ImageFileReader, img: Any) -> Any:
         count.update(Path(path).name for path in img)
         return get_data(self, img)
 
-    def counted_glance(path: Path) -> Any:
+    def counted_verify(path: Path) -> Any:
         count[path.name] += 1
-        return glance(path)
+        return verify(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PictureReader, "get_data", counted_data)
-        patch.setattr(facts_module, "glance", counted_glance)
+        patch.setattr(ImageFileReader, "get_data", counted_data)
+        patch.setattr(facts_module, "verify_image", counted_verify)
         yield count
 
 

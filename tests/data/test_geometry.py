@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_vlsm.data import DatasetProblems, PictureReader, check_records, load_datalist, validate_records
+from monai_vlsm.data import DatasetProblems, ImageFileReader, check_records, load_datalist, validate_records
 from monai_vlsm.data.audit import audit_dataset
 from monai_vlsm.data.findings import KINDS
 from tests.data.files import save, save_dicom, square
@@ -79,7 +79,7 @@ def test_turned_voxels_with_a_turned_affine_are_the_same_place(tmp_path: Path) -
     turned = VOXELS[::-1]
     mask = nifti(tmp_path / "m.nii", np.array([[1.0, 0, 0, -63], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), turned)
     assert check_records([{"image": str(image), "label": str(mask)}]) == []
-    reader = PictureReader("mask", flat=True)
+    reader = ImageFileReader("mask", flat=True)
     np.testing.assert_array_equal(*(reader.get_data(reader.read(path))[0] for path in (image, mask)))
 
 

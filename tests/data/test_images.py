@@ -14,8 +14,8 @@ import torch
 from monai.transforms import LoadImage
 from PIL import Image
 
-from monai_vlsm.data import DatasetProblems, PictureReader, check_records
-from monai_vlsm.data.reader import glance
+from monai_vlsm.data import DatasetProblems, ImageFileReader, check_records
+from monai_vlsm.data.reader import verify_image
 from monai_vlsm.transforms import ToRGB
 from tests.data.files import save, save_dicom, save_nifti
 
@@ -36,7 +36,7 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def read(path: Path, mode: str = "image") -> np.ndarray:
-    reader = PictureReader(mode)
+    reader = ImageFileReader(mode)
     return reader.get_data(reader.read(path))[0]
 
 
@@ -58,7 +58,7 @@ def test_tiff_is_upright(compression: str, array: np.ndarray, orientation: int, 
     )
     expected = array * np.uint8(255) if array.dtype == bool else array
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), expected)
-    assert glance(tmp_path / "a.tif") == ((ROWS, COLUMNS), 3 if array.ndim == 3 else 1)
+    assert verify_image(tmp_path / "a.tif") == ((ROWS, COLUMNS), 3 if array.ndim == 3 else 1)
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -73,7 +73,7 @@ def test_exif_is_applied(name: str, orientation: int, tmp_path: Path) -> None:
     found = found[..., 0] if name == "a.webp" else found  # WebP is always colour
     assert found.shape == (ROWS, COLUMNS)
     assert np.abs(found.astype(int) - array).max() <= (2 if name == "a.jpg" else 0)
-    assert glance(tmp_path / name) == ((ROWS, COLUMNS), 3 if name == "a.webp" else 1)
+    assert verify_image(tmp_path / name) == ((ROWS, COLUMNS), 3 if name == "a.webp" else 1)
 
 
 def tiff(array: np.ndarray, photometric: int) -> Callable[[Path], Path]:
@@ -130,7 +130,7 @@ BRIGHT: dict[str, Callable[[Path], Path]] = {
 @pytest.mark.parametrize("name", BRIGHT)
 def test_bright_is_high_in_every_format(name: str, tmp_path: Path) -> None:
     path = BRIGHT[name](tmp_path)
-    load = LoadImage(reader=PictureReader(), ensure_channel_first=True, dtype=None)
+    load = LoadImage(reader=ImageFileReader(), ensure_channel_first=True, dtype=None)
     shown = ToRGB()(load(path)).as_tensor()
     truth = torch.as_tensor((UP > 100) * 255 if name.endswith("-1") and "dicom" not in name else UP) / 255.0
     # where the file says nothing of its range, the values have their own
@@ -161,7 +161,7 @@ def animated(name: str, frames: int = 3, **options: Any) -> Callable[[Path], Pat
 )
 def test_several_images_in_a_file_are_refused(write: Callable[[Path], Path], found: str, tmp_path: Path) -> None:
     path = write(tmp_path)
-    for look in (glance, read):
+    for look in (verify_image, read):
         with pytest.raises(DatasetProblems, match=rf"a\.\w+: expected a readable image, found {found}"):
             look(path)
 
@@ -171,14 +171,14 @@ def test_of_a_camera_s_jpeg_with_a_preview_the_first_counts(tmp_path: Path) -> N
     first.save(tmp_path / "a.mpo", format="MPO", save_all=True, append_images=[second], quality=95)
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
     assert read(tmp_path / "a.jpg").shape == (ROWS, COLUMNS, 3)
-    assert glance(tmp_path / "a.jpg") == ((ROWS, COLUMNS), 3)
+    assert verify_image(tmp_path / "a.jpg") == ((ROWS, COLUMNS), 3)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_the_limit_of_pillow_is_told(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(UP, tmp_path / f"a.{suffix}")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", UP.size // 2 - 100)
-    for look in (glance, read):
+    for look in (verify_image, read):
         with pytest.raises(
             DatasetProblems, match=r"found more than 5,200 pixels, the limit of Pillow; .*docs/data\.md"
         ):
@@ -223,7 +223,7 @@ def test_transparency(pixels: np.ndarray, mode: str, expected: np.ndarray | str,
             read(path, mode)
         if mode == "image":
             with pytest.raises(DatasetProblems, match=expected):
-                glance(path)
+                verify_image(path)
         return
     np.testing.assert_array_equal(read(path, mode), expected)
 

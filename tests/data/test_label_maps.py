@@ -12,7 +12,7 @@ import pytest
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from monai_vlsm.data import DatasetProblems, KnownFiles, PictureReader, check_records
+from monai_vlsm.data import DatasetProblems, ImageFileReader, KnownFiles, check_records
 from monai_vlsm.data.label_maps import read_label_map
 from monai_vlsm.data.lists.counting import image_counts
 from monai_vlsm.data.problems import MissingFileError
@@ -56,7 +56,7 @@ def mask_of(*names: str) -> np.ndarray:
     """What a training gets, ``(K, rows, columns)``."""
     load = Compose(
         [
-            LoadImaged("label", reader=PictureReader("mask", flat=True)),
+            LoadImaged("label", reader=ImageFileReader("mask", flat=True)),
             EnsureChannelFirstd("label"),
             BinarizeMaskd("label"),
         ]
@@ -152,7 +152,7 @@ def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_errors_while_reading(tmp_path: Path) -> None:
-    reader = PictureReader("mask")
+    reader = ImageFileReader("mask")
     with pytest.raises(MissingFileError, match=r"a\.png"):
         reader.get_data(reader.read(f"{tmp_path}/a.png::label=1"))
     with pytest.raises(DatasetProblems, match=r"a\.png: expected a readable mask, found colours, expected numbers"):

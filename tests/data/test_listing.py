@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import BasicTextSRStorage, MediaStorageDirectoryStorage
 
-from monai_vlsm.data import ImagesNotFoundError, PictureReader, check_records, list_images, load_images
+from monai_vlsm.data import ImageFileReader, ImagesNotFoundError, check_records, list_images, load_images
 from monai_vlsm.data.formats import file_kind, image_stem
 from tests.data.files import ramp, save, save_dicom, save_nifti
 
@@ -69,7 +69,7 @@ def test_masks_beside_their_images_are_left_out(tmp_path: Path) -> None:
 def test_any_name_of_an_image(name: str, tmp_path: Path) -> None:
     IMAGES[name](ramp(), tmp_path / name)
     assert [path.name for path in list_images(tmp_path).images] == [name]
-    reader = PictureReader()
+    reader = ImageFileReader()
     array, _ = reader.get_data(reader.read(tmp_path / name))
     assert array.shape == ramp().shape
     assert len(np.unique(array)) == len(np.unique(ramp()))
@@ -81,7 +81,7 @@ def test_nifti_under_another_name(name: str, zipped: bool, tmp_path: Path) -> No
     content = save_nifti(ramp(), tmp_path / "a.nii").read_bytes()
     (tmp_path / name).write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     assert file_kind(tmp_path / name) == "volume"
-    reader = PictureReader()
+    reader = ImageFileReader()
     array, meta = reader.get_data(reader.read(tmp_path / name))
     np.testing.assert_array_equal(array, ramp())
     np.testing.assert_array_equal(meta["affine"], np.diag([-2.0, 3.0, 4.0, 1.0]))

@@ -16,7 +16,7 @@ import torch
 from monai.data import Dataset
 from monai.transforms import LoadImaged, RandomizableTransform
 
-from monai_vlsm.data import PictureReader, SeededLoader, check_records, default_workers
+from monai_vlsm.data import ImageFileReader, SeededLoader, check_records, default_workers
 from monai_vlsm.data.problems import MissingFileError
 from tests.data.files import save_nifti
 
@@ -86,7 +86,7 @@ def test_a_file_that_went_away_after_the_check_is_named_plainly(part: str, worke
     record = {"image": f"{file}{part}"}
     assert check_records([record]) == []
     file.unlink()
-    loader = SeededLoader(Dataset([record], LoadImaged("image", reader=PictureReader("image"))), workers)
+    loader = SeededLoader(Dataset([record], LoadImaged("image", reader=ImageFileReader("image"))), workers)
     with pytest.raises((MissingFileError, RuntimeError)) as caught:
         next(iter(loader))
     error = caught.value if workers else caught.value.__cause__

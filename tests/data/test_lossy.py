@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.data.lossy import is_lossy
 from tests.data.files import save, save_dicom, save_nifti, square
 
@@ -75,6 +75,6 @@ def test_noise_of_an_empty_mask(name: str, left: int, tmp_path: Path) -> None:
     mask[40, 40] = 15
     path = save(mask, tmp_path / name, **({"quality": 100} if name == "m.jpg" else {}))
     for files in (path, [path, path]):
-        reader = PictureReader("mask")
+        reader = ImageFileReader("mask")
         array, _ = reader.get_data(reader.read(files))
         assert np.count_nonzero(array) == left * (1 if files is path else 2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from monai_vlsm.data import PictureReader, binary_fault, mask_channel
+from monai_vlsm.data import ImageFileReader, binary_fault, mask_channel
 from monai_vlsm.transforms import BinarizeMask
 from tests.data.files import save, save_nifti, square
 
@@ -229,7 +229,7 @@ def test_one_pixel_of_any_value_is_one_pixel(value: int, suffix: str, tmp_path: 
         save_nifti(mask, path)
     else:
         save(mask, path, **({"lossless": True} if suffix == "webp" else {}))
-    reader = PictureReader("mask", flat=True)
+    reader = ImageFileReader("mask", flat=True)
     array, _ = reader.get_data(reader.read(path))
     assert BinarizeMask()(array[None]).sum() == 1
 

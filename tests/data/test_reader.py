@@ -15,8 +15,8 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, Invertd, LoadImaged, Resized, SaveImage
 from PIL import Image
 
-from monai_vlsm.data import DatasetProblems, PictureReader, is_supported
-from monai_vlsm.data.reader import glance
+from monai_vlsm.data import DatasetProblems, ImageFileReader, is_supported
+from monai_vlsm.data.reader import verify_image
 from tests.data.files import COLUMNS, ROWS, colour, ramp, save, save_dicom, save_nifti, square
 
 GREY = ramp()[None]
@@ -25,7 +25,7 @@ DEEP = ramp("uint16")[None] * 300
 
 
 def load(files: Path | list[Path], mode: str = "image") -> MetaTensor:
-    reader = LoadImaged("x", reader=PictureReader(mode), ensure_channel_first=True, dtype=None, image_only=True)
+    reader = LoadImaged("x", reader=ImageFileReader(mode), ensure_channel_first=True, dtype=None, image_only=True)
     return reader({"x": files})["x"]
 
 
@@ -263,12 +263,12 @@ def test_missing_file_and_bad_lists(tmp_path: Path) -> None:
     with pytest.raises(DatasetProblems, match="expected one image, found a list of 2 files"):
         load([a, b])
     with pytest.raises(ValueError, match=r"unknown mode 'masks'.*image, mask"):
-        PictureReader("masks")
+        ImageFileReader("masks")
 
 
 def test_error_keeps_its_message_between_processes() -> None:
     with pytest.raises(DatasetProblems) as caught:
-        PictureReader().get_data([Path("a"), Path("b")])
+        ImageFileReader().get_data([Path("a"), Path("b")])
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.problems) == (str(caught.value), caught.value.problems)
     assert str(DatasetProblems("as a worker sends it")) == "as a worker sends it"
@@ -277,7 +277,7 @@ def test_error_keeps_its_message_between_processes() -> None:
 @pytest.mark.slow
 def test_works_in_spawned_workers(tmp_path: Path) -> None:
     records = [{"x": str(save(ramp(), tmp_path / f"{i}.png"))} for i in range(2)]
-    transform = LoadImaged("x", reader=PictureReader(), ensure_channel_first=True, dtype=None)
+    transform = LoadImaged("x", reader=ImageFileReader(), ensure_channel_first=True, dtype=None)
     loader = DataLoader(Dataset(records, transform), batch_size=2, num_workers=1, multiprocessing_context="spawn")
     np.testing.assert_array_equal(next(iter(loader))["x"].numpy(), np.stack([GREY, GREY]))
 
@@ -291,7 +291,7 @@ def test_resize_inverts_and_saves_upright(write: Callable[[Path], Path], tmp_pat
     file = write(tmp_path)
     before = Compose(
         [
-            LoadImaged("x", reader=PictureReader(), ensure_channel_first=True),
+            LoadImaged("x", reader=ImageFileReader(), ensure_channel_first=True),
             Resized("x", (32, 32), mode="bilinear"),
         ]
     )
@@ -324,10 +324,10 @@ def test_resize_inverts_and_saves_upright(write: Callable[[Path], Path], tmp_pat
 )
 def test_supported_suffix(name: str, supported: bool, tmp_path: Path) -> None:
     assert is_supported(tmp_path / name) is supported
-    assert PictureReader().verify_suffix([tmp_path / name, tmp_path / "a.png"]) is supported
+    assert ImageFileReader().verify_suffix([tmp_path / name, tmp_path / "a.png"]) is supported
 
 
-GLANCES = [
+VERIFIED = [
     "grey.png",
     "rgb.jpg",
     "rgba.png",
@@ -340,9 +340,9 @@ GLANCES = [
 ]
 
 
-@pytest.mark.parametrize("name", GLANCES)
+@pytest.mark.parametrize("name", VERIFIED)
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_glance_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path) -> None:
+def test_verify_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     modes = {"grey": "L", "rgba": "RGBA", "palette": "P", "one_bit": "1", "cmyk": "CMYK", "la": "LA"}
     image = Image.fromarray(colour).convert(modes.get(name.partition(".")[0], "RGB"))
@@ -352,11 +352,11 @@ def test_a_glance_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path)
     exif[0x0112] = 6 if name == "turned.jpg" else 1
     path = tmp_path / name
     image.save(path, exif=exif)
-    reader = PictureReader()
+    reader = ImageFileReader()
     if cut:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         errors = []
-        for look in (lambda: glance(path), lambda: reader.get_data(path)):
+        for look in (lambda: verify_image(path), lambda: reader.get_data(path)):
             with pytest.raises(DatasetProblems) as raised:
                 look()
             errors.append(raised.value.problems[0])
@@ -364,4 +364,4 @@ def test_a_glance_finds_what_reading_finds(name: str, cut: bool, tmp_path: Path)
         assert str(errors[0]).partition("(")[0] == str(errors[1]).partition("(")[0]
         return
     array, _ = reader.get_data(path)
-    assert glance(path) == (array.shape[:2], 1 if array.ndim == 2 else 3)
+    assert verify_image(path) == (array.shape[:2], 1 if array.ndim == 2 else 3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_vlsm.data import PictureReader, check_records, probe_records, with_absent_prompts
+from monai_vlsm.data import ImageFileReader, check_records, probe_records, with_absent_prompts
 from monai_vlsm.data.slices import flat_slice
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how ITK writes an image as NIfTI
@@ -47,7 +47,7 @@ def test_several_slices_and_a_singular_affine() -> None:
 
 def test_reader(tmp_path: Path) -> None:
     file = write(tmp_path / "slice.nii.gz", np.arange(24, dtype=np.int16).reshape(6, 4, 1))
-    flat, native = PictureReader(flat=True), PictureReader()
+    flat, native = ImageFileReader(flat=True), ImageFileReader()
     assert flat.get_data(flat.read(file))[0].shape == (4, 6)
     assert native.get_data(native.read(file))[0].shape == (6, 4, 1)
 
@@ -55,7 +55,7 @@ def test_reader(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flat", [True, False])
 def test_colour_as_itk_writes_it(tmp_path: Path, flat: bool) -> None:
     file = write(tmp_path / "colour.nii.gz", np.zeros((6, 4, 1, 1, 3), np.uint8))
-    reader = PictureReader(flat=flat)
+    reader = ImageFileReader(flat=flat)
     assert reader.get_data(reader.read(file))[0].shape == ((4, 6, 3) if flat else (6, 4, 1, 3))
 
 

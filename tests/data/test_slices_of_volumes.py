@@ -14,7 +14,7 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from monai_vlsm.caches import CachedImageDataset
-from monai_vlsm.data import DatasetProblems, PictureReader
+from monai_vlsm.data import DatasetProblems, ImageFileReader
 from monai_vlsm.data.volumes import to_stack
 from monai_vlsm.transforms import BinarizeMaskd, ResizeImaged, ToRGBd
 from tests.data.files import save_nifti
@@ -31,7 +31,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def shown(name: str, **options: Any) -> torch.Tensor:
     """The slice of an address in RGB."""
     load = Compose(
-        [LoadImaged("image", PictureReader("image"), None), EnsureChannelFirstd("image"), ToRGBd("image", **options)]
+        [LoadImaged("image", ImageFileReader("image"), None), EnsureChannelFirstd("image"), ToRGBd("image", **options)]
     )
     image: torch.Tensor = load({"image": name})["image"]
     return image
@@ -101,7 +101,7 @@ def test_several_volumes_need_a_channel(tmp_path: Path) -> None:
     file = save_nifti(np.stack([VALUES, VALUES * 2], -1), tmp_path / "a.nii.gz")
     image = shown(f"{file}::axial=2::channel=1", window=(-2000, 2000))
     np.testing.assert_allclose(image[0].numpy(), (to_stack(VALUES, AFFINE, "axial")[2] * 2 + 2000) / 4000, atol=1e-6)
-    reader = PictureReader("image")
+    reader = ImageFileReader("image")
     with pytest.raises(DatasetProblems, match=r"a\.nii\.gz: .* 2 volumes; give FILE::channel=0 \.\. 1, or --channel"):
         reader.get_data(reader.read(f"{file}::axial=2"))
 
@@ -110,8 +110,8 @@ def test_several_volumes_need_a_channel(tmp_path: Path) -> None:
 def test_a_cached_slice_is_made_again_when_its_volume_changes(cache: str, tmp_path: Path) -> None:
     def first() -> tuple[torch.Tensor, torch.Tensor]:
         transforms = [
-            LoadImaged("image", PictureReader("image"), None),
-            LoadImaged("label", PictureReader("mask"), None),
+            LoadImaged("image", ImageFileReader("image"), None),
+            LoadImaged("label", ImageFileReader("mask"), None),
             EnsureChannelFirstd(["image", "label"]),
             ToRGBd("image", window=(-1000, 1000)),
             BinarizeMaskd("label"),

@@ -17,7 +17,7 @@ from PIL import Image
 from monai_vlsm.adapters import DenseAdaptation
 from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.commands import main
-from monai_vlsm.data import DatasetProblems, ImagesNotFoundError, PictureReader, check_records
+from monai_vlsm.data import DatasetProblems, ImageFileReader, ImagesNotFoundError, check_records
 from monai_vlsm.networks import CLIPSegNet
 from monai_vlsm.serving import AdapterBank, Segmenter, UnfinishedError
 from tests.folders import visible
@@ -126,7 +126,7 @@ def test_one_slice_is_an_image(segment: Segmenter, tmp_path: Path) -> None:
 
 
 def test_reader_and_check(folder: Path) -> None:
-    name, reader = f"{folder}/images/x.nii.gz::channel=1", PictureReader()
+    name, reader = f"{folder}/images/x.nii.gz::channel=1", ImageFileReader()
     array = reader.get_data(reader.read(name))[0]
     np.testing.assert_array_equal(array, volumes()[..., 1])
     assert check_records([{"image": name}]) == []

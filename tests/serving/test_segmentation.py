@@ -13,7 +13,7 @@ from PIL import Image
 
 from monai_vlsm.drawing import prompt_colours
 from monai_vlsm.drawing.colours import rgb
-from monai_vlsm.serving import Segmentation, draw_segmentation, save_picture
+from monai_vlsm.serving import Segmentation, draw_segmentation, save_overlay
 from monai_vlsm.serving.overlays import caption
 from monai_vlsm.serving.segmentation import COLUMNS, View, best_view
 from tests.folders import visible
@@ -96,7 +96,7 @@ def test_view_of_an_image() -> None:
 @pytest.mark.parametrize("prompt", ["$", "two\nlines", "x" * 5000, "größe"])
 def test_line_of_a_prompt(prompt: str, tmp_path: Path) -> None:
     result = segmentation(squares(5, 7), [prompt, "polyp"], (1.0, 1.0))
-    save_picture(result, tmp_path / "new" / "a.png")
+    save_overlay(result, tmp_path / "new" / "a.png")
     first, second = (caption(result, index) for index in (0, 1))
     assert first.startswith(" ".join(prompt.split())[:20])
     assert first.endswith(": 4.2% of the image, 25 mm², existence 0.75")

@@ -10,7 +10,7 @@ import pytest
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.serving.spacing import file_spacing
 from tests.data.files import ramp, save, save_dicom
 from tests.serving.images import write_nifti
@@ -19,7 +19,7 @@ OBLIQUE = np.array([[0.0, -3, 0, 9], [1.6, 0, 1.2, 1], [-1.2, 0, 1.6, 2], [0, 0,
 
 
 def load(file: Path) -> MetaTensor:
-    return LoadImage(reader=PictureReader(), ensure_channel_first=True, dtype=None)(file)
+    return LoadImage(reader=ImageFileReader(), ensure_channel_first=True, dtype=None)(file)
 
 
 @pytest.mark.parametrize(("unit", "factor"), [(None, 1), ("mm", 1), ("meter", 1000), ("micron", 0.001)])

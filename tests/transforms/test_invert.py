@@ -13,7 +13,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, LoadImaged
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.transforms import OrientVolumed, ResizeImaged, ToRGBd
 from tests.transforms.geometry import affine, volume
@@ -97,7 +97,7 @@ def test_nifti_files(tmp_path: Path, shape: tuple[int, ...]) -> None:
     nib.save(nib.Nifti1Image(values, affine("LAS").numpy()), tmp_path / "a.nii.gz")
     preprocessing = Compose(
         [
-            LoadImaged("image", reader=PictureReader(), ensure_channel_first=True, dtype=None),
+            LoadImaged("image", reader=ImageFileReader(), ensure_channel_first=True, dtype=None),
             ToRGBd("image"),
             OrientVolumed("image"),
             ResizeImaged("image", size=64),

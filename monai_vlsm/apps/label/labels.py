@@ -18,7 +18,7 @@ from monai.data import MetaTensor
 from monai.utils import MetaKeys
 from PIL import Image
 
-from monai_vlsm.data import PictureReader
+from monai_vlsm.data import ImageFileReader
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address, label_counts, open_stack, plane_of_slice, read_any
 from monai_vlsm.errors import UserError
@@ -140,7 +140,7 @@ def read_records(file: str | Path) -> list[Record]:
 
 def _image(image: str) -> np.ndarray:
     """``(rows, columns, 3)`` from 0 to 1, scaled as for inference."""
-    reader = PictureReader(flat=True)
+    reader = ImageFileReader(flat=True)
     array, meta = reader.get_data(reader.read(image))
     channels = array[None] if np.isnan(meta[MetaKeys.ORIGINAL_CHANNEL_DIM]) else np.moveaxis(array, -1, 0)
     loaded = MetaTensor(torch.as_tensor(channels), meta=meta)  # with the window of the file, if it has one
@@ -151,7 +151,7 @@ def _mask(label: str) -> np.ndarray:
     """``(rows, columns)`` of label values; a label of an image has ITK's axes, whatever its affine says."""
     if file_kind(label) == "volume":
         return _itk_order(label)[:, :, 0].T
-    reader = PictureReader("mask")
+    reader = ImageFileReader("mask")
     return _values(reader.get_data(reader.read(label))[0])
 
 

@@ -94,7 +94,7 @@ def read_classes(table: Any, where: str) -> tuple[tuple[LabelClass, ...], list[s
             notes.append(f"{where}: left out is the label {one.key}, {one.name}, for what nobody annotated")
         if one.labels != (0,):
             found.append(replace(one, ignored=one.name.lower() in (IGNORE, BACKGROUND)))
-    _require_sound(found, where)
+    _check_labels(found, where)
     return tuple(found), notes
 
 
@@ -174,7 +174,7 @@ def _prompts(value: Any) -> tuple[PromptTable, dict[str, str]]:
         raise ValueError(f"expected tags {', '.join(TAGS)}: {error}") from error
 
 
-def _require_sound(classes: list[LabelClass], where: str) -> None:
+def _check_labels(classes: list[LabelClass], where: str) -> None:
     """No name, no prompt, and no number or set of numbers, twice; regions may share numbers."""
     if all(one.ignored for one in classes):
         raise LabelTableError(f"{where}: expected labels besides the background, found none")

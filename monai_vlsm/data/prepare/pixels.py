@@ -15,7 +15,7 @@ from monai_vlsm.data.lossy import is_lossy
 from monai_vlsm.data.masks import binary_fault
 from monai_vlsm.data.prepare.archive import Archive, ArchiveError
 from monai_vlsm.data.problems import DatasetProblems
-from monai_vlsm.data.reader import PictureReader
+from monai_vlsm.data.reader import ImageFileReader
 
 __all__ = ["copy", "image", "jpeg_mask", "mask_as_png", "png", "structure"]
 
@@ -45,7 +45,7 @@ def image(path: Path, name: str) -> np.ndarray:
     Raises:
         ArchiveError: it cannot be decoded; the message gives it ``name``.
     """
-    return _decoded(PictureReader(), path, name)
+    return _decoded(ImageFileReader(), path, name)
 
 
 def structure(path: Path, name: str) -> np.ndarray:
@@ -54,14 +54,14 @@ def structure(path: Path, name: str) -> np.ndarray:
     Raises:
         ArchiveError: it cannot be decoded or is no mask; the message gives it ``name``.
     """
-    array = _decoded(PictureReader("mask"), path, name)
+    array = _decoded(ImageFileReader("mask"), path, name)
     fault = binary_fault(array, is_lossy(path))
     if fault:
         raise ArchiveError(f"{name}: expected a binary mask (0 and 1, or 0 and 255), found {fault}")
     return foreground(array)
 
 
-def _decoded(reader: PictureReader, path: Path, name: str) -> np.ndarray:
+def _decoded(reader: ImageFileReader, path: Path, name: str) -> np.ndarray:
     try:
         array, _ = reader.get_data(reader.read(path))
     except DatasetProblems as error:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_vlsm.data import DataLists, DatasetProblems, PictureReader, load_datalist
+from monai_vlsm.data import DataLists, DatasetProblems, ImageFileReader, load_datalist
 from monai_vlsm.data.volumes import Address, open_stack
 from monai_vlsm.errors import UserError
 from tests.data.files import save, save_nifti, square
@@ -51,7 +51,7 @@ def test_a_record_for_each_slice_and_class(tmp_path: Path) -> None:
 
 
 def test_masks_are_those_of_the_label_map(tmp_path: Path) -> None:
-    reader = PictureReader("mask")
+    reader = ImageFileReader("mask")
     for record in load(decathlon(tmp_path), planes="all"):
         address = Address.of(record["label"])
         mask, _ = reader.get_data(reader.read(record["label"]))

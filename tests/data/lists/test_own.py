@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_vlsm.data import DataLists, DatasetProblems, PictureReader, check_records, load_datalist
+from monai_vlsm.data import DataLists, DatasetProblems, ImageFileReader, check_records, load_datalist
 from monai_vlsm.data.audit import audit_dataset
 from monai_vlsm.data.audit_table import audit_json, audit_text
 from monai_vlsm.data.volumes import Address
@@ -44,7 +44,7 @@ def write(file: Path, content: Any) -> Path:
 
 
 def loaded(record: dict[str, Any]) -> np.ndarray:
-    reader = PictureReader("mask")
+    reader = ImageFileReader("mask")
     return reader.get_data(reader.read(record["label"]))[0]
 
 

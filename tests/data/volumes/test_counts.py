@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_vlsm.data import DatasetProblems, PictureReader
+from monai_vlsm.data import DatasetProblems, ImageFileReader
 from monai_vlsm.data.volumes import label_counts, to_stack, volume_facts
 from tests.data.files import save_nifti
 
@@ -51,7 +51,7 @@ def test_labels_that_were_scaled_into_16_bits(tmp_path: Path) -> None:
     assert 0 < np.abs(nib.load(tmp_path / "a.nii.gz").get_fdata() - image.get_fdata()).max() < 1e-4
     counts = label_counts(tmp_path / "a.nii.gz", "axial")
     assert {label: int(pixels.sum()) for label, pixels in counts.items()} == {1: 1, 2: 4}
-    reader = PictureReader("mask")
+    reader = ImageFileReader("mask")
     for label, pixels in counts.items():
         masks = [reader.get_data(reader.read(f"{tmp_path}/a.nii.gz::axial={i}::label={label}"))[0] for i in range(7)]
         assert [int(mask.sum()) for mask in masks] == pixels.tolist()

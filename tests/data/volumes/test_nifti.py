@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_vlsm.data import DatasetProblems, PictureReader, check_records
+from monai_vlsm.data import DatasetProblems, ImageFileReader, check_records
 
 VALUES = np.arange(24, dtype=np.int16).reshape(4, 3, 2)
 
@@ -20,7 +20,7 @@ def read(array: np.ndarray, path: Path, kind: Any = nib.Nifti1Image, intent: str
     image = kind(array, np.diag([-2.0, 3, 4, 1]))
     image.header.set_intent(intent)
     nib.save(image, path)
-    reader = PictureReader()
+    reader = ImageFileReader()
     return reader.get_data(reader.read(path))[0]
 
 
