@@ -4,22 +4,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from monai_vlsm.bundle_files import bundles_folder
-from monai_vlsm.studies.keys import StudyError, known, listed, nearest, take
+from monai_vlsm.names import file_key, file_stem
+from monai_vlsm.studies.keys import StudyError, known, listed, nearest, shown, take
+from monai_vlsm.studies.published import published_systems
 from monai_vlsm.studies.search_file import read_search, require_fair
 from monai_vlsm.studies.study import LEASE, Dataset, Study, System
-from monai_vlsm.studies.values import is_positive, is_seed, is_share, is_text, settings, text
+from monai_vlsm.studies.values import is_lease, is_seed, is_share, is_style, is_text, settings, text
 
 __all__ = ["read_study", "shipped_studies"]
 
 _SHIPPED = Path(__file__).parent / "files"
 _SEEDS = [41, 42, 43]
+_KEYS = [name for name in Study.__dataclass_fields__ if name != "left_out"]
+_LONGEST = 200  # bytes of a name that is that of a folder
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -39,10 +44,12 @@ def read_study(path: str | Path) -> Study:
     file = _file(Path(path))
     try:
         content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError as error:
+        raise StudyError(f"cannot read {file}: its lists or tables are too deep") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that no calendar has
         raise StudyError(f"cannot read {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
-        raise StudyError(f"{file}: expected a table with systems and datasets, got {content!r}")
+        raise StudyError(f"{file}: expected a table with systems and datasets, got {shown(content)}")
     return _study(file, content)
 
 
@@ -51,7 +58,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As in yaml, with that check."""
-        names = [key.value for key, _ in node.value]
+        names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         twice = [name for index, name in enumerate(names) if name in names[:index]]
         if twice:
             raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} is there twice", problem_mark=node.start_mark)
@@ -60,15 +67,16 @@ class _Loader(yaml.SafeLoader):
 
 def _file(path: Path) -> Path:
     shipped = shipped_studies()
-    if path.is_file():
-        return path
+    with suppress(OSError):  # a name that is too long
+        if path.is_file():
+            return path
     if str(path).removesuffix(".yaml") in shipped:
         return shipped[path.stem]
     raise StudyError(f"no study file {path}; give a YAML file, or one that is shipped: {', '.join(shipped)}")
 
 
 def _study(file: Path, content: Mapping[str, Any]) -> Study:
-    table = known(str(file), content, Study.__dataclass_fields__)
+    table = known(str(file), content, _KEYS)
     systems = {name: _system(f"{file}, system {name}", name, one) for name, one in _named(file, table, "systems")}
     datasets = {name: _dataset(f"{file}, dataset {name}", name, one) for name, one in _named(file, table, "datasets")}
     if not any(dataset.train for dataset in datasets.values()):
@@ -77,20 +85,20 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
     for name in transfer:
         if not datasets[name].train:
             raise StudyError(f"{file}, transfer: nothing is trained on {name}, since it has train: false")
-    tables = table.get("tables", {"Results": list(systems)})
+    tables = table.get("tables") or {"Results": list(systems)}
     seeds = listed(f"{file}, seeds", table.get("seeds", _SEEDS), "whole numbers from 0", is_seed)
     study = Study(
-        name=text(f"{file}, name", table.get("name", file.stem)),
+        name=_folder_name(f"{file}, name", table.get("name", file.stem)),
         systems=systems,
         datasets=datasets,
         seeds=seeds,
         fractions=listed(f"{file}, fractions", table.get("fractions", [1.0]), "numbers above 0, at most 1", is_share),
-        styles=listed(f"{file}, styles", table.get("styles", ["p1"]), "styles such as p1 or random", is_text),
+        styles=listed(f"{file}, styles", table.get("styles", ["p1"]), "styles, p0 to p9 or random", is_style),
         transfer=transfer,
         settings=settings(f"{file}, settings", table.get("settings")),
         tables=_groups(f"{file}, tables", tables, "system", systems, False),
         figures=_groups(f"{file}, figures", table.get("figures", tables), "system", systems, False),
-        lease=float(take(f"{file}, lease", table.get("lease", LEASE), "seconds above 0", is_positive)),
+        lease=float(take(f"{file}, lease", table.get("lease", LEASE), "seconds from 0.1 to a million", is_lease)),
         data=text(f"{file}, data", table.get("data", "data")),
         bundles=text(f"{file}, bundles", table.get("bundles", _bundles())),
         search=read_search(f"{file}, search", table["search"], seeds[0]) if "search" in table else None,
@@ -104,14 +112,35 @@ def _named(file: Path, table: Mapping[str, Any], key: str) -> list[tuple[str, An
     if isinstance(found, list):
         found = dict.fromkeys(listed(f"{file}, {key}", found, "names", is_text))
     if not isinstance(found, Mapping) or not found:
-        raise StudyError(f"{file}: expected {key}, a table of names or a list of them, got {found!r}")
-    return [(text(f"{file}, {key}", name), value) for name, value in found.items()]
+        raise StudyError(f"{file}: expected {key}, a table of names or a list of them, got {shown(found)}")
+    _require_apart(f"{file}, {key}", [text(f"{file}, {key}", name) for name in found])
+    return list(found.items())
+
+
+def _require_apart(place: str, names: Sequence[str]) -> None:
+    """No two names may give folders one name, on any file system."""
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(file_key(file_stem(name)), name)
+        if other != name:
+            raise StudyError(f"{place}: {other!r} and {name!r} are one name for a folder; rename one of them")
+
+
+def _folder_name(place: str, value: Any) -> str:
+    fits = (
+        is_text(value) and len(value.encode()) <= _LONGEST and value not in (".", "..") and not set(value) & set("/\\")
+    )
+    return str(
+        take(place, value, f"a text that can be the name of a folder, of at most {_LONGEST} bytes", lambda _: fits)
+    )
 
 
 def _system(place: str, name: str, value: Any) -> System:
     table = known(place, value, ("bundle", "settings", "paper"))
     bundle = text(f"{place}, bundle", table.get("bundle", name))
     paper = text(f"{place}, paper", table.get("paper", name))
+    if "paper" in table and paper not in published_systems():
+        raise StudyError(f"{place}, paper: unknown system {paper!r}; {nearest(paper, published_systems())}")
     return System(name, bundle, settings(f"{place}, settings", table.get("settings")), paper)
 
 
@@ -126,7 +155,7 @@ def _dataset(place: str, name: str, value: Any) -> Dataset:
 def _groups(place: str, value: Any, what: str, members: Mapping[str, Any], heads: bool) -> dict[str, list[str]]:
     """Names to lists of members; ``heads`` says whether the names are members too."""
     if not isinstance(value, Mapping | None):
-        raise StudyError(f"{place}: expected a table of names to lists of {what}s, got {value!r}")
+        raise StudyError(f"{place}: expected a table of names to lists of {what}s, got {shown(value)}")
     found = {
         text(place, head): listed(f"{place}, {head}", names, f"{what}s", is_text)
         for head, names in (value or {}).items()

@@ -5,18 +5,26 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from monai_vlsm.errors import UserError
 
-__all__ = ["StudyError", "known", "listed", "nearest", "take"]
+__all__ = ["StudyError", "known", "listed", "nearest", "shown", "take"]
 
 Value = TypeVar("Value")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 class StudyError(UserError, ValueError):
     """A study file, or the folder of a study, that cannot be used."""
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its beginning if it is long, since what aliases of YAML hold may have no end."""
+    return _SHORT.repr(value)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -34,10 +42,10 @@ def known(place: str, table: Any, keys: Iterable[str]) -> dict[str, Any]:
     """
     keys = list(keys)
     if not isinstance(table, Mapping | None):
-        raise StudyError(f"{place}: expected a table with {', '.join(keys)}, got {table!r}")
+        raise StudyError(f"{place}: expected a table with {', '.join(keys)}, got {shown(table)}")
     for key in table or {}:
         if key not in keys:
-            raise StudyError(f"{place}: unknown key {key!r}; {nearest(str(key), keys)}")
+            raise StudyError(f"{place}: unknown key {shown(key)}; {nearest(str(key), keys)}")
     return dict(table or {})
 
 
@@ -48,7 +56,7 @@ def take(place: str, value: Any, expected: str, fits: Callable[[Any], bool]) -> 
         StudyError: it does not; says what was expected.
     """
     if not fits(value):
-        raise StudyError(f"{place}: expected {expected}, got {value!r}")
+        raise StudyError(f"{place}: expected {expected}, got {shown(value)}")
     return value
 
 
@@ -59,8 +67,8 @@ def listed(place: str, values: Any, expected: str, fits: Callable[[Any], bool]) 
         StudyError: anything else.
     """
     if not isinstance(values, list) or not values or not all(map(fits, values)):
-        raise StudyError(f"{place}: expected a list of {expected}, got {values!r}")
+        raise StudyError(f"{place}: expected a list of {expected}, got {shown(values)}")
     twice = [value for index, value in enumerate(values) if value in values[:index]]
     if twice:
-        raise StudyError(f"{place}: {twice[0]!r} is there twice")
+        raise StudyError(f"{place}: {shown(twice[0])} is there twice")
     return values

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,6 +22,7 @@ __all__ = ["Run", "dataset_folder", "plan_runs", "require_parts"]
 
 _SAMPLE = "sample:"
 _DIGITS = 8
+_OF_TEXTS = "p1"
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,19 @@ def _require_list(study: Study, dataset: Dataset, split: str) -> None:
     plain = [folder / f"{split}.json", folder / f"{split}.csv", folder / "dataset.json"]
     if not any(path.is_file() for path in [official, *plain]):
         raise StudyError(f"dataset {dataset.name}: {folder} has no list of the split {split!r}; see docs/data.md")
-    if split == dataset.test_split and official.is_file():
-        _require_styles(study, dataset, official)
+    if split == dataset.test_split:
+        _require_styles(study, dataset, [official] if official.is_file() else [*plain, folder / "labels.json"])
 
 
-def _require_styles(study: Study, dataset: Dataset, file: Path) -> None:
-    """Look for the names of the styles in a list, so that no training is lost for a test that cannot be."""
-    content = file.read_bytes()
+def _require_styles(study: Study, dataset: Dataset, files: Sequence[Path]) -> None:
+    """Look for the names of the styles in lists, so that no training is lost for a test that cannot be.
+
+    A prompt that is a text, or is made from the name of a class, is of style p1, of which such lists say nothing.
+    """
+    there = [file for file in files if file.is_file()]
+    content = b"".join(file.read_bytes() for file in there)
+    plain = len(files) > 1
     for style in study.styles:
-        if style != RANDOM and json.dumps(style).encode() not in content:
-            raise StudyError(f"dataset {dataset.name}: no prompt of style {style!r} in {file}")
+        if style != RANDOM and f'"{style}"'.encode() not in content and not (plain and style == _OF_TEXTS):
+            names = ", ".join(map(str, there))
+            raise StudyError(f"dataset {dataset.name}: no prompt of style {style!r} in {names}")

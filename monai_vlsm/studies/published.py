@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monai_vlsm.io import read_rows
 
-__all__ = ["Published", "published"]
+__all__ = ["Published", "published", "published_systems"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,8 @@ def _table() -> dict[tuple[str, str], Published]:
 def published(system: str, dataset: str) -> Published | None:
     """What the paper printed for a system on a dataset, if it did."""
     return _table().get((system, dataset))
+
+
+def published_systems() -> set[str]:
+    """The systems of which the paper printed something."""
+    return {system for system, _ in _table()}

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from monai_vlsm.studies.keys import StudyError, known, listed, take
+from monai_vlsm.studies.keys import StudyError, known, listed, shown, take
 from monai_vlsm.studies.study import Dataset, Range, Search, Study, System
 from monai_vlsm.studies.values import is_number, is_seed, number, settings
 
 __all__ = ["read_search", "require_fair"]
 
 _BUDGET = "epochs"
+_MOST = 10_000
 
 
 def read_search(place: str, value: Any, seed: int) -> Search:
@@ -31,7 +32,10 @@ def read_search(place: str, value: Any, seed: int) -> Search:
     """
     table = known(place, value, ("trials", "settings", "seed"))
     trials = take(
-        f"{place}, trials", table.get("trials"), "a whole number from 1", lambda one: is_seed(one) and one > 0
+        f"{place}, trials",
+        table.get("trials"),
+        f"a whole number from 1 to {_MOST}",
+        lambda one: is_seed(one) and 0 < one <= _MOST,
     )
     tried = settings(f"{place}, settings", table.get("settings"))
     if not tried:
@@ -82,7 +86,7 @@ def _choices(place: str, value: Any) -> Range | Sequence[Any]:
         return listed(place, [number(one) for one in value], "values", lambda one: not isinstance(one, dict | list))
     if not isinstance(value, Mapping):
         raise StudyError(
-            f"{place}: expected a list of values, or a range such as {{from: 1e-5, to: 1e-2}}, got {value!r}"
+            f"{place}: expected a list of values, or a range such as {{from: 1e-5, to: 1e-2}}, got {shown(value)}"
         )
     table = known(place, value, ("from", "to", "log"))
     low, high = (take(f"{place}, {end}", number(table.get(end)), "a number", is_number) for end in ("from", "to"))

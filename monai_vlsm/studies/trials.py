@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = ["draw_values", "keep_values", "kept_values", "trial_runs"]
 Values = dict[str, Any]
 _FILE = "search.json"
 _DIGITS = 3  # that count of a number in a range
+_MISSES = 50  # draws for each trial, after which there is nothing new to be found
 
 
 def trial_runs(study: Study, values: Sequence[Values]) -> list[Run]:
@@ -69,16 +71,20 @@ def draw_values(search: Search) -> list[Values]:
     of workers, and every system is searched in the same way.
 
     Raises:
-        StudyError: Optuna is not installed.
+        StudyError: Optuna is not installed, or the ranges are so narrow that they do not hold so many values.
     """
     if importlib.util.find_spec("optuna") is None:
         raise StudyError("a search needs Optuna: pip install 'monai_vlsm[search]'")
     found: list[Values] = []
-    for values in _draws(importlib.import_module("optuna"), search):
+    draws = islice(_draws(importlib.import_module("optuna"), search), _MISSES + _MISSES * search.trials)
+    for values in draws:
         found += [values] if values not in found else []
         if len(found) == search.trials:
-            break
-    return found
+            return found
+    raise StudyError(
+        f"search: {search.trials} trials, but only {len(found)} different ones were found, with {_DIGITS} digits that "
+        "count; widen a range, or ask for fewer"
+    )
 
 
 def _draws(optuna: Any, search: Search) -> Iterator[Values]:

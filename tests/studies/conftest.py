@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Path:
     for name in ("polyps", "moles"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for split in ("train", "val", "test"):
-            (tmp_path / "data" / name / f"{split}.json").write_text(f'["{name} {split}"]')
+            (tmp_path / "data" / name / f"{split}.json").write_text(f'["{name} {split}", "p4"]')
     return tmp_path
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ def test_defaults(study: Make) -> None:
         ({"seeds": [True]}, ["seeds", "whole numbers"]),
         ({"fractions": [10]}, ["fractions", "at most 1", "[10]"]),
         ({"styles": []}, ["styles"]),
+        ({"styles": ["p1", "p11"]}, ["styles", "p0 to p9 or random", "p11"]),
         ({"transfer": {"polyps": ["mole"]}}, ["transfer", "unknown dataset 'mole'"]),
         ({"transfer": {"polyp": ["polyps"]}}, ["unknown dataset 'polyp'", "did you mean polyps?"]),
         (
@@ -43,13 +46,31 @@ def test_defaults(study: Make) -> None:
             ["trained on moles"],
         ),
         ({"tables": {"T": ["god"]}}, ["tables", "unknown system 'god'", "did you mean good?"]),
-        ({"lease": 0}, ["lease", "above 0"]),
+        ({"lease": 0}, ["lease", "from 0.1"]),
+        ({"lease": 1e12}, ["lease", "to a million"]),
+        ({"lease": 10**400}, ["lease", "to a million"]),
+        ({"left_out": ["polyps"]}, ["unknown key 'left_out'"]),
+        ({"settings": {"epochs": 0}}, ["settings, epochs", "a whole number from 1", "got 0"]),
+        ({"datasets": {"polyps": {"settings": {"epochs": "ten"}}}}, ["dataset polyps", "epochs", "'ten'"]),
+        ({"settings": {"learning_rate": float("nan")}}, ["learning_rate", "finite numbers", "nan"]),
+        ({"settings": {"network_def": {"a": [float("inf")]}}}, ["network_def", "finite numbers"]),
+        ({"settings": {"encoders": date(2001, 1, 1)}}, ["encoders", "datetime.date"]),
+        ({"settings": {"dataset#seed": 1}}, ["dataset#seed", "study decides"]),
+        ({"systems": {"a b": {"bundle": "good"}, "a_b": {"bundle": "good"}}}, ["'a b' and 'a_b'", "rename"]),
+        ({"systems": {"Good": {"bundle": "good"}, "good": None}}, ["'Good' and 'good'", "one name for a folder"]),
+        ({"datasets": {"polyps": None, "polyps ": {"folder": "moles"}}}, ["datasets", "'polyps' and 'polyps '"]),
+        ({"systems": {"good": {"paper": "dens VL"}}}, ["paper", "'dens VL'", "did you mean dense VL?"]),
+        ({"name": "../x"}, ["name of a folder", "'../x'"]),
+        ({"name": ".."}, ["name of a folder"]),
+        ({"name": "n" * 300}, ["at most 200 bytes"]),
+        ({"seeds": ["x" * 10_000]}, ["xxx...xxx"]),
     ],
 )
 def test_wrong_files(study: Make, given: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(StudyError) as caught:
         study(**given)
-    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
+    said = str(caught.value)
+    assert all(word in said for word in words) and "\n" not in said and len(said) < 1000
 
 
 def test_no_such_file(tmp_path: Path) -> None:
@@ -57,10 +78,44 @@ def test_no_such_file(tmp_path: Path) -> None:
         read_study(tmp_path / "none.yaml")
 
 
-def test_no_yaml(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("a: [")
-    with pytest.raises(StudyError, match="cannot read"):
+BOMB = "a: &a [x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 6)}]\n" for a, b in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "cannot read"),
+        ("systems:\n\t- a", "cannot read.*'.t'"),
+        ("", "expected a table with systems and datasets, got None"),
+        ("- a", "expected a table with systems and datasets"),
+        ("a: 2001-99-99", "cannot read.*month"),
+        (f"a: {'9' * 5000}", "cannot read.*digits"),
+        ("[" * 3000, "too deep"),
+        ("!!map [a]", "cannot read"),
+        ("systems: [s]\ndatasets: [d]\nsettings: &s {a: *s}", "settings, a: expected texts, finite numbers"),
+        (f"{BOMB}systems: *i", "unknown key 'a'"),
+        (
+            BOMB.replace("a: &a", "systems: &a").replace("b: &b", "datasets: &b").replace("i: &i", "seeds: &i"),
+            "unknown key",
+        ),
+    ],
+)
+def test_no_study(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(StudyError, match=said) as caught:
         read_study(tmp_path / "a.yaml")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    with pytest.raises(StudyError, match="no study file"):
+        read_study("x" * 5000)
+
+
+def test_no_table_is_the_table_of_all(study: Make) -> None:
+    assert study(tables={}).tables == study(tables=None).tables == {"Results": ["good", "better"]}
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,16 @@ def test_a_style_that_the_published_lists_do_not_have(place: Path, study: Make) 
         (place / "data" / "polyps" / "anns").mkdir(exist_ok=True)
         (place / "data" / "polyps" / "anns" / f"{split}.json").write_text('[{"prompts": {"p0": "", "p1": "polyp"}}]')
     require_parts(study(styles=["p1", "random"]))
-    with pytest.raises(StudyError, match=r"dataset polyps: no prompt of style 'p11' in .*test\.json"):
-        require_parts(study(styles=["p1", "p11"]))
+    with pytest.raises(StudyError, match=r"dataset polyps: no prompt of style 'p5' in .*test\.json"):
+        require_parts(study(styles=["p1", "p5"]))
+
+
+def test_a_style_that_other_lists_do_not_have(place: Path, study: Make) -> None:
+    require_parts(study(styles=["p1", "p4", "random"]))
+    with pytest.raises(StudyError, match=r"dataset polyps: no prompt of style 'p5' in .*polyps/test\.json"):
+        require_parts(study(styles=["p5"]))
+    (place / "data" / "polyps" / "labels.json").write_text('{"1": {"p1": "polyp", "p5": "a polyp"}}')
+    require_parts(study(styles=["p5"]))
 
 
 def test_parts_of_a_bundle_may_be_set(study: Make) -> None:

@@ -162,6 +162,11 @@ def test_tables_say_how_the_settings_were_found(searched: Make, tmp_path: Path) 
     assert (made.root / rows[0]["folder"] / "result.json").is_file()
 
 
+def test_a_range_that_holds_fewer_values_than_trials() -> None:
+    with pytest.raises(StudyError, match="4 trials, but only 3 different ones were found"):
+        draw_values(Search(4, {"rate": Range(0.1, 0.102, False)}, 41))
+
+
 def test_without_optuna(searched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(StudyError, match=r"needs Optuna: pip install 'monai_vlsm\[search\]'"):
