@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Callable
 
 from monai_vlsm.commands import study_workers as workers
-from monai_vlsm.commands.study_folder import open_study, place_options, planned, planned_search, study_of
+from monai_vlsm.commands.study_folder import open_planned, place_options, planned, planned_search, study_of
 
 __all__ = ["add"]
 
@@ -70,10 +70,10 @@ def _plan(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     from monai_vlsm.studies import StudyFolder, study_status
 
-    study, root = study_of(args)
+    folder = open_planned(args, runs=False)
+    study, root = folder.study, folder.root
     if study.search is not None:
         print(f"search: {study_status(StudyFolder.of_search(study, root)).text('trial')}")
-    folder = open_study(args)
     print(study_status(folder).text())
     for line in folder.left_over():
         print(line)
@@ -83,7 +83,7 @@ def _status(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> int:
     from monai_vlsm.studies.writing import write_tables
 
-    folder = open_study(args)
+    folder = open_planned(args)
     page, *others = write_tables(folder, folder.root / "tables")
     print(f"tables: {page}, beside it {', '.join(file.name for file in others)}")
     return 0
@@ -92,7 +92,7 @@ def _table(args: argparse.Namespace) -> int:
 def _figures(args: argparse.Namespace) -> int:
     from monai_vlsm.studies.figures import write_figures
 
-    folder = open_study(args)
+    folder = open_planned(args)
     for file in write_figures(folder, folder.root / "figures", args.images or ()):
         print(f"figure: {file}")
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from monai_vlsm.studies import Study, StudyFolder
 
-__all__ = ["open_study", "place_options", "planned", "planned_search", "study_of", "worker_words"]
+__all__ = ["open_planned", "open_study", "place_options", "planned", "planned_search", "study_of", "worker_words"]
 
 
 def place_options(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +47,17 @@ def open_study(args: argparse.Namespace) -> StudyFolder:
     from monai_vlsm.studies import StudyFolder
 
     return StudyFolder.of(*study_of(args))
+
+
+def open_planned(args: argparse.Namespace, runs: bool = True) -> StudyFolder:
+    """The folder as it is, which somebody has planned.
+
+    Raises:
+        StudyError: nobody has; or, if ``runs`` of the file as it is now are needed, with another file or other options.
+    """
+    folder = open_study(args)
+    folder.require_planned(f"python -m monai_vlsm study plan {args.study}", runs)
+    return folder
 
 
 def planned(args: argparse.Namespace) -> StudyFolder:

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from monai_vlsm.commands.study_folder import planned, planned_search, worker_words
+from monai_vlsm.commands.study_folder import planned, planned_search, study_of, worker_words
 
 if TYPE_CHECKING:
     from monai_vlsm.studies import StudyFolder
+    from monai_vlsm.studies.tracking import Tracking
 
 __all__ = ["ray", "ray_options", "search", "slurm", "slurm_options", "work", "work_options"]
 
@@ -63,10 +65,11 @@ def work(args: argparse.Namespace) -> int:
     """Do the runs of the study."""
     from monai_vlsm.studies.choices import require_choices
 
+    hired = _hired(args)
     folder = planned(args)
     for line in require_choices(folder.choices):
         print(line)
-    return _work(args, "work", folder)
+    return _work(args, "work", folder, *hired)
 
 
 def search(args: argparse.Namespace) -> int:
@@ -74,8 +77,9 @@ def search(args: argparse.Namespace) -> int:
     from monai_vlsm.studies.choices import choices_of
     from monai_vlsm.studies.search_tables import choice_lines
 
+    hired = _hired(args)
     folder = planned_search(args)
-    status = _work(args, "search", folder)
+    status = _work(args, "search", folder, *hired)
     found = choices_of(folder.study, folder.root)
     if folder.study.search is not None:
         print("\n".join(choice_lines(folder.study.search, found)))
@@ -84,11 +88,14 @@ def search(args: argparse.Namespace) -> int:
 
 def slurm(args: argparse.Namespace) -> int:
     """Write a script for Slurm, and hand it in if that is asked for."""
-    from monai_vlsm.studies.slurm import slurm_script, submit, write_script
+    from monai_vlsm.studies.machines import gpu_names
+    from monai_vlsm.studies.slurm import require_options, slurm_script, submit, write_script
 
+    options = args.sbatch or ["--gpus=1"]
+    require_options(args.workers, args.time, options)  # before files are made
+    gpu_names(args.gpus)
     folder, words = _remote(args)
     words = [*words, f"--gpus={args.gpus}"]
-    options = args.sbatch or ["--gpus=1"]
     text = slurm_script(folder.study.name, folder.root, words, args.workers, args.time, options)
     script = write_script(folder.root, text)
     print(submit(script) if args.submit else f"script: {script}; submit it with: sbatch {script}")
@@ -115,15 +122,23 @@ def _remote(args: argparse.Namespace) -> tuple[StudyFolder, list[str]]:
     return folder, [*worker_words(args, "search" if args.search else "work"), "--no-wait"]
 
 
-def _work(args: argparse.Namespace, action: str, folder: StudyFolder) -> int:
-    from monai_vlsm.studies.machines import choose_gpus, gpu_environment, gpus_here, require_gpu, run_workers
+def _hired(args: argparse.Namespace) -> tuple[list[str], Tracking | None]:
+    """The GPUs of this machine to work on, and where trainings are tracked; told before files are made."""
+    from monai_vlsm.studies.machines import choose_gpus, gpus_here
     from monai_vlsm.studies.tracking import Tracking
+
+    study, root = study_of(args)
+    return choose_gpus(args.gpus, gpus_here()), Tracking.of(args.tracking, study.name, root)
+
+
+def _work(
+    args: argparse.Namespace, action: str, folder: StudyFolder, gpus: Sequence[str], tracking: Tracking | None
+) -> int:
+    from monai_vlsm.studies.machines import gpu_environment, gpus_here, require_gpu, run_workers
     from monai_vlsm.studies.work import Worker
 
     if args.retry_failed:
         folder.forgive()
-    tracking = Tracking.of(args.tracking, folder.study.name, folder.root)
-    gpus = choose_gpus(args.gpus, gpus_here())
     if len(gpus) > 1:
         return run_workers(gpus, [*worker_words(args, action), *(["--no-wait"] if args.no_wait else [])])
     if tracking is not None:

@@ -97,6 +97,25 @@ class StudyFolder:
         write_json(self.root / _STUDY, {"name": self.study.name})
         return self.left_over()
 
+    def require_planned(self, command: str, runs: bool) -> None:
+        """Check that there is something to tell of.
+
+        Args:
+            command: that makes a folder for each run.
+            runs: whether there must be one of a run of the file as it is now.
+
+        Raises:
+            StudyError: there is not.
+        """
+        if read_json(self.root / _STUDY) is None:
+            raise StudyError(f"{self.root} holds no study; first {command}, or say with --output where it is")
+        own = [*self.runs, *(trial.run for one in self.choices for trial in one.trials)]
+        if runs and own and not any((self.of_run(run) / PLAN).is_file() for run in own):
+            raise StudyError(
+                f"{self.root} has no run of this study as its file and options are now: give the options of before "
+                f"(--epochs, --datasets), or {command}"
+            )
+
     def left_over(self) -> list[str]:
         """Runs in the folder that the study file as it is now does not have, and how many of its own are valid.
 

@@ -13,7 +13,7 @@ from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.process import start
 from monai_vlsm.studies.steps import MachineError
 
-__all__ = ["choose_gpus", "gpu_environment", "gpus_here", "require_gpu", "run_workers"]
+__all__ = ["choose_gpus", "gpu_environment", "gpu_names", "gpus_here", "require_gpu", "run_workers"]
 
 
 def gpus_here() -> list[str]:
@@ -48,10 +48,24 @@ def choose_gpus(wanted: str, there: Sequence[str]) -> list[str]:
         raise StudyError("no GPU is there, or nvidia-smi does not find one; --gpus none works on the CPU")
     if wanted in ("all", "auto"):
         return list(there)
-    chosen = [name.strip() for name in wanted.split(",")]
+    chosen = gpu_names(wanted)
     for name in chosen:
         require_gpu(name, there)
     return chosen
+
+
+def gpu_names(wanted: str) -> list[str]:
+    """The names of GPUs in an option; none of ``auto``, ``all`` and ``none``.
+
+    Raises:
+        StudyError: an empty name, or one that is there twice: two workers would share its memory.
+    """
+    if wanted in ("auto", "all", "none"):
+        return []
+    names = [name.strip() for name in wanted.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise StudyError(f"--gpus: expected auto, all, none, or different GPUs such as 0,1, got {wanted!r}")
+    return names
 
 
 def require_gpu(name: str, there: Sequence[str]) -> None:

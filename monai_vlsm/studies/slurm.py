@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from monai_vlsm.io import write_text
 from monai_vlsm.studies.keys import StudyError
 
-__all__ = ["slurm_script", "submit", "write_script"]
+__all__ = ["require_options", "slurm_script", "submit", "write_script"]
 
 _SCRIPT = """\
 #!/bin/bash
@@ -46,6 +47,41 @@ status=$?
 exit "$status"
 """
 _BEFORE = 120  # seconds before the end of the time that a worker gets to give its run back
+# minutes, minutes:seconds, hours:minutes:seconds; or days-hours, with minutes and seconds behind
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+_ENDLESS = ("UNLIMITED", "INFINITE")
+
+
+def require_options(workers: int, time: str, options: Sequence[str]) -> None:
+    """Check what a script is asked for, see `slurm_script`.
+
+    Raises:
+        StudyError: not one worker, a time in which none can do anything, or an option that is none.
+    """
+    if workers < 1:
+        raise StudyError(f"--workers: expected a number from 1, got {workers}")
+    seconds = _seconds(time)
+    if seconds is None:
+        raise StudyError(f"--time: expected a time as sbatch takes it, such as 12:00:00 or 2-00:00:00, got {time!r}")
+    if 0 < seconds <= _BEFORE:
+        raise StudyError(f"--time: a worker gives its run back {_BEFORE} seconds before the end; give more than {time}")
+    wrong = [one for one in options if not one.startswith("--") or not one.isprintable()]
+    if wrong:
+        raise StudyError(f"--sbatch: options are written as --name=value, got {wrong[0]!r}")
+
+
+def _seconds(time: str) -> int | None:
+    """Length of a time of Slurm, 0 if it has no end; None if it is none."""
+    if time.upper() in _ENDLESS:
+        return 0
+    found = _TIME.fullmatch(time)
+    if found is None:
+        return None
+    days, *parts = (int(part) if part else 0 for part in found.groups())
+    if found["days"] is None and found[4] is None:  # no hours
+        parts = [0, *parts]
+    hours, minutes, seconds = parts[:3]
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def slurm_script(
@@ -62,23 +98,24 @@ def slurm_script(
         options: further options of ``sbatch``, such as a partition.
 
     Raises:
-        StudyError: not one worker, or an option that is none.
+        StudyError: as from `require_options`.
     """
-    if workers < 1:
-        raise StudyError(f"--workers: expected a number from 1, got {workers}")
-    wrong = [one for one in (*options, f"--time={time}") if not one.startswith("--") or not one.isprintable()]
-    if wrong:
-        raise StudyError(f"options of sbatch are written as --name=value, got {wrong[0]!r}")
+    require_options(workers, time, options)
     return _SCRIPT.format(
         name="".join(letter if letter.isalnum() else "_" for letter in name),
         last=workers - 1,
         time=time,
         before=_BEFORE,
-        logs=root.absolute() / "slurm",
+        logs=_quoted(root.absolute() / "slurm"),
         options="".join(f"#SBATCH {option}\n" for option in options),
         folder=shlex.quote(str(Path.cwd())),
         command=shlex.join([sys.executable, "-m", "monai_vlsm", *words]),
     )
+
+
+def _quoted(folder: Path) -> str:
+    """A path in an option of a script: sbatch splits at spaces, takes # for a comment and %% for a percent sign."""
+    return re.sub(r"([\s'\"#\\])", r"\\\1", str(folder)).replace("%", "%%")
 
 
 def write_script(root: Path, text: str) -> Path:

@@ -70,6 +70,36 @@ def test_datasets(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert study_folder.study_of(parsed("work", *again))[0].left_out == ["lungs"]
 
 
+@pytest.mark.parametrize("action", ["status", "table", "figures"])
+def test_a_folder_that_was_never_planned(run: Run, tmp_path: Path, action: str) -> None:
+    with pytest.raises(UserError, match=r"studies/sample holds no study; first python -m monai_vlsm study plan sample"):
+        run(action, "sample")
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_folder_that_was_planned_with_other_options(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run("plan", "sample", "--epochs", 1)
+    for action in ("table", "figures"):
+        with pytest.raises(UserError, match=r"has no run of this study as .*\(--epochs, --datasets\)"):
+            run(action, "sample", "--epochs", 2)
+    assert run("status", "sample", "--epochs", 2) == 0 and "epochs was 1 and is 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["slurm", "--workers=0"], ["slurm", "--time=soon"], ["slurm", "--sbatch=gpu"], ["slurm", "--gpus="]),
+        *(["ray", "--workers=0"], ["ray", "--cpus=0"], ["ray", "--retries=-1"]),
+        *(["work", "--gpus=77"], ["work", "--gpus=0,0"], ["search", "--gpus=77"], ["plan", "--epochs=0"]),
+    ],
+)
+def test_wrong_options_are_refused_before_files_are_made(run: Run, tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        run(words[0], "sample", *words[1:])
+    assert words[1].split("=")[0] in str(caught.value).replace("GPU 77", "--gpus")
+    assert "\n" not in str(caught.value) and not (tmp_path / "studies").exists()
+
+
 def test_a_missing_gpu(run: Run) -> None:
     with pytest.raises(UserError, match="GPU 77 is not there"):
         run("work", "sample", "--gpus", "77")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monai_vlsm.studies import StudyError
-from monai_vlsm.studies.slurm import slurm_script, submit, write_script
+from monai_vlsm.studies.slurm import require_options, slurm_script, submit, write_script
 
 # runs each element of the array as Slurm does: with its number, in the background
 SBATCH = """#!/bin/bash
@@ -108,6 +108,24 @@ def test_a_refusal(cluster: Path) -> None:
     (cluster / "sbatch").write_text("#!/bin/bash\necho 'invalid partition' >&2; exit 1\n")
     with pytest.raises(StudyError, match="invalid partition"):
         submit(cluster / "script")
+
+
+@pytest.mark.parametrize("time", ["30", "10:00", "1:00:00", "2-12", "2-12:30", "2-12:30:59", "0", "UNLIMITED", "0-1"])
+def test_times_of_sbatch(time: str) -> None:
+    require_options(1, time, [])
+
+
+@pytest.mark.parametrize(
+    "time", ["", "soon", "1:2:3:4", "-5", "1:00:00\n", "2", "2:00", "0:02:00", "\N{SUPERSCRIPT TWO}9"]
+)
+def test_times_in_which_no_worker_can_do_anything(time: str) -> None:
+    with pytest.raises(StudyError, match="--time: "):
+        require_options(1, time, [])
+
+
+def test_a_folder_with_a_space_or_a_percent_sign(cluster: Path) -> None:
+    text = slurm_script("s", cluster / "50% of it's #1", ["study"], 1, "1:00:00")
+    assert f"#SBATCH --output={cluster}/50%%\\ of\\ it\\'s\\ \\#1/slurm/%A_%a.log\n" in text
 
 
 @pytest.mark.parametrize(("workers", "options"), [(0, ["--gpus=1"]), (1, ["gpu"]), (1, ["--a\nrm -rf x"])])
