@@ -9,6 +9,7 @@ CPU busy for a moment, as one of real size does a GPU.
 from __future__ import annotations
 
 import tempfile
+from typing import Any
 
 from bundle import image_folder
 from cases import SPEED, Case
@@ -28,8 +29,9 @@ def predicting(conditions: Conditions, workers: int) -> Side:
     width, height = (400, 300) if conditions.quick else (4000, 3000)
     records = find_records(image_folder(IMAGES, 0, width, height) / "images", PROMPTS[0])
     network = CLIPSegNet(MINI, DenseAdaptation("vl"))
-    half = conditions.precision != "fp32"
-    segment = Segmenter(network, device=conditions.torch_device, amp=half, workers=workers)
+    half = {"fp16": "float16", "bf16": "bfloat16"}.get(conditions.precision)
+    amp: dict[str, Any] = {"amp": half is not None, "amp_dtype": half}
+    segment = Segmenter(network, device=conditions.torch_device, workers=workers, **amp)
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ def cpu_has_bf16() -> bool:
     return any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
 
 
-def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str = "float16") -> torch.dtype | None:
+def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str = "bfloat16") -> torch.dtype | None:
     """The type in which a bundle's network calculates where it may; None is float32 throughout.
 
     Args:
@@ -38,7 +38,7 @@ def autocast_dtype(device: torch.device | str, amp: bool = True, amp_dtype: str 
     return getattr(torch, amp_dtype) if amp and torch.device(device).type == "cuda" else None
 
 
-def gpu_autocast(device: torch.device | str, amp: bool = True, amp_dtype: str = "float16") -> torch.autocast:
+def gpu_autocast(device: torch.device | str, amp: bool = True, amp_dtype: str = "bfloat16") -> torch.autocast:
     """Mixed precision on a GPU, for a ``with``; on other devices nothing, and on a CPU `PromptInferer` does it.
 
     Args:

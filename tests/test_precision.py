@@ -43,7 +43,7 @@ def test_bf16_only_where_torch_and_onednn_may_use_it(
 
 @pytest.mark.parametrize(
     ("device", "amp", "expected"),
-    [("cuda:1", True, torch.float16), ("cuda", False, None), ("mps", True, None), ("xpu", True, None)],
+    [("cuda:1", True, torch.bfloat16), ("cuda", False, None), ("mps", True, None), ("xpu", True, None)],
 )
 def test_type_of_mixed_precision(device: str, amp: bool, expected: torch.dtype | None) -> None:
     """That in which MONAI's engines run a network there, whose mixed precision is for CUDA."""

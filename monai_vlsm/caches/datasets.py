@@ -45,7 +45,7 @@ class Caching:
     features: bool = False
     dtype: str = "float32"
     amp: bool = False
-    amp_dtype: str = "float16"
+    amp_dtype: str = "bfloat16"
     num_workers: int = 0
 
     def path(self, name: str) -> Path:

@@ -14,7 +14,14 @@ from monai_vlsm.checkpoints.content import (
     verify_settings,
 )
 from monai_vlsm.checkpoints.describe import ModelFacts, describe, find_models
-from monai_vlsm.checkpoints.reading import ModelNotFoundError, naming, read, read_settings, run_settings
+from monai_vlsm.checkpoints.reading import (
+    ModelNotFoundError,
+    naming,
+    read,
+    read_settings,
+    run_settings,
+    training_dtype,
+)
 from monai_vlsm.checkpoints.state import TrainedState, load_trained
 
 __all__ = [
@@ -35,6 +42,7 @@ __all__ = [
     "run_settings",
     "seal",
     "tensors_of",
+    "training_dtype",
     "verify",
     "verify_settings",
 ]

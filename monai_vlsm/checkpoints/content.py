@@ -45,8 +45,9 @@ RECORDED = ("window", "context", "plane", "channel")
 """How slices of volumes were shown to a network, and which volume of 4D files was; None where nobody said, and then
 in no file."""
 
-PRECISION: dict[str, Any] = {"amp": True, "amp_dtype": "float16"}
-"""In which precision a network was trained on a GPU, as settings of a run; these count where a file says nothing."""
+PRECISION: dict[str, Any] = {"amp": True, "amp_dtype": "bfloat16"}
+"""In which precision a network is used on a GPU, as settings of a run; these count where a file says nothing. It says
+float16 only where a GPU trained in it: what other trainings reached may overflow there."""
 
 REMEMBERED = (*RECORDED, *PRECISION)
 """What a network records of the run that trained it."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from monai_vlsm.checkpoints.content import CHECKSUMS, SETTINGS_KEY, ModelMismatchError, no_model, verify
+from monai_vlsm.checkpoints.content import CHECKSUMS, PRECISION, SETTINGS_KEY, ModelMismatchError, no_model, verify
 from monai_vlsm.errors import UserError
 
-__all__ = ["ModelNotFoundError", "naming", "read", "read_settings", "run_settings"]
+__all__ = ["ModelNotFoundError", "naming", "read", "read_settings", "run_settings", "training_dtype"]
 
 
 class ModelNotFoundError(UserError, FileNotFoundError):
@@ -88,6 +88,15 @@ def run_settings(state: str | Path | None, model: str | Path | None = None) -> d
     if not state:
         return read_settings(model)
     return _settings_in(state) if Path(state).is_file() else {}
+
+
+def training_dtype(saved: Mapping[str, Any]) -> str:
+    """Name of the 16 bits in which a training on a GPU calculates unless somebody says others.
+
+    Args:
+        saved: what the model that it goes on from says of its network; empty for a new training, which takes float16.
+    """
+    return str(saved.get("amp_dtype", PRECISION["amp_dtype"] if saved else "float16"))
 
 
 def _settings_in(path: str | Path) -> dict[str, Any]:

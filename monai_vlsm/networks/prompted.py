@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from monai.data import MetaTensor
@@ -238,9 +238,14 @@ class PromptedNet(nn.Module, ABC):
             **{name: value for name in REMEMBERED if (value := getattr(self, name)) not in (None, PRECISION.get(name))},
         }
 
-    def trained_in(self, amp: bool, amp_dtype: str) -> Self:
-        """Record the precision of a training (`monai_vlsm.checkpoints.PRECISION`), and return the network itself."""
-        self.amp, self.amp_dtype = amp, amp_dtype
+    def trained_in(self, amp: bool, half: str | Literal[False]) -> Self:
+        """Record the precision of a training (`monai_vlsm.checkpoints.PRECISION`), and return the network itself.
+
+        Args:
+            amp: whether it is wanted to be mixed.
+            half: the type of 16 bits on a GPU, or False elsewhere: nothing shows then that float16 does not overflow.
+        """
+        self.amp, self.amp_dtype = amp, half or PRECISION["amp_dtype"]
         return self
 
     def remember_trained(self, whole: bool = False, added: Collection[str] = ()) -> None:

@@ -66,7 +66,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def precision(network: PromptedNet, amp: bool | None = None, amp_dtype: str | None = None) -> tuple[bool, str]:
-    """``amp`` and ``amp_dtype``: what is given, else as the network was trained, else float16."""
+    """``amp`` and ``amp_dtype``: what is given, else as the file says, else bfloat16."""
     amp = network.amp if amp is None else amp
     return PRECISION["amp"] if amp is None else amp, amp_dtype or network.amp_dtype or PRECISION["amp_dtype"]
 
@@ -88,7 +88,7 @@ class Segmenter:
         existence_threshold: masks whose existence score is lower are emptied; None takes that of the model.
         amp: mixed precision, on a GPU and on a CPU that has bfloat16; None does as the model was trained.
         amp_dtype: type of the mixed precision on a GPU, ``"float16"`` or ``"bfloat16"``; None takes that of the
-            model, else float16.
+            model, else bfloat16.
         plane: in which volumes are sliced: axial, coronal or sagittal; None takes that of the model, else axial.
         context: how far the neighbours on either side are that the network sees with a slice; None takes that of the
             model, else none.

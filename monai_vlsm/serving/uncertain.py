@@ -76,7 +76,7 @@ class Doubter:
         amp: bool = True,
         draws: int = 10,
         seed: int = 0,
-        amp_dtype: str = "float16",
+        amp_dtype: str = "bfloat16",
     ) -> None:
         self.method, self.members = method, make_members(method, network, amp, draws, seed, amp_dtype)
         self.device = next(network.parameters()).device

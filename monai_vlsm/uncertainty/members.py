@@ -58,7 +58,7 @@ class Members:
         amp_dtype: its type on a GPU.
     """
 
-    def __init__(self, network: PromptedNet, amp: bool = True, amp_dtype: str = "float16") -> None:
+    def __init__(self, network: PromptedNet, amp: bool = True, amp_dtype: str = "bfloat16") -> None:
         self.network, self.amp, self.amp_dtype = network, amp, amp_dtype
         self._tokenize = TokenizePrompt(load_tokenizer(network.backbone))
         self._inferer = PromptInferer(cpu_autocast="auto" if amp else False, prompts=DistinctPrompts())
@@ -167,7 +167,7 @@ class DropoutMembers(Members):
     """
 
     def __init__(
-        self, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "float16"
+        self, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "bfloat16"
     ) -> None:
         super().__init__(network, amp, amp_dtype)
         if draws < 2:
@@ -191,7 +191,7 @@ class DropoutMembers(Members):
 
 
 def make_members(
-    method: str, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "float16"
+    method: str, network: PromptedNet, amp: bool = True, draws: int = 10, seed: int = 0, amp_dtype: str = "bfloat16"
 ) -> Members:
     """The predictions of one of `METHODS`.
 

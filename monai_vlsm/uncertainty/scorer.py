@@ -59,7 +59,7 @@ class UncertaintyScorer:
         draws: int = 10,
         seed: int = 0,
         amp: bool = True,
-        amp_dtype: str = "float16",
+        amp_dtype: str = "bfloat16",
     ) -> None:
         self.method, self.network, self.records = method, network, records
         self._tables = {_key(record): record.get("prompt") for record in tables}

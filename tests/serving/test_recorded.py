@@ -147,28 +147,33 @@ def test_inference_asks_the_file(file: Path, tmp_path: Path) -> None:
 
 
 PRECISIONS: dict[str, dict[str, Any]] = {
-    "as ever": {},
+    "default": {},
     "bfloat16": {"amp_dtype": "bfloat16"},
+    "float16": {"amp_dtype": "float16"},
     "float32": {"amp": False},
 }
 
 
+@pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("kind", PRECISIONS)
-def test_every_tool_calculates_as_the_model_was_trained(kind: str, backbone: Path, tmp_path: Path) -> None:
-    """The settings decide, whatever device trains; a file of a training as ever says nothing of it."""
+def test_every_tool_calculates_as_is_known_to_work(kind: str, on_gpu: bool, backbone: Path, tmp_path: Path) -> None:
+    """In float16 only what a GPU trained in it, which is the default there; a CPU proves nothing of it."""
     own = PRECISIONS[kind]
     training = parsed(["train.json"], tmp_path, tmp_path)
-    training.update({"backbone": str(backbone), "adapter_width": 4, **own})
+    training.update({"backbone": str(backbone), "adapter_width": 4, "on_gpu": on_gpu, "device": "cpu", **own})
     state = training.get_parsed_content("trained")
-    assert {name: state.settings()[name] for name in PRECISION if name in state.settings()} == own
+    half = on_gpu and kind in ("default", "float16")
+    expected = {"amp": kind != "float32", "amp_dtype": "float16" if half else "bfloat16"}
+    told = {name: state.settings()[name] for name in PRECISION if name in state.settings()}
+    assert told == {name: value for name, value in expected.items() if value != PRECISION[name]}
     file = save(state.network, tmp_path / "model.pt")
-    expected = {**PRECISION, **own}
     inference = parsed(["inference.json"], file, tmp_path)
     inference.update({"dataset_dir": str(samples.sample_dir() / "images")})
     dtype = getattr(torch, expected["amp_dtype"])
     assert inference.get_parsed_content("evaluator").amp_kwargs == {"dtype": dtype}
-    evaluation = parsed(["train.json", "evaluate.json"], file, tmp_path)
-    for parser in (inference, evaluation):
+    evaluation, further = parsed(["train.json", "evaluate.json"], file, tmp_path), parsed(["train.json"], file, tmp_path)
+    further.update({"start_from": str(file)})
+    for parser in (inference, evaluation, further):
         assert {name: parser.get_parsed_content(name) for name in PRECISION} == expected
     bank = AdapterBank(backbone)
     bank.load("a", file)
