@@ -171,7 +171,10 @@ def test_every_tool_calculates_as_is_known_to_work(kind: str, on_gpu: bool, back
     inference.update({"dataset_dir": str(samples.sample_dir() / "images")})
     dtype = getattr(torch, expected["amp_dtype"])
     assert inference.get_parsed_content("evaluator").amp_kwargs == {"dtype": dtype}
-    evaluation, further = parsed(["train.json", "evaluate.json"], file, tmp_path), parsed(["train.json"], file, tmp_path)
+    evaluation, further = (
+        parsed(["train.json", "evaluate.json"], file, tmp_path),
+        parsed(["train.json"], file, tmp_path),
+    )
     further.update({"start_from": str(file)})
     for parser in (inference, evaluation, further):
         assert {name: parser.get_parsed_content(name) for name in PRECISION} == expected
