@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.checkpoints import PRECISION, SETTINGS_KEY, read, seal
+from monai_vlsm.checkpoints import SETTINGS_KEY, read, seal
 from monai_vlsm.federated.client import site_words
 from monai_vlsm.federated.site import Site
 from monai_vlsm.federated.terms import FederatedError, terms_of
@@ -69,13 +69,12 @@ def federation_sites(
 ) -> dict[str, Site]:
     """The sites of a federation, by their names; arguments and errors as those of `adapter_recipe`.
 
-    Where no setting says it, they train in the precision of the model that they begin with.
+    What no setting says of the network (adaptation, image size, precision, ...) is that of the model they begin with.
     """
-    told = seal(read(start))[SETTINGS_KEY]  # sealed: of the format that sites write, whatever the file has
-    terms, precision = terms_of(told), {name: told[name] for name in PRECISION if name in told}
+    terms = terms_of(seal(read(start))[SETTINGS_KEY])  # sealed: of the format that sites write, whatever the file has
     made = {}
     for index, (name, data) in enumerate(sites.items()):
-        own = {**precision, **(settings or {}), **(site_settings or {}).get(name, {})}
+        own = {**(settings or {}), **(site_settings or {}).get(name, {})}
         made[name] = Site(bundle, data, output / "sites" / name, terms, epochs, seed + index, own)
     return made
 

@@ -39,7 +39,7 @@ def untrained_model(bundle: Path, data: Path, path: Path, settings: Mapping[str,
         config_file=str(bundle / "configs" / "train.json"),
         workflow_type="train",
         logging_file=False,
-        **{**settings, **own},
+        **{"device": "cpu", **settings, **own},
     )
     save_atomically(workflow.parser.get_parsed_content("trained").state_dict(), path)
     return path

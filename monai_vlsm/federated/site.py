@@ -17,7 +17,7 @@ from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.data import validate_records
 from monai_vlsm.errors import UserError
 from monai_vlsm.federated.exchange import outgoing, put
-from monai_vlsm.federated.terms import FederatedError, compare_terms, terms_of
+from monai_vlsm.federated.terms import FederatedError, compare_terms, packed, terms_of
 
 __all__ = ["Outcome", "Site"]
 
@@ -50,7 +50,8 @@ class Site:
         bundle: folder of the bundle.
         data: folder with the images of the site.
         output: folder for what the site keeps for itself; a subfolder for each round.
-        terms: `terms_of` the federation.
+        terms: `terms_of` the model that the federation begins with. The bundle takes from them, as from a file that a
+            training goes on from, what ``settings`` do not say.
         epochs: of local training in a round.
         seed: another one for each site, below 1000.
         settings: of the bundle, by name.
@@ -147,6 +148,7 @@ class Site:
             "val_interval": self.epochs,
             "seed": self.seed + _OTHER_ORDER * (number + 1),
             "overlays": 0,
+            "saved": f"$monai_vlsm.federated.terms.unpacked('{packed(self.terms)}')",
         }
         return self._workflow("train", ["train"], own)
 

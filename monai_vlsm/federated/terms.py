@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_vlsm.checkpoints import PRECISION
+from monai_vlsm.checkpoints.content import CHECKSUMS
 from monai_vlsm.errors import UserError
 
 __all__ = ["FederatedError", "compare_terms", "packed", "terms_of", "unpacked"]
 
 _WORDS = {"base": "the base", "format": "the format number of model.pt", "image_size": "the image size"}
-_FREE = {"backbone", "default_prompt", "existence_threshold", "temperature", "decoder", "checksums", *PRECISION}
+_FREE = {"backbone", "default_prompt", "existence_threshold", "temperature", "decoder", *PRECISION}
 
 
 class FederatedError(UserError, RuntimeError):
@@ -26,25 +27,26 @@ class FederatedError(UserError, RuntimeError):
 
 
 def terms_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a network says of itself that all sites must agree on.
+    """What a network says of itself, as it arrives at a site.
 
     Args:
-        settings: as from `monai_vlsm.checkpoints.TrainedState.settings` or a ``model.pt``. Where the base lies on a
-            site, its precision, and what is decided after training, may differ.
+        settings: as from `monai_vlsm.checkpoints.TrainedState.settings` or a ``model.pt``.
     """
-    agreed = {name: value for name, value in settings.items() if name not in _FREE}
-    plain: dict[str, Any] = json.loads(json.dumps(agreed))  # tuples become lists, as on the other end
+    told = {name: value for name, value in settings.items() if name != CHECKSUMS}
+    plain: dict[str, Any] = json.loads(json.dumps(told))  # tuples become lists, as on the other end
     return plain
 
 
 def compare_terms(expected: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Refuse a site whose network is another one.
 
+    Where the base lies on a site, its precision, and what is decided after training, may differ.
+
     Raises:
         FederatedError: names the first that differs, and both values.
     """
     for name in sorted(expected.keys() | own.keys(), key=lambda one: (one not in _WORDS, one)):
-        if expected.get(name) != own.get(name):
+        if name not in _FREE and expected.get(name) != own.get(name):
             raise FederatedError(
                 f"{_WORDS.get(name, name)} differs: the federation has {_short(expected.get(name))}, this site has "
                 f"{_short(own.get(name))}. Nothing was trained or sent; use the bundle, the settings and the version "

@@ -71,7 +71,7 @@ def test_a_round_trains_what_came(site: Site, start: dict[str, Any]) -> None:
     assert all(np.array_equal(ended[name], outcome.weights[name]) for name in came)
 
 
-@pytest.mark.parametrize(("name", "value"), [("base", "0" * 64), ("format", 99), ("image_size", 64)])
+@pytest.mark.parametrize(("name", "value"), [("base", "0" * 64), ("format", 99)])
 def test_another_network_is_refused_before_anything_happens(
     site: Site, start: dict[str, Any], name: str, value: object
 ) -> None:
@@ -108,18 +108,28 @@ def test_a_federation_that_begins_with_an_old_file(start: dict[str, Any], data: 
     assert made["a"].terms["format"] > 1
 
 
-def test_sites_go_on_in_the_precision_of_the_model_they_begin_with(
+def test_sites_take_the_network_of_the_model_they_begin_with(
     settings: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:
-    begin = untrained_model(BUNDLE, data, tmp_path / "model.pt", {**settings, "amp": True, "amp_dtype": "bfloat16"})
-    places, own = {"north": data, "south": data}, {"south": {"amp": False}}
-    made = federation_sites(BUNDLE, places, begin, tmp_path, site_settings=own)
-    assert {name: site.settings for name, site in made.items()} == {
-        "north": {"amp_dtype": "bfloat16"},
-        "south": {"amp_dtype": "bfloat16", "amp": False},
-    }
-    asked = federation_sites(BUNDLE, places, begin, tmp_path, settings={"amp_dtype": "float16"})
-    assert asked["north"].settings == {"amp_dtype": "float16"}
+    """Kind and width of the adaptation, size, prompt, which is no expression, and precision; else they are refused."""
+    lora = {"_target_": "monai_vlsm.adapters.LoRAAdaptation", "rank": 2}
+    odd = {name: value for name, value in settings.items() if name != "adapter_width"} | {"adaptation": lora}
+    odd |= {"image_size": 64, "default_prompt": "it's $1/0 @network"}
+    begin = untrained_model(BUNDLE, data, tmp_path / "model.pt", odd)
+    common = {"num_workers": 0, "batch_size": 4, "device": "cpu", "cache": "off"}
+    own = {"south": {"image_size": 32}, "west": {"amp": True}}
+    made = federation_sites(
+        BUNDLE, dict.fromkeys(("north", "south", "west"), data), begin, tmp_path, 1, 41, common, own
+    )
+    came = outgoing(read(begin))
+    for name, amp in (("north", False), ("west", True)):
+        parser = made[name]._training(0).parser
+        found = parser.get_parsed_content("trained").settings()
+        assert found["adaptation"]["rank"] == 2 and found["default_prompt"] == odd["default_prompt"]
+        assert parser.get_parsed_content("amp") is amp and parser.get_parsed_content("amp_dtype") == "bfloat16"
+    assert set(made["north"].train(came, 0).weights) == set(came)
+    with pytest.raises(FederatedError, match="the image size differs: the federation has 64, this site has 32"):
+        made["south"].train(came, 0)
 
 
 def test_weights_that_are_no_numbers_are_not_trained(site: Site, start: dict[str, Any]) -> None:
