@@ -108,9 +108,10 @@ class Cell:
 
     @cached_property
     def deviations(self) -> list[float | None]:
-        """Standard deviation of the means of the seeds; None with one seed."""
+        """Standard deviation of the means of the seeds; None with fewer than two that have a finite value."""
         means = np.stack([_finite_means(one.values) for one in self.scored])
-        return [None if len(means) < 2 else float(value) for value in means.std(axis=0, ddof=min(1, len(means) - 1))]
+        known = [column[np.isfinite(column)] for column in means.T]
+        return [float(column.std(ddof=1)) if len(column) > 1 else None for column in known]
 
     @property
     def leaks(self) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ __all__ = ["draw_chart", "drawing_files"]
 # Okabe and Ito, and signs, so that colours are not all there is to tell systems by
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SIGNS = "osD^vP*X"
+_WIDEST = 300  # inches; a PNG has at most 65,535 pixels
 _METADATA: Mapping[str, Any] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 
@@ -37,32 +38,44 @@ def draw_chart(title: str, systems: Sequence[str], cells: Sequence[Cell]) -> dic
     """
     places = places_of(cells)
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(max(5.0, 1.5 + 0.28 * len(places) * (len(systems) + 1)), 4.2), layout="constrained")
+        figure = Figure(
+            figsize=(min(_WIDEST, max(5.0, 1.5 + 0.28 * len(places) * (len(systems) + 1))), 4.2), layout="constrained"
+        )
         axes = figure.subplots()
+        for index in range(
+            len(systems)
+        ):  # for the legend, which leaves out names that begin with _ if it looks for them
+            axes.plot([], [], _sign(index), color=_colour(index))
         for index, system in enumerate(systems):
             shift = (index - (len(systems) - 1) / 2) / (len(systems) + 1)
             found = {cell.place: cell for cell in cells if cell.system == system}
-            _draw_system(axes, index, system, shift, places, found)
+            _draw_system(axes, index, shift, places, found)
         axes.set(title=title, ylabel="Dice, %", xlim=(-0.5, max(0.5, len(places) - 0.5)))
         axes.set_xticks(range(len(places)), [place_name(place) for place in places], rotation=20, ha="right")
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
-        figure.legend(ncols=min(3, len(systems)), fontsize=9, frameon=False, loc="outside lower center")
+        lines = axes.get_lines()[: len(systems)]
+        figure.legend(lines, systems, ncols=min(3, len(systems)), fontsize=9, frameon=False, loc="outside lower center")
         return drawing_files(figure)
 
 
-def _draw_system(
-    axes: Axes, index: int, system: str, shift: float, places: Sequence[Place], found: Mapping[Place, Cell]
-) -> None:
+def _draw_system(axes: Axes, index: int, shift: float, places: Sequence[Place], found: Mapping[Place, Cell]) -> None:
     """One system in all places; those without a result stay empty."""
-    colour, sign = COLOURS[index % len(COLOURS)], SIGNS[index % len(SIGNS)]
-    axes.plot([], [], sign, color=colour, label=system)
+    colour, sign = _colour(index), _sign(index)
     for place, cell in found.items():
         estimate, at = cell.estimates[0], places.index(place) + shift
         if estimate.low is not None and estimate.high is not None:
             axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=colour, linewidth=1.5)
         if estimate.mean is not None:
             axes.plot([at], [100 * estimate.mean], sign, color=colour, markersize=6, markeredgecolor="white")
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _sign(index: int) -> str:
+    return SIGNS[index % len(SIGNS)]
 
 
 def drawing_files(figure: Figure) -> dict[str, bytes]:

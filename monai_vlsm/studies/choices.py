@@ -12,7 +12,7 @@ from typing import Any
 from monai_vlsm.counts import counted
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.plan import Run, plan_runs
-from monai_vlsm.studies.run_files import FAILURE, RESULT, read_json, run_folder
+from monai_vlsm.studies.run_files import read_failure, read_result
 from monai_vlsm.studies.study import Study
 from monai_vlsm.studies.trials import kept_values, trial_runs
 
@@ -107,7 +107,6 @@ def require_choices(choices: Sequence[Choice]) -> list[str]:
 
 
 def _trial(names: Mapping[str, Any], root: Path, run: Run) -> Trial:
-    folder = run_folder(root, run)
-    score = (read_json(folder / RESULT) or {}).get("validation")
+    score = (read_result(root, run) or {}).get("validation")
     values = {name: run.settings[name] for name in names}
-    return Trial(run, values, score, score is None and read_json(folder / FAILURE) is not None)
+    return Trial(run, values, score, score is None and read_failure(root, run) is not None)

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from monai_vlsm.io import WriteError
@@ -18,15 +19,21 @@ from monai_vlsm.io import WriteError
 __all__ = ["Claim", "Claims", "holder"]
 
 _PREFIX = "lease-"
+_NAME = re.compile(rf"{_PREFIX}[0-9]{{6,18}}")
 _BEATS = 6  # signs of life in the time of a lease
 
 
 def _leases(folder: Path) -> list[Path]:
     """The leases of a run, the one that counts last; those before it belong to workers that died."""
     try:
-        return sorted(folder.glob(f"{_PREFIX}*"))
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     except OSError:
         return []
+    return sorted(found, key=_number)
+
+
+def _number(lease: Path) -> int:
+    return int(lease.name.removeprefix(_PREFIX))
 
 
 def holder(folder: Path) -> str:
@@ -64,7 +71,8 @@ class Claim:
         self._ended.set()
         self._thread.join()
         if not self.lost.is_set():
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # a server that is away: what was done is written, and others wait for a lease
+                self.path.unlink()
 
     def _beat(self) -> None:
         while not self._ended.wait(self.lease / _BEATS):
@@ -74,7 +82,8 @@ class Claim:
                 self.lost.set()
             except OSError:  # a server that is away for a moment
                 continue
-            if holder(self.path.parent) != self.name:
+            leases = _leases(self.path.parent)
+            if leases and leases[-1] != self.path:  # none is seen while a server is away
                 self.lost.set()
 
 
@@ -107,22 +116,24 @@ class Claims:
         leases = _leases(folder)
         if leases and not self._is_dead(leases[-1]):
             return None
-        number = int(leases[-1].name.removeprefix(_PREFIX)) + 1 if leases else 1
+        number = _number(leases[-1]) + 1 if leases else 1
         path = folder / f"{_PREFIX}{number:06}"
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(f"{self.name}\n")
+            return self._claim(path)
         except FileExistsError:
             return None
         except OSError as error:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             raise _write_error(folder, error) from error
-        return self._claim(path)
 
     def _claim(self, path: Path) -> Claim | None:
         """The claim, unless somebody with a later lease was quicker than the look at the folder; dead leases go."""
-        *before, newest = _leases(path.parent)
-        if newest != path:
+        leases = _leases(path.parent)
+        before = leases[:-1]
+        if leases[-1:] != [path]:
             path.unlink(missing_ok=True)
             return None
         for dead in before:
@@ -130,9 +141,15 @@ class Claims:
         return Claim(path, self.name, self.lease)
 
     def is_alive(self, folder: Path) -> bool:
-        """Whether somebody works on a run, as far as one look tells."""
+        """Whether somebody works on a run, as far as one look tells; where nothing can be written, by this clock."""
         leases = _leases(folder)
-        return bool(leases) and self._age(leases[-1]) < self.lease
+        if not leases:
+            return False
+        try:
+            age = self._age(leases[-1])
+        except WriteError:
+            age = _age_here(leases[-1])
+        return abs(age) < self.lease
 
     def _is_dead(self, path: Path) -> bool:
         try:
@@ -162,7 +179,15 @@ class Claims:
         except OSError as error:
             raise _write_error(self.root, error) from error
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
+
+
+def _age_here(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _write_error(folder: Path, error: OSError) -> WriteError:

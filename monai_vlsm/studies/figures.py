@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_vlsm.names import file_stem
+from monai_vlsm.names import distinct, file_stem
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.studies.cells import cells_of
 from monai_vlsm.studies.charts import draw_chart
@@ -41,9 +41,11 @@ def write_figures(folder: StudyFolder, output: Path, images: Sequence[str] = ())
         WriteError: a file cannot be written.
     """
     cells = [cell for cell in cells_of(folder) if cell.prompts == main_prompts(folder.study)]
+    charts = folder.study.figures
+    _, *names = distinct([_IMAGES, *map(file_stem, charts)])
     drawn = {
-        file_stem(title): draw_chart(title, systems, [cell for cell in cells if cell.system in systems])
-        for title, systems in folder.study.figures.items()
+        name: draw_chart(title, systems, [cell for cell in cells if cell.system in systems])
+        for name, (title, systems) in zip(names, charts.items(), strict=True)
     }
     first = next(iter(folder.study.tables.values()))
     drawn[_IMAGES] = draw_images(find_images(folder, first), images)

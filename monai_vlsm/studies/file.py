@@ -16,7 +16,7 @@ from monai_vlsm.names import file_key, file_stem
 from monai_vlsm.studies.keys import StudyError, known, listed, nearest, shown, take
 from monai_vlsm.studies.published import published_systems
 from monai_vlsm.studies.search_file import read_search, require_fair
-from monai_vlsm.studies.study import LEASE, Dataset, Study, System
+from monai_vlsm.studies.study import LEASE, TEST, Dataset, Study, System
 from monai_vlsm.studies.values import is_lease, is_seed, is_share, is_style, is_text, settings, text
 
 __all__ = ["read_study", "shipped_studies"]
@@ -147,7 +147,7 @@ def _system(place: str, name: str, value: Any) -> System:
 def _dataset(place: str, name: str, value: Any) -> Dataset:
     table = known(place, value, ("folder", "test_split", "train", "settings"))
     folder = text(f"{place}, folder", table.get("folder", name))
-    split = text(f"{place}, test_split", table.get("test_split", "test"))
+    split = text(f"{place}, test_split", table.get("test_split", TEST))
     train = take(f"{place}, train", table.get("train", True), "true or false", lambda one: isinstance(one, bool))
     return Dataset(name, folder, split, train, settings(f"{place}, settings", table.get("settings")))
 

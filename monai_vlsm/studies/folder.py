@@ -14,7 +14,7 @@ from monai_vlsm.io import json_text, write_bytes, write_json
 from monai_vlsm.studies.choices import Choice, choices_of, chosen_runs
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.plan import Run, plan_runs, require_parts
-from monai_vlsm.studies.run_files import FAILURE, PLAN, RESULT, read_json, run_folder
+from monai_vlsm.studies.run_files import FAILURE, PLAN, RESULT, read_failure, read_json, read_result, run_folder
 from monai_vlsm.studies.study import Study
 from monai_vlsm.studies.trials import keep_values, kept_values, trial_runs
 
@@ -125,8 +125,8 @@ class StudyFolder:
             return []
         planned = {run.name for run in self.runs} | {trial.run.name for one in self.choices for trial in one.trials}
         plans = {path.parent.name: read_json(path) for path in sorted(self.root.glob(f"runs/*/{PLAN}"))}
-        strange = {name: facts for name, facts in plans.items() if name not in planned and facts}
-        others = {name: facts for name, facts in strange.items() if facts.get("dataset") not in self.study.left_out}
+        strange = {name: facts for name, facts in plans.items() if name not in planned and facts and _is_plan(facts)}
+        others = {name: facts for name, facts in strange.items() if facts["dataset"] not in self.study.left_out}
         if not others:
             return []
         valid = sum(self.is_done(run) for run in self.runs)
@@ -152,9 +152,9 @@ class StudyFolder:
 
     def result(self, run: Run) -> dict[str, Any] | None:
         """What a run gave, if it is done: all that is evaluated now is in it."""
-        result = read_json(self.of_run(run) / RESULT)
+        result = read_result(self.root, run)
         wanted = {name: list(self.study.styles) for name in self.tested(run)}
-        found = (result or {}).get("evaluations", {})
+        found = result["evaluations"] if result else {}
         return result if all(found.get(name, {}).get("styles") == styles for name, styles in wanted.items()) else None
 
     def tested(self, run: Run) -> list[str]:
@@ -175,7 +175,7 @@ class StudyFolder:
 
     def failure(self, run: Run) -> dict[str, Any] | None:
         """Why a run has failed, if it has."""
-        return read_json(self.of_run(run) / FAILURE)
+        return read_failure(self.root, run)
 
     def fail(self, run: Run, error: str, log: Path) -> None:
         """Write that a run has failed; nobody tries again until `forgive`."""
@@ -187,6 +187,11 @@ class StudyFolder:
         for path in failures:
             path.unlink(missing_ok=True)
         return len(failures)
+
+
+def _is_plan(facts: Mapping[str, Any]) -> bool:
+    keys = ("system", "bundle", "dataset", "seed", "fraction", "settings")
+    return all(key in facts for key in keys) and isinstance(facts["settings"], dict)
 
 
 def _require_owner(root: Path, study: Study) -> None:

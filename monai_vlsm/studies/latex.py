@@ -22,6 +22,12 @@ _SIGNS = {
     "\N{DAGGER}": r"$\dagger$",
     "\N{DOUBLE DAGGER}": r"$\ddagger$",
     "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    # behind the end of a row LaTeX takes them for an option of it
+    "[": "{[}",
+    "*": "{*}",
+    '"': "''",
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from monai_vlsm.studies.keys import StudyError
 from monai_vlsm.studies.process import start
@@ -28,7 +28,31 @@ def gpus_here() -> list[str]:
     if allowed is None:
         return [gpu[0] for gpu in there]
     names = {name for gpu in there for name in gpu}
-    return [name.strip() for name in allowed.split(",") if name.strip() in names or name.strip().startswith("MIG-")]
+    return [name for name in _named(allowed) if name in names or name.startswith("MIG-") or _is_start(name, names)]
+
+
+def _named(allowed: str) -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` names; -1 is how people say none."""
+    return [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
+
+
+def _is_start(name: str, names: Collection[str]) -> bool:
+    """Whether CUDA takes it for the UUID of a GPU: of that it needs no more than the beginning."""
+    return name.startswith("GPU-") and any(one.startswith(name) for one in names)
+
+
+def _require_named(there: Sequence[str]) -> None:
+    """Whoever names GPUs does not mean the CPU.
+
+    Raises:
+        MachineError: ``CUDA_VISIBLE_DEVICES`` names some, and none of them is there.
+    """
+    named = _named(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    if named and not there:
+        raise MachineError(
+            f"CUDA_VISIBLE_DEVICES names GPU {', '.join(named)}, which nvidia-smi does not find; unset it, or "
+            "work on the CPU with --gpus none"
+        )
 
 
 def choose_gpus(wanted: str, there: Sequence[str]) -> list[str]:
@@ -47,6 +71,7 @@ def choose_gpus(wanted: str, there: Sequence[str]) -> list[str]:
     if wanted == "all" and not there:
         raise StudyError("no GPU is there, or nvidia-smi does not find one; --gpus none works on the CPU")
     if wanted in ("all", "auto"):
+        _require_named(there)
         return list(there)
     chosen = gpu_names(wanted)
     for name in chosen:

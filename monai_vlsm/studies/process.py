@@ -101,7 +101,8 @@ def last_error(log: Path, since: int, status: int) -> str:
         status: with which it ended.
     """
     if status < 0:
-        name = signal.Signals(-status).name
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-status, f"signal {-status}")
         return f"killed by {name}" + ("; perhaps there was not enough memory" if -status == signal.SIGKILL else "")
     lines = said_since(log, since)
     errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_vlsm.studies.plan import Run
 
-__all__ = ["FAILURE", "PLAN", "RESULT", "read_json", "run_folder"]
+__all__ = ["FAILURE", "PLAN", "RESULT", "read_failure", "read_json", "read_result", "run_folder"]
 
 PLAN, RESULT, FAILURE = "plan.json", "result.json", "failure.json"
+_NUMBERS = ("seconds", "total_seconds", "watt_hours", "parameters", "validation")
+_NO_FACT = ("system",)  # its name is only a word in tables
 
 
 def run_folder(root: Path, run: Run) -> Path:
@@ -23,7 +26,39 @@ def run_folder(root: Path, run: Run) -> Path:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A table that was written whole, or None without one; a file that somebody damaged counts as none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_result(root: Path, run: Run) -> dict[str, Any] | None:
+    """What a run gave; None without it, or if a file lies there that was damaged or is of another run."""
+    result = read_json(run_folder(root, run) / RESULT)
+    return result if result is not None and _is_of(result.get("run"), run) and _is_whole(result) else None
+
+
+def _is_of(facts: Any, run: Run) -> bool:
+    own = {name: value for name, value in run.facts.items() if name not in _NO_FACT}
+    return isinstance(facts, dict) and {name: facts.get(name) for name in own} == own
+
+
+def _is_whole(result: Mapping[str, Any]) -> bool:
+    found = result.get("evaluations")
+    parts = found.values() if isinstance(found, dict) else [None]
+    numbers = [result[name] for name in _NUMBERS if result.get(name) is not None]
+    return (
+        all(isinstance(one, dict) and isinstance(one.get("folder"), str) for one in parts)
+        and all(isinstance(one, int | float) for one in numbers)
+        and isinstance(result.get("leaks"), dict | None)
+    )
+
+
+def read_failure(root: Path, run: Run) -> dict[str, Any] | None:
+    """Why a run has failed, if it has: ``error`` and the name of its ``log``."""
+    found = read_json(run_folder(root, run) / FAILURE) or {}
+    return found if all(isinstance(found.get(name), str) for name in ("error", "log")) else None

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,10 @@ class Steps:
     def _evaluate(self, dataset: str) -> dict[str, Any]:
         path = self.folder.of_run(self.run)
         place = evaluation_folder(path, dataset)
-        if not is_evaluated(place, list(self.folder.study.styles)):
-            self._start(evaluate_words(self.folder.study, self.run, path, dataset))
+        if is_evaluated(place, list(self.folder.study.styles)):
+            with suppress(StudyError):  # damaged since, so it is done again
+                return evaluation_facts(self.folder.root, place)
+        self._start(evaluate_words(self.folder.study, self.run, path, dataset))
         try:
             return evaluation_facts(self.folder.root, place)
         except StudyError as error:

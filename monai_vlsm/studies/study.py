@@ -10,13 +10,16 @@ from typing import Any
 
 from monai_vlsm.studies.keys import StudyError
 
-__all__ = ["CLASS", "LEASE", "RANDOM", "Dataset", "Range", "Search", "Study", "System"]
+__all__ = ["CLASS", "LEASE", "RANDOM", "TEST", "Dataset", "Range", "Search", "Study", "System"]
 
 RANDOM = "random"
 """The style that stands for one drawn for each image, as the paper tests."""
 
 CLASS = "class"
 """The tag of prompts that give nothing of a mask away."""
+
+TEST = "test"
+"""The list of a dataset that nothing is trained or chosen by."""
 
 LEASE = 120.0
 """Seconds after which a run belongs to nobody, if its worker has given no sign of life."""
@@ -53,7 +56,7 @@ class Dataset:
 
     name: str
     folder: str
-    test_split: str = "test"
+    test_split: str = TEST
     train: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from monai_vlsm.statistics.columns import natural
 from monai_vlsm.studies.cells import PAPER, Cell, Place, Prompts, Scored, prompts_title
 from monai_vlsm.studies.comparisons import SystemPair
 from monai_vlsm.studies.published import Published, published
-from monai_vlsm.studies.study import CLASS, RANDOM, Study
+from monai_vlsm.studies.study import CLASS, RANDOM, TEST, Study
 from monai_vlsm.tables import Cell as Number
 from monai_vlsm.tables import Table
 
@@ -104,10 +104,11 @@ def _signed(value: float | None) -> str:
 
 
 def paper_value(study: Study, cell: Cell) -> Published | None:
-    """What the paper printed for a cell of the main table; it trained on all data and tested on the same dataset."""
+    """What the paper printed for a cell of the main table; it trained on all data and tested on the list for it."""
     place = cell.place
     whole = place.trained == place.tested and place.fraction == 1 and cell.prompts in (main_prompts(study), PAPER)
-    return published(study.systems[cell.system].paper, place.trained) if whole else None
+    tests = whole and study.datasets[place.tested].test_split == TEST
+    return published(study.systems[cell.system].paper, place.trained) if tests else None
 
 
 def anchor(system: str, place: Place) -> str:

@@ -86,6 +86,60 @@ def test_who_slept_is_told(tmp_path: Path) -> None:
     assert not other.lost.is_set()
 
 
+@pytest.mark.parametrize("hours", [-10, 10])
+def test_a_lease_of_another_time_is_not_called_alive(tmp_path: Path, hours: int) -> None:
+    claim = Claims(tmp_path, 60).take(tmp_path)
+    assert claim is not None and Claims(tmp_path, 60).is_alive(tmp_path)
+    wrong = time.time() + 3600 * hours
+    os.utime(claim.path, (wrong, wrong))
+    assert not Claims(tmp_path, 60).is_alive(tmp_path)
+
+
+def test_status_needs_no_permission_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Claims(tmp_path, 60).take(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert Claims(tmp_path, 60).is_alive(tmp_path) and not Claims(tmp_path, 0).is_alive(tmp_path)
+
+
+def test_files_that_are_no_leases(tmp_path: Path) -> None:
+    for name in ("lease-000001~", "lease-copy", "lease-", "lease-000001.bak"):
+        (tmp_path / name).touch()
+    claim = Claims(tmp_path, 60).take(tmp_path)
+    assert claim is not None and claim.path.name == "lease-000001" and "process" in holder(tmp_path)
+
+
+def test_an_empty_lease_of_a_worker_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "lease-000001").touch()
+    assert holder(tmp_path) == "" and taken(Claims(tmp_path, LEASE), tmp_path) is not None
+
+
+def test_numbers_of_many_digits(tmp_path: Path) -> None:
+    for name in ("lease-999999", "lease-1000000"):
+        (tmp_path / name).touch()
+    claim = taken(Claims(tmp_path, LEASE), tmp_path)
+    assert claim is not None and claim.path.name == "lease-1000001"
+
+
+def test_a_server_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a look at the folder nor the end of the work fails then, and the run stays the worker's own."""
+    claim = Claims(tmp_path, LEASE).take(tmp_path)
+    assert claim is not None
+
+    def away(*_: object, **__: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patch, claim:
+        for name in ("iterdir", "read_text", "unlink"):
+            patch.setattr(Path, name, away)
+        patch.setattr(os, "utime", away)
+        assert not claim.lost.wait(LEASE)
+    assert claim.path.exists()
+
+
 def test_no_permission(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="cannot write to"):
         Claims(tmp_path, LEASE).take(tmp_path / "missing")

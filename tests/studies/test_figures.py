@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,21 @@ def test_a_chart_of_each_table_or_as_the_file_says(folder: Make, tmp_path: Path)
     assert Image.open(files[1]).width > 600
     before = [file.read_bytes() for file in files]
     assert [file.read_bytes() for file in write_figures(made, tmp_path / "f")] == before
+
+
+def test_titles_that_would_be_one_file(folder: Make, tmp_path: Path) -> None:
+    made = folder(figures={"Fig 2": ["good"], "fig_2": ["good"], "images": ["good"]})
+    files = [file.name for file in write_figures(made, tmp_path / "f") if file.suffix == ".svg"]
+    assert files == ["Fig_2.svg", "fig_2-2.svg", "images-2.svg"]
+
+
+def test_names_of_systems_are_no_markup(folder: Make, tmp_path: Path) -> None:
+    names = ["_hidden", "$\\frac$", "a & <b>", 'say "x"', "50%", "#"]
+    made = folder(systems={name: {"bundle": "good"} for name in names}, seeds=[41])
+    worker(made).work()
+    svg, _ = write_figures(made, tmp_path / "f")
+    text = html.unescape(svg.read_text(encoding="utf-8"))
+    assert all(f">{name}<" in text for name in names)
 
 
 def test_before_there_is_any_result(folder: Make, tmp_path: Path) -> None:

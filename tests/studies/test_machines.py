@@ -23,7 +23,8 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize(
-    ("allowed", "there"), [(None, ["0", "1"]), ("1", ["1"]), ("GPU-aa", ["GPU-aa"]), ("7", []), ("", [])]
+    ("allowed", "there"),
+    [(None, ["0", "1"]), ("1", ["1"]), ("GPU-aa", ["GPU-aa"]), ("7", []), ("", []), ("GPU-a,-1", ["GPU-a"])],
 )
 def test_those_that_may_be_used(allowed: str | None, there: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if allowed is not None:
@@ -36,9 +37,22 @@ def test_a_machine_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert gpus_here() == []
 
 
-def test_choice() -> None:
+def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert choose_gpus("auto", []) == [] and choose_gpus("auto", ["0", "1"]) == ["0", "1"]
     assert choose_gpus("none", ["0"]) == [] and choose_gpus("1, 0", ["0", "1"]) == ["1", "0"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_variables_that_name_one_which_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for named in ("7", "GPU-cc"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        with pytest.raises(MachineError, match=f"CUDA_VISIBLE_DEVICES names GPU {named}, .*--gpus none"):
+            choose_gpus("auto", gpus_here())
+        assert choose_gpus("none", gpus_here()) == []
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert choose_gpus("auto", gpus_here()) == []
 
 
 def test_missing() -> None:

@@ -23,6 +23,7 @@ from monai_vlsm.studies.process import ClaimLostError, last_error, run_logged
         ("", 3, "ended with status 3"),
         ("fine", -9, "killed by SIGKILL; perhaps there was not enough memory"),
         ("fine", -11, "killed by SIGSEGV"),
+        ("fine", -40, "killed by signal 40"),
     ],
 )
 def test_last_words(tmp_path: Path, text: str, status: int, said: str) -> None:

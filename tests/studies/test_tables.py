@@ -170,6 +170,13 @@ def test_what_the_paper_printed() -> None:
     assert published("U-Net", "busi") is None
 
 
+def test_latex_signs() -> None:
+    text = latex_table('50% & $x_1$ #"', Table(["[a]", "n"], [["*b|c>", Cell("1")], ["~^\\{}", Cell("2")]]))
+    assert "\\caption{50\\% \\& \\$x\\_1\\$ \\#''}" in text and "{[}a] & n \\\\" in text
+    assert "\n{*}b$|$c$>$ & 1 \\\\\n" in text
+    assert r"\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}" in text
+
+
 def test_latex() -> None:
     text = latex_table("A & B", Table(["a_b", "n"], [["50 %", Cell("1.00 ± 0.10", ("0 to 2",), "x")]]))
     assert "\\caption{A \\& B}" in text and "a\\_b & n \\\\" in text

@@ -1,0 +1,78 @@
+# Copyright (c) monai_vlsm contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Files of a run that somebody damaged, or that are of another run: they count for nothing, the run is done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from monai_vlsm.studies import StudyFolder, study_status
+from monai_vlsm.studies.run_files import read_json
+from tests.studies.workers import starts, worker
+
+Make = Callable[..., StudyFolder]
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def changed(**given: Any) -> Callable[[str], str]:
+    return lambda text: json.dumps({**json.loads(text), **given})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda text: text[: len(text) // 2], lambda text: "", lambda text: "[]", lambda text: "[" * 100_000),
+        *(changed(total_seconds=float("nan")), changed(seconds="long"), changed(evaluations=None)),
+        *(changed(evaluations={"polyps": None}), changed(evaluations={"polyps": {"styles": ["p1"]}}), changed(leaks=3)),
+        *(changed(run=None), changed(run={}), changed(evaluations=[])),
+    ],
+)
+def test_a_damaged_result(folder: Make, damage: Callable[[str], str]) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    worker(made).work()
+    file = made.of_run(made.runs[0]) / "result.json"
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(damage(whole), encoding="utf-8")
+    assert study_status(made).count("waiting") == 1
+    before = len(starts(made.root.parent))
+    assert worker(made).work() == 1 and made.result(made.runs[0]) is not None
+    assert len(starts(made.root.parent)) == before, "neither trained nor evaluated again"
+
+
+def test_a_result_of_another_run(folder: Make) -> None:
+    made = folder(systems=["good"], seeds=[41, 42])
+    worker(made).work()
+    first, other = (made.of_run(run) / "result.json" for run in made.runs)
+    other.write_bytes(first.read_bytes())
+    assert [made.is_done(run) for run in made.runs] == [True, False]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"error": 3}', '{"error": "x"}'])
+def test_a_damaged_failure(folder: Make, content: str) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    (made.of_run(made.runs[0]) / "failure.json").write_text(content)
+    assert "1 waiting" in study_status(made).text()
+    assert worker(made).work() == 1 and study_status(made).count("done") == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"dataset": "x"}', '{"settings": 3}'])
+def test_a_damaged_plan(folder: Make, content: str) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    for name in (made.runs[0].name, "other"):
+        (made.root / "runs" / name).mkdir(exist_ok=True)
+        (made.root / "runs" / name / "plan.json").write_text(content)
+    assert made.left_over() == [] == made.plan() and read_json(made.of_run(made.runs[0]) / "plan.json")
+
+
+def test_a_damaged_evaluation_is_made_again(folder: Make) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    worker(made).work()
+    (file,) = made.root.glob("runs/*/evaluations/polyps/metrics.csv")
+    file.write_bytes(file.read_bytes()[:200])
+    (made.of_run(made.runs[0]) / "result.json").unlink()
+    assert worker(made).work() == 1 and made.is_done(made.runs[0])
+    assert [line.split()[2] for line in starts(made.root.parent)] == ["train", "evaluate", "evaluate"]
