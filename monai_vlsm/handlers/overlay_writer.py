@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ignite.distributed as idist
 from ignite.engine import Events
@@ -49,9 +49,34 @@ def keys_of(item: Mapping[str, Any], masks: int) -> list[Key]:
     return [(str(item.get("dataset", "")), name, style) for style in texts_of(item, "prompt_style", "", masks)]
 
 
-def _place(key: Key) -> int:
-    """In a shuffled order that follows from name and style."""
-    return zlib.crc32("/".join(key[1:]).encode())
+class _Row(NamedTuple):
+    """An item, by its image (dataset, image_id) and by its record (name, style)."""
+
+    image: tuple[str, str]
+    record: tuple[str, str]
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], key: Key) -> _Row:
+        return cls((key[0], str(item.get("image_id", key[1]))), key[1:])
+
+
+def _first(rows: Sequence[_Row], count: int | None) -> list[int]:
+    """Indices of the rows to draw, each of another image while there are any, in an order that follows from names.
+
+    It has nothing to do with the order of the rows: of some rows and those that are first among others, the same are
+    first as of all of them.
+    """
+    taken: Counter[tuple[str, str]] = Counter()
+    places = []
+    for index in sorted(range(len(rows)), key=lambda one: _shuffled(rows[one].record)):
+        image = rows[index].image
+        places.append((taken[image], _shuffled(image), index))
+        taken[image] += 1
+    return [index for *_, index in sorted(places)[:count]]
+
+
+def _shuffled(texts: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+    return zlib.crc32("/".join(texts).encode()), texts
 
 
 class _Names:
@@ -81,7 +106,8 @@ class OverlayWriter:
     """Writes ``<name>.png`` for some validation images of the best epoch, the one whose model is kept.
 
     Which images follows from their names alone: the same in every epoch, and for every system however it makes its
-    batches, on however many processes, so that systems can be compared on them. Shows the truth outlined, the
+    batches, on however many processes, so that systems can be compared on them; a second record of an image comes when
+    all images are shown. Shows the truth outlined, the
     prediction filled and outlined, prompt and Dice, in the proportions of the original. Of an image that comes in
     several prompt styles, the first is ``<name>.png`` and further ones ``<name>_<style>.png``. Volumes are left out.
     Attach to the *evaluator*, on all processes: each draws its part, and process 0 writes. Images of before are
@@ -120,7 +146,7 @@ class OverlayWriter:
         self.count = overlay_count(count)
         self.images = images
         self._given = None if mean is None or std is None else Normalisation(mean, std)
-        self._overlays: list[tuple[int, Overlay]] = []  # in the order of `_place`
+        self._overlays: list[tuple[_Row, Overlay]] = []  # those that are first by now
         self._keys: list[Key] = []  # of all rows of this process
         self._drawn: list[tuple[Key, bytes]] = []  # what is not written yet
         self._names = _Names()
@@ -150,27 +176,31 @@ class OverlayWriter:
                 self._draw(self._overlay(engine, item, output))
                 self._put_now(keys)
             elif output["label"].ndim == 3 and self.count:
-                self._choose(engine, item, output, _place(keys[0]))
+                self._choose(engine, item, output, _Row.of(item, keys[0]))
 
-    def _choose(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any], place: int) -> None:
-        """Keep an item if its name is among the first ones, in an order that has nothing to do with the list."""
-        if len(self._overlays) < (self.count or 0) or place < self._overlays[-1][0]:
-            kept = [*self._overlays, (place, self._overlay(engine, item, output))]
-            self._overlays = sorted(kept, key=itemgetter(0))[: self.count]
+    def _choose(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any], row: _Row) -> None:
+        """Keep an item if it is among the first ones, and those of before that still are."""
+        own = len(self._overlays)
+        found = _first([*(one for one, _ in self._overlays), row], self.count)
+        if own in found:
+            new = (row, self._overlay(engine, item, output))
+            self._overlays = [new if index == own else self._overlays[index] for index in found]
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []
         if self.count is not None and not is_best_epoch(engine):
             return
-        places = sorted(gather_rows([place for place, _ in overlays], engine))[: self.count]
-        for place, overlay in overlays:
-            if places and place <= places[-1]:
+        rank = idist.get_rank()
+        rows = gather_rows([(row, (rank, index)) for index, (row, _) in enumerate(overlays)], engine)
+        chosen = {rows[index][1] for index in _first([row for row, _ in rows], self.count)}
+        for index, (_, overlay) in enumerate(overlays):
+            if (rank, index) in chosen:
                 self._draw(overlay)
         keys, drawn = gather_rows(self._keys, engine), gather_rows(self._drawn, engine)
         self._drawn = []
-        if idist.get_rank() == 0:
+        if rank == 0:
             self._names.see(keys)
-            for key, png in drawn[: self.count]:
+            for key, png in drawn:
                 self._put(key, png)
             self.outputs.finish()
 

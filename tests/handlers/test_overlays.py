@@ -197,7 +197,7 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
     data[2]["name"] = "busi/benign (3).png"
     engine = toy.evaluator(network, data, [OverlayWriter(tmp_path / "overlays", count=3)])
     engine.run(1)
-    names = ["busi_benign_3_.png.png", "case1.png", "case4.png"]
+    names = ["busi_benign_3_.png.png", "case1.png", "case3.png"]
     files = sorted((tmp_path / "overlays").glob("*.png"))
     assert [path.name for path in files] == names
     before = [path.read_bytes() for path in files]
@@ -208,11 +208,30 @@ def test_writer_chooses_the_same_images_and_keeps_the_best_epoch(tmp_path: Path)
         assert image.width > image.height
 
 
-@pytest.mark.parametrize("batches", [None, [[0, 1, 2], [3, 4], [5, 6, 7], [8]], [[8, 3], [0, 5], [1, 7, 2, 4, 6]]])
+ORDERS = [None, [[0, 1, 2], [3, 4], [5, 6, 7], [8]], [[8, 3], [0, 5], [1, 7, 2, 4, 6]]]
+
+
+@pytest.mark.parametrize("batches", ORDERS)
 def test_the_same_images_however_they_come(batches: list[list[int]] | None, tmp_path: Path) -> None:
     network = torch.nn.Conv2d(3, 1, 1)
     toy.evaluator(network, toy.records(9), [OverlayWriter(tmp_path, count=3)], batches=batches).run()
-    assert visible(tmp_path) == {"case6.png", "case7.png", "case8.png"}  # the lowest by zlib.crc32 of "case0/"
+    assert visible(tmp_path) == {"case2.png", "case3.png", "case6.png"}  # the lowest by zlib.crc32 of "toy/case0"
+
+
+@pytest.mark.parametrize("batches", ORDERS)
+def test_each_image_is_shown_once_before_one_is_shown_again(batches: list[list[int]] | None, tmp_path: Path) -> None:
+    """Of an image the lowest by zlib.crc32 of "a/whole/"; the second ones when the images are too few."""
+    records = [(image, f"{image}/{part}") for image in "abc" for part in ("left", "right", "whole")]
+    data = [
+        {**one, "image_id": image, "name": name} for one, (image, name) in zip(toy.records(9), records, strict=True)
+    ]
+    shown = []
+    for count in (1, 2, 3, 4, 9):
+        writer = OverlayWriter(tmp_path / str(count), count=count)
+        toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [writer], batches=batches).run()
+        shown.append(visible(tmp_path / str(count)))
+    assert shown[0] < shown[1] < shown[2] == {"a_whole.png", "b_right.png", "c_whole.png"} < shown[3] < shown[4]
+    assert [len(files) for files in shown] == [1, 2, 3, 4, 9]
 
 
 def test_what_is_drawn_does_not_depend_on_how_many_prompts_a_record_has() -> None:
@@ -278,4 +297,4 @@ def test_images_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
     for count in (4, 2):
         data = [item | {"name": f"{count}-{index}"} for index, item in enumerate(toy.records(4))]
         toy.evaluator(torch.nn.Conv2d(3, 1, 1), data, [OverlayWriter(tmp_path, count=count)]).run()
-    assert visible(tmp_path) == {"2-2.png", "2-3.png"}
+    assert visible(tmp_path) == {"2-0.png", "2-1.png"}
