@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
-from monai_vlsm.adapters.placement import check_encoders, check_positive, encoder_names, frozen_beside
+from monai_vlsm.adapters.placement import InEncoders, check_positive, encoder_names
 from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters, LayerTargets
 
 __all__ = ["AdaptFormerAdaptation"]
 
 
 @dataclass(frozen=True)
-class AdaptFormerAdaptation(Adaptation):
+class AdaptFormerAdaptation(InEncoders, Adaptation):
     """AdaptFormer (Chen et al., NeurIPS 2022), parallel: ``mlp(norm(x)) + scale * up(relu(down(x)))``.
 
     ``x`` is the residual stream in front of the normalisation of the MLP. ``down`` begins as the authors' code draws
@@ -38,12 +38,11 @@ class AdaptFormerAdaptation(Adaptation):
         AdaptationError: when ``encoders`` is unknown, or ``width`` or ``scale`` is not positive.
     """
 
-    encoders: str = "vl"
     width: int = 64
     scale: float = 0.1
 
     def __post_init__(self) -> None:
-        check_encoders(self.encoders)
+        super().__post_init__()
         check_positive("width", self.width)
         if type(self.scale) not in (int, float) or not 0 < self.scale < math.inf:
             raise AdaptationError(f"scale must be a positive number, got {self.scale!r}")
@@ -54,11 +53,6 @@ class AdaptFormerAdaptation(Adaptation):
         return (
             "Chen et al.: AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition. NeurIPS 2022.",
         )
-
-    @property
-    def frozen_encoders(self) -> frozenset[str]:
-        """The text encoder with ``encoders="v"``, else none."""
-        return frozen_beside(self.encoders)
 
     @property
     def changes(self) -> frozenset[str]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_vlsm.adapters.adaptation import Adaptation
-from monai_vlsm.adapters.placement import check_encoders, encoder_names, frozen_beside
+from monai_vlsm.adapters.placement import InEncoders, encoder_names
 from monai_vlsm.adapters.targets import WEIGHTED, AdapterTargets, FeatureAdapters
 
 __all__ = ["BitFitAdaptation"]
 
 
 @dataclass(frozen=True)
-class BitFitAdaptation(Adaptation):
+class BitFitAdaptation(InEncoders, Adaptation):
     """BitFit: ``W x + b`` where b trains and W does not, in all layers of the encoders.
 
     Ben Zaken et al., BitFit (ACL 2022). Trained are the biases in the vision layers that are computed (0 to 9 of
@@ -31,11 +31,6 @@ class BitFitAdaptation(Adaptation):
         AdaptationError: when ``encoders`` is unknown.
     """
 
-    encoders: str = "vl"
-
-    def __post_init__(self) -> None:
-        check_encoders(self.encoders)
-
     @property
     def citations(self) -> tuple[str, ...]:
         """Of BitFit."""
@@ -43,11 +38,6 @@ class BitFitAdaptation(Adaptation):
             "Ben Zaken, Goldberg, Ravfogel: BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based "
             "Masked Language-models. ACL 2022.",
         )
-
-    @property
-    def frozen_encoders(self) -> frozenset[str]:
-        """The text encoder with ``encoders="v"``, else none."""
-        return frozen_beside(self.encoders)
 
     @property
     def changes(self) -> frozenset[str]:

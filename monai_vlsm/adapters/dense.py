@@ -11,14 +11,14 @@ from torch import Tensor
 from monai_vlsm.adapters.adaptation import Adaptation
 from monai_vlsm.adapters.attach import attach_adapter
 from monai_vlsm.adapters.block import BottleneckAdapter
-from monai_vlsm.adapters.placement import CITATION, check_placement, encoder_names, frozen_beside
+from monai_vlsm.adapters.placement import CITATION, InEncoders, check_placement, encoder_names
 from monai_vlsm.adapters.targets import AdapterTargets, EncoderTargets, FeatureAdapters
 
 __all__ = ["DenseAdaptation"]
 
 
 @dataclass(frozen=True)
-class DenseAdaptation(Adaptation):
+class DenseAdaptation(InEncoders, Adaptation):
     """Dense adapters of VLSM-Adapter (section 2.3.2): before both residual additions of the adapted layers.
 
     Adapted are the first ``max(extract_layers)`` layers of each encoder. For CLIPSeg these are the layers 0 to 8:
@@ -35,7 +35,6 @@ class DenseAdaptation(Adaptation):
         AdaptationError: when ``encoders`` is unknown or a width is not positive.
     """
 
-    encoders: str = "vl"
     width: int = 64
     condition_width: int | None = None
 
@@ -46,11 +45,6 @@ class DenseAdaptation(Adaptation):
     def citations(self) -> tuple[str, ...]:
         """Of VLSM-Adapter."""
         return (CITATION,)
-
-    @property
-    def frozen_encoders(self) -> frozenset[str]:
-        """The text encoder with ``encoders="v"``, else none."""
-        return frozen_beside(self.encoders)
 
     @property
     def changes(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.attach import attach_beside
-from monai_vlsm.adapters.placement import check_encoders, check_positive, encoder_names, frozen_beside
+from monai_vlsm.adapters.placement import InEncoders, check_positive, encoder_names
 from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 
 __all__ = ["LoRAAdaptation", "LowRankUpdate"]
@@ -79,13 +79,13 @@ class LowRankUpdate(nn.Module):
 
 
 def _lengths(weight: Tensor) -> Tensor:
-    """Length of each row, without a gradient."""
+    """Length of each row, without a gradient; above zero, for they are divided by."""
     lengths: Tensor = torch.linalg.vector_norm(weight.detach(), dim=1)
-    return lengths
+    return lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
 
 
 @dataclass(frozen=True)
-class LoRAAdaptation(Adaptation):
+class LoRAAdaptation(InEncoders, Adaptation):
     """LoRA: ``W x + (alpha / rank) B A x`` in linear layers of the encoders, with A and B of a low rank.
 
     Hu et al., LoRA (ICLR 2022). Adapted are the vision layers that are computed (0 to 9 of CLIPSeg) and all text
@@ -108,14 +108,13 @@ class LoRAAdaptation(Adaptation):
         AdaptationError: when a setting is unknown, or a size or ``alpha`` is not positive.
     """
 
-    encoders: str = "vl"
     projections: Sequence[str] = ("query", "value")
     rank: int = 8
     alpha: float = 16.0
     dora: bool = False
 
     def __post_init__(self) -> None:
-        check_encoders(self.encoders)
+        super().__post_init__()
         check_positive("rank", self.rank)
         object.__setattr__(self, "projections", _in_order(self.projections))
         if type(self.alpha) not in (int, float) or not 0 < self.alpha < float("inf"):
@@ -127,11 +126,6 @@ class LoRAAdaptation(Adaptation):
     def citations(self) -> tuple[str, ...]:
         """Of LoRA, and of DoRA where it is used."""
         return PAPERS[: 1 + self.dora]
-
-    @property
-    def frozen_encoders(self) -> frozenset[str]:
-        """The text encoder with ``encoders="v"``, else none."""
-        return frozen_beside(self.encoders)
 
     @property
     def changes(self) -> frozenset[str]:

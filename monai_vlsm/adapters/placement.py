@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from monai_vlsm.adapters.adaptation import AdaptationError
 
-__all__ = ["CITATION", "check_encoders", "check_placement", "check_positive", "encoder_names", "frozen_beside"]
+__all__ = ["CITATION", "InEncoders", "check_encoders", "check_placement", "check_positive", "encoder_names"]
 
 CITATION = (
     "Dhakal, Adhikari, Thapaliya, Khanal: VLSM-Adapter: Finetuning Vision-Language Segmentation Efficiently with "
@@ -56,6 +57,23 @@ def encoder_names(encoders: str) -> tuple[str, ...]:
     return ("vision", "text")[: len(encoders)]
 
 
-def frozen_beside(encoders: str) -> frozenset[str]:
-    """The encoders that ``"v"`` and ``"vl"`` leave alone."""
-    return frozenset({"vision", "text"}).difference(encoder_names(encoders))
+@dataclass(frozen=True)
+class InEncoders:
+    """What adaptations share that sit in the layers of the encoders; a base beside `Adaptation`, and in front of it.
+
+    Args:
+        encoders: ``"v"`` for the vision encoder, ``"vl"`` for the vision and the text encoder.
+
+    Raises:
+        AdaptationError: when ``encoders`` is unknown.
+    """
+
+    encoders: str = "vl"
+
+    def __post_init__(self) -> None:
+        check_encoders(self.encoders)
+
+    @property
+    def frozen_encoders(self) -> frozenset[str]:
+        """The text encoder with ``encoders="v"``, else none."""
+        return frozenset({"vision", "text"}).difference(encoder_names(self.encoders))

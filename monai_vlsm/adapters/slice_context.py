@@ -109,12 +109,12 @@ class SliceContextAdaptation(Adaptation):
     def __post_init__(self) -> None:
         if isinstance(self.inner, Mapping):
             object.__setattr__(self, "inner", build_adaptation(self.inner))
-        if not isinstance(self.inner, Adaptation) or isinstance(self.inner, SliceContextAdaptation):
+        if not isinstance(self.inner, Adaptation) or self.inner.slices > 1:
             raise AdaptationError(f"inner must be an adaptation of single slices, got {self.inner!r}")
-        if self.context not in range(1, FURTHEST + 1):
-            raise AdaptationError(f"slices attend to 1 or 2 neighbours on either side, got context={self.context}")
+        if type(self.context) is not int or not 1 <= self.context <= FURTHEST:
+            raise AdaptationError(f"slices attend to 1 or 2 neighbours on either side, got context={self.context!r}")
         if type(self.width) is not int or self.width < HEADS or self.width % HEADS:
-            raise AdaptationError(f"width must be a multiple of {HEADS}, got {self.width}")
+            raise AdaptationError(f"width must be a multiple of {HEADS}, got {self.width!r}")
 
     @property
     def citations(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters.adaptation import Adaptation
 from monai_vlsm.adapters.attach import attach_adapter
-from monai_vlsm.adapters.placement import check_encoders, encoder_names, frozen_beside
+from monai_vlsm.adapters.placement import InEncoders, encoder_names
 from monai_vlsm.adapters.targets import WEIGHTED, AdapterTargets, FeatureAdapters
 
 __all__ = ["SSFAdaptation", "ScaleShift"]
@@ -36,7 +36,7 @@ class ScaleShift(nn.Module):
 
 
 @dataclass(frozen=True)
-class SSFAdaptation(Adaptation):
+class SSFAdaptation(InEncoders, Adaptation):
     """SSF: ``factor * y + shift`` behind each normalisation and each linear layer of the encoders.
 
     Lian et al., Scaling & Shifting Your Features (NeurIPS 2022). Adapted are the vision layers that are computed (0 to
@@ -54,22 +54,12 @@ class SSFAdaptation(Adaptation):
         AdaptationError: when ``encoders`` is unknown.
     """
 
-    encoders: str = "vl"
-
-    def __post_init__(self) -> None:
-        check_encoders(self.encoders)
-
     @property
     def citations(self) -> tuple[str, ...]:
         """Of SSF."""
         return (
             "Lian et al.: Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning. NeurIPS 2022.",
         )
-
-    @property
-    def frozen_encoders(self) -> frozenset[str]:
-        """The text encoder with ``encoders="v"``, else none."""
-        return frozen_beside(self.encoders)
 
     @property
     def changes(self) -> frozenset[str]:

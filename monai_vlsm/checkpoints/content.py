@@ -210,7 +210,7 @@ def _check_adaptation(settings: Mapping[str, Any]) -> None:
         build_adaptation(settings)
     except AdaptationNotImportedError:  # told when the network is built: a file can be described without it
         return
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelMismatchError(f"a model file with settings that make no adaptation: {error}. {_NEWER}") from error
 
 
@@ -248,6 +248,7 @@ def _is_plain(name: Any, value: Any) -> bool:
         and value.device.type == "cpu"  # a tensor that was saved from the meta device has no values
         and not value.is_quantized
         and not value.is_complex()
+        and not (value.is_floating_point() and value.element_size() == 1)  # float8, with which little can be calculated
     )
 
 

@@ -40,6 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     print(
         f"done: {args.output}. Not in it, because transformers has no place for them: image size {network.image_size} "
-        f"px, default prompt {network.default_prompt!r}, existence threshold {network.existence_threshold:g}"
+        f"px, default prompt {network.default_prompt!r}, existence threshold {network.existence_threshold:g}, "
+        f"temperature {network.temperature:g}"
     )
     return 0

@@ -36,6 +36,6 @@ def merged_network(network: PromptedNet) -> CLIPSegNet:
     plain.base.load_state_dict({name: state[name] for name in plain.base.state_dict()})
     with torch.no_grad():
         network.adaptation.merge(network.adapter_targets(), plain.adapter_targets())
-    for name in ("existence_threshold", *REMEMBERED):
+    for name in ("existence_threshold", "temperature", *REMEMBERED):
         setattr(plain, name, getattr(network, name))
     return plain

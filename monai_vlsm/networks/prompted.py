@@ -72,7 +72,7 @@ class PromptedNet(nn.Module, ABC):
         super().__init__()
         self.backbone = str(backbone)
         self.stride = stride
-        self.image_size = image_size or default_image_size(backbone)
+        self.image_size = default_image_size(backbone) if image_size is None else image_size
         self._check_size(self.image_size)
         self.default_prompt = default_prompt
         ids = torch.tensor([prompt_ids(backbone, default_prompt)], device="cpu")

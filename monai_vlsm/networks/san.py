@@ -101,7 +101,8 @@ class SANNet(PromptedNet):
         clip = load_clip(architecture, load_weights)
         # the side network sees the whole image, CLIP half of it
         stride = math.lcm(architecture["side"]["patch_size"], 2 * clip.config.vision_config.patch_size)
-        super().__init__(backbone, image_size or default_image_size(backbone, "san"), default_prompt, stride)
+        size = default_image_size(backbone, "san") if image_size is None else image_size
+        super().__init__(backbone, size, default_prompt, stride)
         self.fusion = fusion
         self.clip = clip
         self._build(architecture)

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a prompt says when its image is flipped: "left" and "right" change places, where they mean places of the image.
 
-A word such as "left" is a place of the image only where nothing stands behind it that it could belong to: at the end of
-a part of the sentence, or before "of the image", "in the breast ultrasound image" and the like. Everywhere else ("left
-kidney", "left-sided", "patient's left") it is, or may be, a side of the patient, which a flipped image does not
-exchange: such a prompt cannot be flipped. Words inside words ("leftover", "bright") are no sides.
+A word such as "left" is a place of the image only where nothing stands beside it that it could belong to: behind "at
+the" and the like, at the end of a part of the sentence, or before "of the image", "in the breast ultrasound image".
+Everywhere else ("left kidney", "kidney_left", "left-sided", "patient's left") it is, or may be, a side of the patient,
+which a flipped image does not exchange: such a prompt cannot be flipped, nor can one in a script that no declared word
+is in. Words inside words ("leftover", "bright") are no sides.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,18 +32,26 @@ FLIP_WORDS: dict[str, dict[str, str]] = {
 }
 """For each flip the words that change places: those of the nine places that masks are described by."""
 
-_BOTH = {"anterior", "posterior", "ventral", "dorsal", "clock", "clockwise", "counterclockwise"}
+_BOTH = {"anterior", "posterior", "ventral", "dorsal", "clock", "clockwise", "counterclockwise", "anticlockwise"}
+_BOTH |= {vertical + side for vertical in ("top", "bottom", "upper", "lower") for side in ("left", "right")}
 _SIDES = {  # words that a flip makes wrong, and that are not exchanged unless they are declared
     "horizontal": _BOTH
     | {"left", "right", "leftmost", "rightmost", "leftward", "rightward", "leftwards", "rightwards"}
-    | {"l", "r", "lt", "rt"},
+    | {"lefthand", "righthand", "leftsided", "rightsided", "dexter", "dextra", "sinister", "sinistra"}
+    | {"l", "r", "lt", "rt", "east", "west", "eastern", "western"},
     "vertical": _BOTH
     | {"top", "bottom", "upper", "lower", "topmost", "bottommost", "uppermost", "lowermost", "above", "below"}
-    | {"superior", "inferior", "cranial", "caudal"},
+    | {"under", "underneath", "beneath", "higher", "highest", "lowest", "up", "down", "upward", "downward"}
+    | {"superior", "inferior", "cranial", "caudal", "north", "south", "northern", "southern"},
 }
 _MIDDLE = {"center", "centre", "middle", "central"}
 _WORD = re.compile(r"[^\W\d_]+")
-_JOINT = re.compile(r"\s+|\s*[-/,]\s*|,?\s+(?:and|or)\s+")
+_JOINT = re.compile(r"\s+|\s*[-/,]\s*|,?\s+(?:and|or|to)\s+(?:the\s+)?")
+_BEFORE = re.compile(  # what leads to a place; behind another word ("kidney left") a side may belong to that
+    r"(?:^|[^\w\s]|\b(?:at|in|on|to|from|near|toward|towards|of|the|an?|its?|is|are|was|were|that|which|far|more|and|or"
+    r"|located|situated|placed|positioned|lies|lying|found|seen|visible|shown))\s*$",
+    re.IGNORECASE,
+)
 _OWNER = re.compile(
     r"(?:['\u2019]s|s['\u2019]|\b(?:his|her|its|their|your|my|patient|anatomical|anatomic))\s+$", re.IGNORECASE
 )
@@ -101,10 +111,13 @@ class FlipWords:
             axis: one of `FLIPS`.
         """
         partners, changed = self.partners[axis], []
+        if self._is_unknown(text, partners):
+            return None
         phrases = list(_phrases(partners).finditer(text)) if partners else []
         for run in self._runs(text, phrases):
             sides = [word for word in run.words if _key(word[0]) in _SIDES[axis] | set(partners)]
-            if sides and not (_is_place(text, run) and all(_key(word[0]) in partners for word in sides)):
+            alone = len(sides) == len(run.words)  # in "top left" the words are each other's
+            if sides and not (_is_place(text, run, alone) and all(_key(word[0]) in partners for word in sides)):
                 return None
             changed += sides
         spans = {match.span(): _cased(match[0], partners[_key(match[0])]) for match in [*phrases, *changed]}
@@ -113,7 +126,16 @@ class FlipWords:
     def names_places(self, text: str) -> bool:
         """Whether a prompt has any word of a side or place, the middle included."""
         words = {_key(match[0]) for match in _WORD.finditer(text)}
-        return bool(words & self._directions) or any(_phrases(own).search(text) for own in self.partners.values())
+        return bool(words & self._directions) or any(
+            _phrases(own).search(text) or self._is_unknown(text, own) for own in self.partners.values()
+        )
+
+    def _is_unknown(self, text: str, partners: Mapping[str, str]) -> bool:
+        """Whether words of the text may be sides: of a script without declared words, or with one inside of another."""
+        foreign = [_key(match[0]) for match in _WORD.finditer(text) if _is_foreign(match[0])]
+        declared = {word for partner in partners for word in partner.split() if _is_foreign(word)}
+        inside = (one in word for word in set(foreign) - declared for one in declared)
+        return bool(foreign) and (not declared or any(inside))
 
     def _runs(self, text: str, phrases: Sequence[re.Match[str]]) -> Iterator[_Run]:
         """The words of direction outside of phrases, those that belong together at a time."""
@@ -129,11 +151,16 @@ class FlipWords:
             yield _Run(run)
 
 
-def _is_place(text: str, run: _Run) -> bool:
+def _is_place(text: str, run: _Run, alone: bool) -> bool:
     """Whether words of direction are a place of the image, and do not belong to what stands beside them."""
     before, after = text[: run.start], text[run.end :]
-    joined = before.endswith(("-", "'", "\u2019")) or after.startswith("-")
-    return not joined and not _OWNER.search(before) and bool(_PLACE.match(after))
+    joined = not re.fullmatch(r"|[\s(\[\"]", before[-1:])
+    leads = not (alone and not _BEFORE.search(before))
+    return not joined and leads and not _OWNER.search(before) and bool(_PLACE.match(after))
+
+
+def _is_foreign(word: str) -> bool:
+    return any(not unicodedata.name(letter, "").startswith("LATIN") for letter in word)
 
 
 def _both_ways(axis: str, words: Mapping[str, str]) -> dict[str, str]:
@@ -181,6 +208,8 @@ def _cased(like: str, word: str) -> str | None:
         return word
     if like.isupper():
         return word.upper()
+    if like.istitle():  # "Left", and "Upper Left" of phrases
+        return _WORD.sub(lambda match: match[0].capitalize(), word)
     return word[:1].upper() + word[1:] if like[1:].islower() else None
 
 

@@ -81,20 +81,22 @@ def fit_temperature(counts: Tensor) -> float:
         T, from 0.05 to 20.
 
     Raises:
-        TemperatureError: no pixels.
+        TemperatureError: no foreground or no background; with one of them alone, the surer is always the better.
     """
     pixels, sums = counts.unbind(1)
-    if not pixels.sum():
+    background, foreground = pixels.sum(1).tolist()
+    if not (background and foreground):
         raise TemperatureError(
-            "a temperature needs validation images with class prompts, and there are none: add a validation list"
+            "a temperature needs validation images with class prompts, with pixels inside and outside of their masks, "
+            f"got {foreground:.0f} and {background:.0f}: add a validation list that has both"
         )
     number, total = pixels.sum(0), sums.sum(0)
     used = number > 0
-    number, logits, foreground = number[used], total[used] / number[used], sums[1].sum()
+    number, logits, true = number[used], total[used] / number[used], sums[1].sum()
 
     def cross_entropy(log_temperature: float) -> float:
         slope = math.exp(-log_temperature)
-        return float((number * torch.nn.functional.softplus(slope * logits)).sum() - slope * foreground)
+        return float((number * torch.nn.functional.softplus(slope * logits)).sum() - slope * true)
 
     found = minimize_scalar(
         cross_entropy, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded", options={"xatol": 1e-6}

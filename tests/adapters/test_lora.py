@@ -92,6 +92,16 @@ def test_dora_learns_length_and_direction_apart() -> None:
     torch.testing.assert_close(update(linear, x, linear(x)), x @ expected.T + linear.bias)
 
 
+def test_dora_of_a_row_of_zeros() -> None:
+    """As of a layer that was pruned: its length is not divided by."""
+    torch.manual_seed(0)
+    linear, x = nn.Linear(4, 3), torch.randn(5, 4)
+    nn.init.zeros_(linear.weight[0].data)
+    update = LowRankUpdate(linear, 2, 2.0, dora=True)
+    torch.testing.assert_close(update(linear, x, linear(x)), linear(x))
+    torch.testing.assert_close(update.merged(linear), linear.weight)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rank": 0}, "rank must be a positive whole number, got 0"),
     ({"rank": 2.5}, "rank must be a positive whole number, got 2.5"),

@@ -158,6 +158,8 @@ def test_frozen_slices_can_be_kept(backbone: Path) -> None:
     [
         ({"context": 0}, "1 or 2 neighbours on either side, got context=0"),
         ({"context": 3}, "got context=3"),
+        ({"context": True}, "got context=True"),
+        ({"context": 1.0}, r"got context=1\.0"),
         ({"width": 6}, "width must be a multiple of 4, got 6"),
         ({"inner": SliceContextAdaptation(DENSE)}, "inner must be an adaptation of single slices"),
         ({"inner": {"type": "Unknown"}}, "unknown adaptation 'Unknown'"),

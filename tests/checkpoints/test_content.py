@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def content(**changed: Any) -> State:
 def with_settings(state: State, **changed: Any) -> State:
     """Settings that are changed after the checksums were made."""
     return {**state, SETTINGS_KEY: {**state[SETTINGS_KEY], **changed}}
+
+
+def endless() -> dict[str, Any]:
+    """An adaptation within so many that none is at their end."""
+    adaptation: dict[str, Any] = {"type": "Adaptation"}
+    for _ in range(sys.getrecursionlimit() // 2):
+        adaptation = {"type": "SliceContextAdaptation", "inner": adaptation}
+    return adaptation
 
 
 def test_checksums_are_not_part_of_what_is_read() -> None:
@@ -101,6 +110,14 @@ WRONG: dict[str, tuple[Callable[[], State], str]] = {
     "a sparse tensor": (
         lambda: {**content(), "weight": TENSORS["weight"].to_sparse()},
         "'weight' is not a plain tensor",
+    ),
+    "float8": (
+        lambda: seal({**content(), "weight": TENSORS["weight"].to(torch.float8_e5m2)}),
+        "'weight' is not a plain tensor",
+    ),
+    "an adaptation without an end": (
+        lambda: with_settings(content(), adaptation=endless()),
+        "make no adaptation: maximum recursion",
     ),
     "no values": (lambda: {**content(), "weight": TENSORS["weight"].to("meta")}, "'weight' is not a plain tensor"),
     "true as a size": (lambda: content(image_size=True), "'image_size' .* must be of type int, got True"),

@@ -114,10 +114,15 @@ def test_an_export_of_the_merged_network(backbone: Path, tmp_path: Path) -> None
 
 def test_a_merged_model_keeps_what_its_file_recorded(backbone: Path, tmp_path: Path) -> None:
     network = write(backbone, LORA, tmp_path / "model.pt")
-    network.existence_threshold, network.window = 0.25, [0, 10]
+    network.existence_threshold, network.temperature, network.window = 0.25, 2.0, [0, 10]
     save(network, tmp_path / "model.pt")
     plain = merged_network(load_network(tmp_path / "model.pt"))
-    assert (plain.existence_threshold, plain.window, plain.default_prompt) == (0.25, [0, 10], "one polyp")
+    assert (plain.existence_threshold, plain.temperature, plain.window, plain.default_prompt) == (
+        0.25,
+        2.0,
+        [0, 10],
+        "one polyp",
+    )
 
 
 def test_a_network_without_adapters() -> None:

@@ -302,6 +302,8 @@ def test_rows_must_number_the_image_index(network: PromptedNet) -> None:
 @of_each_class
 def test_bad_image_size(kind: str, network: PromptedNet, backbone: Path) -> None:
     stride = network.stride
+    with pytest.raises(ValueError, match=rf"multiple of {stride} .*got 0;"):
+        build(kind, backbone, image_size=0)
     for size, lower in ((stride // 2, stride), (2 * stride + 1, 2 * stride), (3 * stride - 1, 2 * stride)):
         facts = rf"multiple of {stride} .*got {size}; .* {lower} and {lower + stride}$"
         with pytest.raises(ValueError, match=facts):

@@ -73,6 +73,24 @@ CASES: list[tuple[str, str | None, str | None]] = [  # prompt, flipped horizonta
     ("mass below the diaphragm", SAME, None),
     ("anterior wall", None, None),
     ("tumor at 3 o'clock", None, None),
+    ("tube running from left to right", "tube running from right to left", SAME),
+    ("tube from the top to the bottom of the image", SAME, "tube from the bottom to the top of the image"),
+    ("tube from left to right lung", None, SAME),
+    ("kidney left", None, SAME),
+    ("kidney_left", None, SAME),
+    ("left_kidney", None, SAME),
+    ("kidneys left and right", None, SAME),
+    ("polyp located left", "polyp located right", SAME),
+    ("the polyp's left", None, SAME),
+    ("all right", None, SAME),
+    ("topleft", None, None),
+    ("mass underneath the fold", SAME, None),
+    ("ren sinister", None, SAME),
+    ("north of the fold", SAME, None),
+    ("левая почка", None, None),
+    ("左肾", None, None),
+    ("polype à droite près du côlon", SAME, SAME),  # a language that is not known, and has our letters
+    ("cleft palate, upright", SAME, SAME),
     ("leftover bright copyright stopper", SAME, SAME),
     ("bottomless toplines of the image", SAME, SAME),
 ]
@@ -129,6 +147,18 @@ def test_declared_words_and_phrases() -> None:
     assert words.flipped("left lung", "horizontal") is None
     assert words.flipped("upper left", "vertical") == "lower left"
     assert words.flipped("top", "vertical") is None  # not declared here
+    assert words.flipped("Left Kidney", "horizontal") == "Right Kidney"
+    assert words.flipped("LEFT-SIDED mass", "horizontal") == "RIGHT-SIDED mass"
+
+
+def test_declared_words_of_another_script() -> None:
+    words = FlipWords({"horizontal": {"слева": "справа", "左": "右", "левая почка": "правая почка"}})
+    assert words.flipped("полип, слева", "horizontal") == "полип, справа"
+    assert words.flipped("Левая почка", "horizontal") == "Правая почка"
+    assert words.flipped("полип", "horizontal") == "полип"
+    assert words.flipped("左肾", "horizontal") is None  # one word: nobody knows where the declared one ends
+    assert words.flipped("полип, слева", "vertical") is None  # none is declared for it
+    assert words.names_places("слева") and words.names_places("полип")
 
 
 def test_without_words_no_side_can_be_exchanged() -> None:
@@ -140,7 +170,14 @@ def test_without_words_no_side_can_be_exchanged() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("polyp", False), ("in the center", True), ("LEFT kidney", True), ("leftover", False), ("upper lobe", True)],
+    [
+        ("polyp", False),
+        ("in the center", True),
+        ("LEFT kidney", True),
+        ("leftover", False),
+        ("upper lobe", True),
+        ("почка", True),
+    ],
 )
 def test_whether_a_prompt_names_a_place(text: str, expected: bool) -> None:
     assert FlipWords().names_places(text) == expected

@@ -47,9 +47,10 @@ def test_it_is_that_of_the_cross_entropy_over_all_pixels() -> None:
     assert found == pytest.approx(2.5, rel=0.05)
 
 
-def test_without_pixels_there_is_none() -> None:
-    with pytest.raises(TemperatureError, match="needs validation images with class prompts, and there are none"):
-        fit_temperature(count_logits(torch.zeros(0), torch.zeros(0)))
+@pytest.mark.parametrize(("foreground", "background"), [(0, 0), (0, 5), (5, 0)])
+def test_without_pixels_of_both_kinds_there_is_none(foreground: int, background: int) -> None:
+    with pytest.raises(TemperatureError, match=f"inside and outside of their masks, got {foreground} and {background}"):
+        fit_temperature(count_logits(*pixels(-3.0, foreground, background)))
 
 
 @pytest.mark.parametrize("split", ["test", "train", "testing", ""])
