@@ -141,10 +141,14 @@ def _work(
         folder.forgive()
     if len(gpus) > 1:
         return run_workers(gpus, [*worker_words(args, action), *(["--no-wait"] if args.no_wait else [])])
-    if tracking is not None:
-        tracking.prepare()
     gpu = gpus[0] if gpus else None
-    ready = (lambda: require_gpu(gpu, gpus_here())) if gpu is not None else (lambda: None)
+
+    def ready() -> None:  # for the next run
+        if gpu is not None:
+            require_gpu(gpu, gpus_here())
+        if tracking is not None:
+            tracking.prepare()
+
     tell = partial(print, flush=True)
     Worker(folder, gpu_environment(gpu), wait=not args.no_wait, tell=tell, ready=ready, tracking=tracking).work()
     return _ended(folder, "trial" if action == "search" else "run")

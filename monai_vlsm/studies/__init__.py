@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from monai_vlsm.studies.file import read_study, shipped_studies
 from monai_vlsm.studies.folder import StudyFolder
-from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.plan import Run, plan_runs
 from monai_vlsm.studies.status import study_status
-from monai_vlsm.studies.steps import MachineError
 from monai_vlsm.studies.study import Study
 from monai_vlsm.studies.work import Worker
 

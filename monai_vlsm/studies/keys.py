@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from monai_vlsm.errors import UserError
 
-__all__ = ["StudyError", "known", "listed", "nearest", "shown", "take"]
+__all__ = ["MachineError", "StudyError", "known", "listed", "nearest", "shown", "take"]
 
 Value = TypeVar("Value")
 _SHORT = reprlib.Repr()
@@ -20,6 +20,10 @@ _SHORT.maxstring = _SHORT.maxother = 100
 
 class StudyError(UserError, ValueError):
     """A study file, or the folder of a study, that cannot be used."""
+
+
+class MachineError(StudyError):
+    """This machine cannot go on; its run waits for another worker."""
 
 
 def shown(value: Any) -> str:

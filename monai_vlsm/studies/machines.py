@@ -9,9 +9,8 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 
-from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.process import start
-from monai_vlsm.studies.steps import MachineError
 
 __all__ = ["choose_gpus", "gpu_environment", "gpu_names", "gpus_here", "require_gpu", "run_workers"]
 

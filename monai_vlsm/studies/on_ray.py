@@ -15,8 +15,7 @@ from typing import Any
 
 from monai_vlsm.counts import counted
 from monai_vlsm.studies import ray_task
-from monai_vlsm.studies.keys import StudyError
-from monai_vlsm.studies.steps import MachineError
+from monai_vlsm.studies.keys import MachineError, StudyError
 
 __all__ = ["RayWorkers", "run_on_ray"]
 

@@ -18,7 +18,7 @@ from monai_vlsm.io import append_text, write_json
 from monai_vlsm.studies.commands import RESUME, TRAINING, evaluate_words, evaluation_folder, train_words
 from monai_vlsm.studies.energy import EnergyMeter
 from monai_vlsm.studies.folder import StudyFolder
-from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.leaks import in_background, list_digests
 from monai_vlsm.studies.outcome import commit, evaluation_facts, is_evaluated, trained_parameters, validation_dice
 from monai_vlsm.studies.plan import Run, dataset_folder
@@ -26,7 +26,7 @@ from monai_vlsm.studies.process import last_error, run_logged, said_since
 from monai_vlsm.studies.run_files import read_json
 from monai_vlsm.studies.tracking import Tracking
 
-__all__ = ["InUseError", "MachineError", "RunFailedError", "Steps"]
+__all__ = ["InUseError", "RunFailedError", "Steps"]
 
 _LOG, _TRAINED = "log.txt", "trained.json"
 # what a program says when not the run is at fault but the machine; the run waits for another one
@@ -38,13 +38,10 @@ _OF_MACHINE = (
         "Found no NVIDIA driver",
         "uncorrectable ECC error",
     ),
+    "MlflowException: API request to ",  # its server is away
 )
 _LAST = 12  # lines among which that is: CUDA says how to look for the error behind it
 _IN_USE = "another run ("  # how the bundle begins to say so
-
-
-class MachineError(StudyError):
-    """This machine cannot go on; its run waits for another worker."""
 
 
 class InUseError(StudyError):

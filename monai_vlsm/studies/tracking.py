@@ -8,19 +8,23 @@ import importlib
 import importlib.util
 import os
 import secrets
-from contextlib import suppress
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from monai_vlsm.io import PART
+from monai_vlsm.io import PART, replacing
 from monai_vlsm.names import file_stem
-from monai_vlsm.studies.keys import StudyError
+from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.plan import Run
 
 __all__ = ["Tracking"]
 
 _DATABASE, _ARTIFACTS = "mlruns.db", "mlruns"
+_PORTS = {"http": 80, "https": 443}
+_ANSWER = 20  # seconds that a server has to answer
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,15 @@ class Tracking:
         return cls(file_stem(experiment), database)
 
     def prepare(self) -> None:
-        """Make the database, unless it is there; whole, since workers that make its tables at once meet errors."""
+        """Make the database, unless it is there; whole, since workers that make its tables at once meet errors.
+
+        Raises:
+            MachineError: the server that the environment names does not answer, for which MLflow would try minutes
+                long at each training.
+            WriteError: the database cannot be made.
+        """
+        if self.database is None:
+            _require_server(os.environ.get("MLFLOW_TRACKING_URI", ""))
         if self.database is None or self.database.exists():
             return
         mlflow: Any = importlib.import_module("mlflow")
@@ -61,8 +73,7 @@ class Tracking:
         try:
             client = mlflow.MlflowClient(tracking_uri=_uri(part))
             client.create_experiment(self.experiment, artifact_location=self.database.with_name(_ARTIFACTS).as_uri())
-            with suppress(FileExistsError):  # another worker was quicker
-                self.database.hardlink_to(part)
+            _put(part, self.database)
         finally:
             part.unlink(missing_ok=True)
 
@@ -72,6 +83,31 @@ class Tracking:
         given = [f"--{key}={name!r}" for key, name in names.items()]  # in quotes: a name of digits is a text too
         where = [f"--tracking_uri={_uri(self.database)}"] if self.database else []
         return ["--tracking=mlflow", *given, *where]
+
+
+def _put(part: Path, database: Path) -> None:
+    """Give a file its name, unless another worker was quicker."""
+    try:
+        database.hardlink_to(part)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        with replacing(database) as temporary:
+            part.replace(temporary)
+
+
+def _require_server(address: str) -> None:
+    parts = urlsplit(address)
+    host = parts.hostname
+    if parts.scheme not in _PORTS or not host or (parts.scheme in getproxies() and not proxy_bypass(host)):
+        return
+    try:
+        socket.create_connection((host, parts.port or _PORTS[parts.scheme]), timeout=_ANSWER).close()
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MachineError(
+            f"MLFLOW_TRACKING_URI: no answer from {host}: {reason}. Start the server, or leave out --tracking"
+        ) from error
 
 
 def _uri(database: Path) -> str:

@@ -21,6 +21,7 @@ FAILURES = {
     "in_use": "error: another run (process 7 on n1) writes to the folder; wait for its end",
     "full": "error: cannot write last.pt: No space left on device; make room",
     "no_gpu": "error: device: expected a device that is there (cpu), got 'cuda'",
+    "no_server": "mlflow.exceptions.MlflowException: API request to http://t:1/api failed with exception X",
     "lost_gpu": "AcceleratorError: CUDA error: no CUDA-capable device is detected\nCompile with TORCH_USE_CUDA_DSA",
 }
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from monai_vlsm.studies import StudyError, StudyFolder
+from monai_vlsm.studies import MachineError, StudyError, StudyFolder
 from monai_vlsm.studies.tracking import Tracking
 from tests.studies.workers import worker
 
@@ -42,6 +43,37 @@ def test_a_server_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, fo
     tracking = Tracking.of("mlflow", "s", Path("out"))
     assert tracking is not None
     assert not any("tracking_uri" in word for word in tracking.words(folder().runs[0]))
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "https://127.0.0.1:9/x", "http://127.0.0.1:99999"])
+def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setattr("monai_vlsm.studies.tracking.getproxies", dict)
+    with pytest.raises(MachineError, match=r"MLFLOW_TRACKING_URI: no answer from 127.0.0.1: .*leave out --tracking"):
+        Tracking("s", None).prepare()
+
+
+@pytest.mark.parametrize("address", ["sqlite:///x.db", "file:///x", "databricks", "x"])
+def test_stores_without_a_server(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    Tracking("s", None).prepare()
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        def __init__(self, tracking_uri: str) -> None:
+            self.file = Path(tracking_uri.removeprefix("sqlite:///"))
+
+        def create_experiment(self, name: str, artifact_location: str) -> None:
+            self.file.write_text(name)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("monai_vlsm.studies.tracking.importlib.import_module", lambda _: Mock(MlflowClient=Client))
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    Tracking("s", tmp_path / "mlruns.db").prepare()
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("mlruns.db", "s")]
 
 
 def test_none(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def test_failures_do_not_stop_the_study(place: Path, folder: Make) -> None:
 
 @pytest.mark.parametrize(
     ("bundle", "words"),
-    [("full", "No space left"), ("no_gpu", "a device that is there"), ("lost_gpu", "no CUDA-capable device")],
+    [
+        *(("full", "No space left"), ("no_gpu", "a device that is there"), ("lost_gpu", "no CUDA-capable device")),
+        ("no_server", "API request"),
+    ],
 )
 def test_a_full_disk_or_a_gpu_that_is_gone_ends_the_worker_and_the_run_waits(
     folder: Make, quick: None, bundle: str, words: str
