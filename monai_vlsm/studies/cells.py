@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from monai_vlsm.statistics.columns import Columns
 from monai_vlsm.statistics.crossed import crossed_estimates, unit_totals
 from monai_vlsm.statistics.reading import METRICS, read_run
 from monai_vlsm.studies.folder import StudyFolder
+from monai_vlsm.studies.leaks import own_list
 from monai_vlsm.studies.plan import Run
 from monai_vlsm.studies.study import RANDOM
 
@@ -65,6 +66,7 @@ class Scored:
         evaluation: the part of that which is of this dataset.
         values: Dice, IoU and HD95, (N, 3).
         units: image or patient of each row, (N,).
+        own_list: what `monai_vlsm.studies.leaks.own_list` says of the evaluation.
     """
 
     run: Run
@@ -72,6 +74,7 @@ class Scored:
     evaluation: Mapping[str, Any]
     values: np.ndarray
     units: np.ndarray
+    own_list: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Cell:
         """Of the splits that the runs were trained and tested on."""
         found: dict[str, int] = {}
         for one in self.scored:
-            found |= one.result.get("leaks") or {}
+            found |= {**(one.result.get("leaks") or {}), **one.own_list}
         return found
 
     @property
@@ -151,10 +154,11 @@ def cells_of(folder: StudyFolder) -> list[Cell]:
         result = folder.result(run)
         for tested in folder.tested(run) if result else ():
             evaluation = (result or {})["evaluations"][tested]
+            own = own_list(folder.study, run, tested, evaluation.get("split"))
             place = Place(run.dataset, tested, run.fraction)
             for prompts, columns in _by_prompts(read_run(folder.root / evaluation["folder"]).scores):
                 values = np.stack([columns[name] for name in METRICS], axis=1)
-                scored = Scored(run, result or {}, evaluation, values, columns["unit"])
+                scored = Scored(run, result or {}, evaluation, values, columns["unit"], own)
                 found[run.system, place, prompts].append(scored)
     return [Cell(*key, scored) for key, scored in found.items()]
 

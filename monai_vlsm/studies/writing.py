@@ -45,7 +45,8 @@ NOTES = (
     "tested with a prompt of any style for each image, words from the mask among them: where that was done too, it is "
     "a column of its own, and the one to compare with the paper's values, which stand beside each mean with the "
     "difference to it.",
-    f"{tables.LEAK} images or patients are in two of the training, validation and test lists: no score on new data. "
+    f"{tables.LEAK} images or patients are in two of the training, validation and test lists, or the test list is one "
+    "of the other two: no score on new data. "
     f"{tables.MIXED} the seeds were not tested on the same images. Empty: no result yet.",
 )
 PAIRS = (

@@ -16,7 +16,14 @@ import yaml
 from monai_vlsm.studies import Study, StudyFolder, read_study, steps
 from tests.studies import fake_bundle
 
-CONFIG = {"epochs": 200, "learning_rate": 0.001, "encoders": "vl", "trainable": "decoder", "network_def": {}}
+CONFIG = {
+    "epochs": 200,
+    "learning_rate": 0.001,
+    "encoders": "vl",
+    "trainable": "decoder",
+    "network_def": {},
+    "val_split": "val",
+}
 BUNDLES = ("good", "better", "slow", "blind", "nan", *fake_bundle.FAILURES)
 
 

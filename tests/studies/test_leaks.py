@@ -26,6 +26,46 @@ def test_once_for_each_version_of_the_lists(
     assert looked == [place / "data" / "polyps"] * 2
 
 
+def test_a_look_that_failed_is_not_kept(folder: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = folder()
+    monkeypatch.setattr(leaks, "audit", lambda root: None)
+    assert leaks.leaks_of(made, "polyps") is None
+    monkeypatch.setattr(leaks, "audit", lambda root: {"copy in two splits": 1})
+    assert leaks.leaks_of(made, "polyps") == {"copy in two splits": 1}
+    (made.root / "datasets" / "polyps.json").write_text('{"lists": 3}')
+    assert leaks.leaks_of(made, "polyps") == {"copy in two splits": 1}
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        [{"kind": "patient in two splits", "count": 2}, {"kind": "empty mask", "count": 9}],
+        [{"kind": "patient in two splits", "file": "a"}, {"kind": "patient in two splits", "file": "b"}],
+    ],
+)
+def test_findings_of_images_and_of_volumes(findings: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(words: list[str], **_: object) -> None:
+        Path(words[-1]).write_text(json.dumps({"findings": findings}))
+
+    monkeypatch.setattr(leaks.subprocess, "run", check)
+    assert leaks.audit(Path("x")) == {"patient in two splits": 2}
+
+
+def test_a_test_on_the_list_of_the_training(folder: Callable[..., StudyFolder]) -> None:
+    datasets = {"polyps": None, "again": {"folder": "polyps", "train": False}, "moles": {"train": False}}
+    made = folder(datasets=datasets, transfer={"polyps": ["again", "moles"]}, settings={"val_split": "val2"})
+    run = made.runs[0]
+    found = {
+        (tested, split): leaks.own_list(made.study, run, tested, split)
+        for tested in made.tested(run)
+        for split in ("train", "val", "val2", "test", None)
+    }
+    assert {place: leak for place, leak in found.items() if leak} == {
+        **{(name, "train"): {"tested on the training list": 1} for name in ("polyps", "again")},
+        **{(name, "val2"): {"tested on the validation list": 1} for name in ("polyps", "again")},
+    }
+
+
 @pytest.mark.slow
 def test_a_real_dataset_with_an_image_in_two_splits(tmp_path: Path) -> None:
     for name in ("a", "b"):

@@ -126,6 +126,13 @@ def test_leaks_are_marked(folder: Make) -> None:
     assert table.count(LEAK) == 6
 
 
+def test_a_test_on_the_validation_list_is_marked(done: Make) -> None:
+    made = done(datasets={"polyps": {"test_split": "val"}}, systems=["good"], seeds=[41])
+    assert {row["leaks"] for row in rows(made)} == {"tested on the validation list: 1"}
+    table = (made.root / "tables" / "table.md").read_text(encoding="utf-8").partition("## How")[0]
+    assert table.count(LEAK) == 3
+
+
 def test_every_number_links_to_its_runs(done: Make) -> None:
     made = done()
     write_tables(made, made.root / "tables")
