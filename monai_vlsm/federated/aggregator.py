@@ -8,7 +8,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 
 from monai_vlsm.checkpoints import read
-from monai_vlsm.federated.contribution import Contribution, average, read_contribution
+from monai_vlsm.federated.contribution import Contribution, average, one_line, read_contribution
 from monai_vlsm.federated.exchange import outgoing
 from monai_vlsm.federated.terms import FederatedError
 
@@ -39,8 +39,10 @@ class ImageWeightedAverage(ModelAggregator):
         site = str(meta.get("client_name", "unknown"))
         try:
             self._came[site] = read_contribution(self._wanted(), model.params, meta, model.metrics or {})
-        except FederatedError as error:
-            self.warning(f"site {site}, round {model.current_round}: {error}; it does not count in this round")
+        except Exception as error:  # whatever a site sends, the others go on
+            known = isinstance(error, FederatedError)
+            line = str(error) if known else f"it sent what cannot be read ({one_line(error)})"
+            self.warning(f"site {site}, round {model.current_round}: {line}; it does not count in this round")
 
     def aggregate_model(self) -> FLModel:
         """The average; of nothing, a change of nothing."""

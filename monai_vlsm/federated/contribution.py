@@ -24,6 +24,7 @@ REFUSED = "refused"
 
 Without any tensor NVFlare drops an answer before anybody can read the line."""
 
+_MOST_IMAGES = 2**31
 _LONGEST = 500  # letters of a line that a site may put into the log of the server
 
 
@@ -65,8 +66,9 @@ def read_contribution(
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise FederatedError(f"{name} of the received model is {value!r}, which is no number")
     images = meta.get(IMAGES)
-    if type(images) is not int or images < 1:
-        raise FederatedError(f"the number of training images must be a whole number from 1, and is {images!r}")
+    if type(images) is not int or not 1 <= images <= _MOST_IMAGES:
+        told = one_line(repr(images) if not isinstance(images, int) or abs(images) <= _MOST_IMAGES else "larger")
+        raise FederatedError(f"the number of training images must be a whole number from 1 to 2**31, and is {told}")
     return Contribution(images, {name: np.asarray(value) for name, value in weights.items()})
 
 

@@ -72,13 +72,19 @@ def require_fit(wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, Any
         raise FederatedError(f"weights came with missing {missing[:3]} and unexpected {unexpected[:3]} entries")
     for name, shape in wanted.items():
         came = np.asarray(weights[name])
-        if came.shape != shape or came.dtype.kind != "f" or not np.isfinite(came).all():
+        if came.shape != shape or came.dtype.kind != "f" or not _as_sent(came).all():
             raise FederatedError(f"{name} must be finite numbers of shape {shape}, and is {_told(came)}")
 
 
 def _told(came: np.ndarray) -> str:
-    wrong = came.size - int(np.isfinite(came).sum()) if came.dtype.kind == "f" else 0
+    wrong = came.size - int(_as_sent(came).sum()) if came.dtype.kind == "f" else 0
     return f"{came.dtype} of {came.shape}" + (f" with {wrong} that are no numbers" if wrong else "")
+
+
+def _as_sent(came: np.ndarray) -> np.ndarray:
+    """Which values are numbers in float32, as which they travel."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(came.astype(np.float32))
 
 
 def _travelling(state: Mapping[str, Any]) -> dict[str, Tensor]:

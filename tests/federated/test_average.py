@@ -47,12 +47,17 @@ def test_a_round(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     average.accept_model(sent("broken", [np.nan, 5], 10))
     average.accept_model(sent("scored", [4, 5], 10, metrics={"val_dice": float("nan")}))
     average.accept_model(sent("other", [0], 0, meta={REFUSED: "the base differs: here, there"}))
+    for odd in ({"params": {1: 0, "a": 0}}, {"params": {"weight": [[1], [2, 3]]}}, {"metrics": [1]}):
+        model = sent("odd", [0, 1])
+        model.__dict__.update(odd)
+        average.accept_model(model)
     found = average.aggregate_model()
     assert found.params["weight"].tolist() == [1.0, 2.0]
     assert found.meta == {"sites": 2}
     assert [line.partition(": ")[0] for line in lines] == [
-        f"site {name}, round 3" for name in ("broken", "scored", "other")
+        f"site {name}, round 3" for name in ("broken", "scored", "other", "odd", "odd", "odd")
     ]
+    assert all("it sent what cannot be read (" in line and "\n" not in line for line in lines[3:])
     assert "weight must be finite" in lines[0] and "val_dice of the received model is nan" in lines[1]
     assert lines[2] == "site other, round 3: the base differs: here, there; it does not count in this round"
     average.reset_stats()
