@@ -249,6 +249,7 @@ def _is_plain(name: Any, value: Any) -> bool:
         and not value.is_quantized
         and not value.is_complex()
         and not (value.is_floating_point() and value.element_size() == 1)  # float8, with which little can be calculated
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()  # else one number stands for many
     )
 
 

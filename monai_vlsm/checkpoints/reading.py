@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,8 @@ def _settings_in(path: str | Path) -> dict[str, Any]:
 
 
 def _load(path: str | Path) -> Any:
+    if _unpacks_to_more(path):
+        raise no_model("it would unpack to more than it is, as no file of torch.save does; it was not opened")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -125,3 +128,12 @@ def _load(path: str | Path) -> Any:
     except Exception as error:  # torch raises many kinds; each means that this is not one of our files
         reason = str(error).partition("\n")[0]
         raise no_model(f"it is damaged or of another kind: {type(error).__name__}: {reason}") from error
+
+
+def _unpacks_to_more(path: str | Path) -> bool:
+    """Whether parts of a file are compressed, or lie over each other: torch.load would take memory for all of them."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return sum(one.file_size for one in file.infolist()) > Path(path).stat().st_size
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False  # torch.load says what is wrong with it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ BAD = {
     "pickle in an archive": (write_pickle_in_an_archive, "could run code; it was not opened"),
     "truncated": (write_truncated, "it is damaged or cannot be read"),
     "empty": (Path.touch, "it is damaged or of another kind: EOFError"),
-    "TorchScript": (write_torchscript, "it is damaged or of another kind"),
+    "TorchScript": (write_torchscript, "it would unpack to more than it is"),
     "a training state": (saver({"epoch": 3, "rng": torch.ones(3)}), "it holds 'epoch', 'rng', and no such entry"),
     "weights": (saver({"weight": torch.ones(2)}), "a plain state_dict: it holds 'weight', and no entry"),
     "an empty dict": (saver({}), "it holds nothing, and no such entry"),
@@ -95,6 +96,20 @@ def test_incomplete_settings(key: str, tmp_path: Path) -> None:
     torch.save({**MODEL, SETTINGS_KEY: settings}, tmp_path / "model.pt")
     with pytest.raises(ModelMismatchError, match=f"'{key}' in its entry 'monai_vlsm' must be of type .*, got None"):
         read(tmp_path / "model.pt")
+
+
+def test_files_that_unpack_to_more_than_they_are(tmp_path: Path) -> None:
+    """Parts that are compressed or lie over each other, and one number that stands for many."""
+    torch.save({"weight": torch.zeros(2**20), SETTINGS_KEY: SETTINGS}, tmp_path / "plain.pt")
+    plain = zipfile.ZipFile(tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for one in plain.infolist():
+            packed.writestr(one.filename, plain.read(one))
+    with pytest.raises(ModelMismatchError, match=r"packed\.pt is not a model file .* unpack to more than it is"):
+        read(tmp_path / "packed.pt")
+    torch.save({"weight": torch.zeros(1).expand(10**6, 10**6), SETTINGS_KEY: SETTINGS}, tmp_path / "wide.pt")
+    with pytest.raises(ModelMismatchError, match="its entry 'weight' is not a plain tensor"):
+        read(tmp_path / "wide.pt")
 
 
 def test_round_trip(tmp_path: Path) -> None:
