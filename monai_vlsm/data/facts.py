@@ -26,6 +26,7 @@ from monai_vlsm.data.reader import ImageFileReader, verify_image
 from monai_vlsm.data.slices import flat_slice
 from monai_vlsm.data.volumes import Address
 from monai_vlsm.data.volumes.formats import is_there
+from monai_vlsm.data.volumes.values import value_range
 from monai_vlsm.progress import progress_bar
 
 __all__ = ["FileFacts", "KnownFiles", "examine_files"]
@@ -146,9 +147,18 @@ def _examine(file: str, roles: set[str], look: Look | None) -> FileFacts:
         array, meta = reader.get_data(reader.read(file))
     except DatasetProblems as error:
         return FileFacts(problem=error.problems[0])
-    if array.dtype.kind == "f" and not np.isfinite(array).any():
-        return FileFacts(problem=Problem(file, "values", "none: all are NaN (not a number) or infinite"))
+    if array.dtype.kind == "f" and (found := _no_values(array)):
+        return FileFacts(problem=Problem(file, "values", found))
     return _facts(path, array, meta, roles, look)
+
+
+def _no_values(array: np.ndarray) -> str:
+    """Why values are none that a network can be shown; empty where they are."""
+    try:
+        low, high = value_range(array)
+    except ValueError as error:
+        return str(error)
+    return "none: all are NaN (not a number) or infinite" if low > high else ""
 
 
 def _is_float_image(path: Path) -> bool:

@@ -162,7 +162,7 @@ class ToRGB(Transform):
             return [_pair(meta[WINDOW])], BY_FILE
         if top is not None and RANGE not in meta:
             return [(0.0, top)], BY_TYPE
-        ends = _pair(meta[RANGE]) if RANGE in meta else value_range(colours.float().cpu().numpy())
+        ends = _pair(meta[RANGE]) if RANGE in meta else value_range(colours.cpu().numpy())
         if has_unknown_unit(image) and top is None:
             self._tell(Address.of(file_name(image)).file, *ends)
         return [ends], BY_RANGE

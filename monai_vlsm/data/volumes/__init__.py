@@ -8,7 +8,7 @@ from monai_vlsm.data.volumes.counts import label_counts
 from monai_vlsm.data.volumes.facts import VolumeFacts
 from monai_vlsm.data.volumes.formats import read_any
 from monai_vlsm.data.volumes.neighbours import EncodedSlices, in_channels, middle_slice, with_neighbours
-from monai_vlsm.data.volumes.nifti import read_volume, volumes_in
+from monai_vlsm.data.volumes.nifti import read_volume, shape_of, volumes_in
 from monai_vlsm.data.volumes.planes import (
     PLANES,
     chosen_plane,
@@ -56,6 +56,7 @@ __all__ = [
     "read_any",
     "read_volume",
     "screen_codes",
+    "shape_of",
     "signature",
     "slice_settings",
     "stack_affine",

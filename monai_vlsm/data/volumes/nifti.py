@@ -23,7 +23,7 @@ from nibabel.spatialimages import HeaderDataError
 from monai_vlsm.counts import counted
 from monai_vlsm.data.formats import file_kind
 
-__all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume", "volumes_in"]
+__all__ = ["SeveralVolumesError", "chosen_channel", "read_channel", "read_volume", "shape_of", "volumes_in"]
 
 _GZIP = b"\x1f\x8b"
 _NIFTI2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, the size of its header, in either order of bytes
@@ -83,13 +83,19 @@ def read_channel(path: Path, channel: int | None = None) -> tuple[np.ndarray, di
 
 def volumes_in(path: str | PathLike[str]) -> int:
     """How many volumes a NIfTI file has by its header; 1 for whatever cannot be read as one."""
+    return (*shape_of(path), 1, 1, 1, 1)[3]
+
+
+def shape_of(path: str | PathLike[str]) -> tuple[int, ...]:
+    """The axes of a NIfTI file by its header, named colours as a fifth; none of whatever cannot be read as one."""
     if file_kind(path) != "volume":  # nibabel would complain of it on the way
-        return 1
+        return ()
     try:
         with _opened(Path(path)) as image:
-            return int((*image.shape, 1, 1, 1, 1)[3])
+            shape = tuple(map(int, image.shape))
+            return (*(*shape, 1, 1, 1)[:4], 3) if image.get_data_dtype().names else shape
     except Exception:  # of another format, or faulty, which reading it says
-        return 1
+        return ()
 
 
 class SeveralVolumesError(ValueError):
@@ -139,15 +145,31 @@ def _opened(path: Path) -> Iterator[nib.Nifti1Image]:
         raw.seek(0)
         with gzip.open(raw) if zipped else raw as file:
             try:
-                kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
-                file.seek(0)
-                image = kind.from_stream(file)
+                image = _described(file)
+                _require_axes(image.shape)
                 _require_places(image.affine)  # before the correction, which makes up what is missing
                 _require_length(path, zipped, image)
                 yield correct_nifti_header_if_necessary(image)
                 file.read(1)  # the end of a gzip file has its checksum
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise ValueError(_DAMAGED) from error
+
+
+def _described(file: Any) -> Any:
+    """The file as its header tells of it."""
+    kind = nib.Nifti2Image if file.read(4) in _NIFTI2 else nib.Nifti1Image
+    file.seek(0)
+    try:
+        return kind.from_stream(file)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise
+    except Exception as error:  # nibabel raises many kinds on numbers that mean nothing
+        raise ValueError(f"a header that is damaged or not of NIfTI ({error}); copy or download it again") from error
+
+
+def _require_axes(shape: tuple[int, ...]) -> None:
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"an array of shape {shape}, which is no image or volume")
 
 
 def _require_length(path: Path, zipped: bool, image: nib.Nifti1Image) -> None:

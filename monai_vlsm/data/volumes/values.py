@@ -24,8 +24,13 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
 
     Args:
         values: at least one axis, with a finite value. Only a part, along the first axis, is copied at a time.
+
+    Raises:
+        ValueError: values that float32, in which networks calculate, does not hold.
     """
     low, high = _ends(_finite(part) for part in values)
+    if max(high - low, high, -low) > float(np.finfo(np.float32).max) and low <= high:
+        raise ValueError(f"values from {low:g} to {high:g}, more than single precision holds; save them scaled down")
     if low < LOWEST_HOUNSFIELD:
         below = [_finite(part)[_finite(part) < LOWEST_HOUNSFIELD] for part in values]
         padding = sum(int((part == low).sum()) for part in below)
