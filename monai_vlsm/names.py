@@ -17,6 +17,7 @@ __all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "user_path", "wi
 _CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
 # from a root (/, ~/, C:\\) at the start, behind = or in quotes and lists, to the end of what it stands in
 _ABSOLUTE = re.compile(r"""(?<![^'"\[,=(])(?:/|~[\w-]*/|[A-Za-z]:[/\\])[^'"\[\],)]*""")
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _MARK = 8  # digits of the hash that ends a name that was cut
 
 
@@ -24,7 +25,8 @@ def file_stem(text: str, default: str = "prompt") -> str:
     """A part of a file name for any text: letters, digits, dots, dashes; at most 60 characters and 100 bytes.
 
     A longer text ends in a hash of itself, so that two texts with the same beginning (the UIDs of DICOM files, say) get
-    two names. Letters that come as a letter and an accent become one, so that a name is the same on all file systems.
+    two names. Names that mean devices on Windows, such as con and nul, get an underscore before them. Letters that come
+    as a letter and an accent become one, so that a name is the same on all file systems.
 
     Args:
         text: any text.
@@ -32,6 +34,8 @@ def file_stem(text: str, default: str = "prompt") -> str:
     """
     kept = [letter if _allowed(letter) else " " for letter in unicodedata.normalize("NFC", text)]
     stem = "_".join("".join(kept).split()).strip("._") or default
+    if stem.partition(".")[0].upper() in _DEVICES:
+        stem = f"_{stem}"
     if len(stem) <= _CHARACTERS and len(stem.encode()) <= _BYTES:
         return stem
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]

@@ -23,6 +23,9 @@ NFC, NFD = (unicodedata.normalize(form, "Läsion é") for form in ("NFC", "NFD")
         ("a\nb\tc", "a_b_c"),
         ("..", "image"),
         ("🩺", "image"),
+        ("nul", "_nul"),  # devices of Windows, whatever follows a dot
+        ("COM1.b", "_COM1.b"),
+        ("console", "console"),
     ],
 )
 def test_stem(text: str, stem: str) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from monai_vlsm.data import validate_records
 from monai_vlsm.data.formats import file_kind, is_itk_volume
-from monai_vlsm.data.volumes import volumes_in
+from monai_vlsm.data.volumes import shape_of, volumes_in
 from monai_vlsm.errors import UserError
 from monai_vlsm.serving.slices import in_channel
 
-__all__ = ["MOST_PIXELS", "MOST_UNPACKED", "FileRefusedError", "check_file"]
+__all__ = ["MOST_ALONG", "MOST_PIXELS", "MOST_UNPACKED", "FileRefusedError", "check_file"]
 
 MOST_PIXELS = 50_000_000
 """Of an image."""
 MOST_UNPACKED = 512 * 2**20
 """Bytes of a volume, unpacked."""
+MOST_ALONG = 2000
+"""Voxels of a volume along each axis: each may be that of the slices, and a slice costs as much as an image."""
 _PIECE = 2**20
 
 
@@ -51,6 +54,19 @@ def check_file(path: Path) -> int:
 
 
 def _check_volume(path: Path) -> None:
+    _check_packed(path)
+    shape = (*shape_of(path), 1, 1, 1, 1)
+    axes = shape[:3]
+    if 1 in axes or shape[4] > 1:  # goes through the network at once
+        _check_pixels(path, math.prod(axes))
+    elif max(axes) > MOST_ALONG:
+        raise FileRefusedError(
+            f"{path.name} has {max(axes):,} voxels along an axis; the page takes {MOST_ALONG:,}, "
+            "python -m monai_vlsm predict all"
+        )
+
+
+def _check_packed(path: Path) -> None:
     with path.open("rb") as raw:
         if raw.read(2) != b"\x1f\x8b":
             return  # as large as what was sent

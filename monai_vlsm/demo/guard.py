@@ -16,6 +16,7 @@ __all__ = ["MOST_SENT", "Guard"]
 
 MOST_SENT = 100 * 2**20
 """Bytes of a request."""
+_DIGITS = 15  # Python makes no number of thousands of them
 _HEADERS = [
     (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -56,7 +57,7 @@ class Guard:
                 ask = {"WWW-Authenticate": 'Basic realm="monai_vlsm", charset="UTF-8"'}
                 return PlainTextResponse("a name (demo) and a password are needed", 401, ask)
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self.most:
+        if not length.isdigit() or len(length) > _DIGITS or int(length) > self.most:
             return PlainTextResponse(self._too_large(), 413, {"Connection": "close"})
         return None
 

@@ -40,9 +40,19 @@ def plainly(path: Path, work: Callable[[Path], T]) -> T:
     """
     try:
         return work(path)
-    except (UserError, ValueError, OSError) as error:
-        one = error.problems[0] if isinstance(error, DatasetProblems) and error.problems else error
+    except Exception as error:
+        cause = _first_cause(error)
+        if not isinstance(cause, UserError | ValueError | OSError):
+            raise cause from error
+        one = cause.problems[0] if isinstance(cause, DatasetProblems) and cause.problems else cause
         raise NotThereError(_FOLDERS.sub("", str(one).replace(f"{path.parent}{os.sep}", ""))) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What MONAI wraps in errors that name its transforms."""
+    while error.__cause__ is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
 
 
 def _say(request: Request, error: Exception) -> Response:

@@ -58,7 +58,8 @@ def prompts_of(lines: Any) -> list[str]:
     Raises:
         NotThereError: there are none, too many, or one is too long.
     """
-    found = [line.strip() for line in str(lines or "").splitlines() if line.strip()]
+    text = str(lines or "").encode("utf-8", "replace").decode()  # JSON may hold halves of letters, answers may not
+    found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise NotThereError("type at least one prompt, one a line")
     if len(found) > _PROMPTS or max(map(len, found)) > _LETTERS:

@@ -1,6 +1,6 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The network works for one visitor at a time."""
+"""The network works for one visitor at a time, and one file is read at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WAITING = 40
 
 
 class Turns:
-    """Requests that wait for the network, in the order in which they came."""
+    """Requests that wait for one thing, in the order in which they came."""
 
     def __init__(self) -> None:
         self._lock, self._waiting = asyncio.Lock(), 0

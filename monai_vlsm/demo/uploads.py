@@ -42,7 +42,7 @@ class Uploads:
     """
 
     def __init__(self, visits: Visits, turns: Turns) -> None:
-        self.visits, self.turns = visits, turns
+        self.visits, self.turns, self.reading = visits, turns, Turns()
 
     def routes(self) -> list[Route]:
         """Paths and what answers them."""
@@ -57,7 +57,7 @@ class Uploads:
         visit = visit_of(self.visits, request)
         with _placed(visit, request.query_params.get("name", "")) as path:
             await receive(request, path)
-            return await _taken(visit, path)
+            return await self._taken(visit, path)
 
     async def example(self, request: Request) -> Response:
         """An image of the sample."""
@@ -67,7 +67,7 @@ class Uploads:
         visit, source = visit_of(self.visits, request), sample_dir() / EXAMPLES[name]
         with _placed(visit, source.name) as path:
             shutil.copyfile(source, path)
-            return await _taken(visit, path)
+            return await self._taken(visit, path)
 
     async def model(self, request: Request) -> Response:
         """A ``model.pt``, for this visitor."""
@@ -80,6 +80,11 @@ class Uploads:
         shutil.rmtree(path.parent, ignore_errors=True)  # it is in memory
         return JSONResponse({"name": name, "models": self.visits.names(visit)})
 
+    async def _taken(self, visit: Visit, path: Path) -> Response:
+        async with self.reading.take():  # one file at a time is unpacked into memory
+            channels = await run_in_threadpool(plainly, path, check_file)
+        return JSONResponse({"file": visit.add_file(path), "name": path.name, "channels": channels})
+
 
 @contextmanager
 def _placed(visit: Visit, name: str) -> Iterator[Path]:
@@ -90,8 +95,3 @@ def _placed(visit: Visit, name: str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
-
-
-async def _taken(visit: Visit, path: Path) -> Response:
-    channels = await run_in_threadpool(plainly, path, check_file)
-    return JSONResponse({"file": visit.add_file(path), "name": path.name, "channels": channels})

@@ -11,6 +11,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from starlette.testclient import TestClient
 
@@ -112,6 +113,44 @@ def test_a_volume_that_claims_more_than_it_has(client: TestClient, tmp_path: Pat
         "/file", params={"name": "x.nii.gz"}, content=gzip.compress(content, mtime=0) if packed else bytes(content)
     )
     assert found.status_code == 400 and "cut short or damaged" in found.text
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((9,), np.uint8), "an array of shape (9,), which is no image"),
+        (np.zeros((9, 0, 4), np.uint8), "an array of shape (9, 0, 4), which is no image"),
+        (np.zeros((2, 2, 2001), np.uint8), "has 2,001 voxels along an axis; the page takes 2,000"),
+        (np.zeros((7100, 7100, 1), np.uint8), "has more than 50,000,000 pixels"),
+        (np.full((8, 8, 4), 1e300), "values from 1e+300 to 1e+300, more than single precision holds"),
+        (np.array([-3e38, 3e38], np.float32).repeat(64).reshape(8, 8, 2), "values from -3e+38 to 3e+38, more than"),
+    ],
+)
+def test_volumes_that_are_not_taken(client: TestClient, tmp_path: Path, values: np.ndarray, words: str) -> None:
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii.gz")
+    found = drop(client, tmp_path / "x.nii.gz")
+    assert found.status_code == 400 and found.text.startswith("x.nii.gz") and words in found.text
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "words"),
+    [(40, np.array([0], "<i2"), "shape (0,)"), (42, np.array([-8], "<i2"), "shape (-8, 8, 4)")]
+    + [(108, np.array([one], "<f4"), "a header that is damaged") for one in (np.nan, -5)]
+    + [(70, np.array([9999], "<i2"), "a header that is damaged")],
+)
+def test_headers_that_mean_nothing(
+    client: TestClient, tmp_path: Path, offset: int, value: np.ndarray, words: str
+) -> None:
+    content = bytearray(volume((8, 8, 4), tmp_path / "x.nii").read_bytes())
+    content[offset : offset + value.nbytes] = value.tobytes()
+    found = client.post("/file", params={"name": "x.nii"}, content=bytes(content))
+    assert found.status_code == 400 and words in found.text
+
+
+def test_an_image_of_values_that_float32_does_not_span(client: TestClient, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[-3e38, 3e38]] * 8, np.float32)).save(tmp_path / "x.tif")
+    found = drop(client, tmp_path / "x.tif")
+    assert found.status_code == 400 and "values from -3e+38 to 3e+38, more than single precision" in found.text
 
 
 def test_volumes_of_colours_and_of_five_axes(client: TestClient, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
-from monai_vlsm.checkpoints import ModelNotFoundError
+from monai_vlsm.checkpoints import ModelNotFoundError, read, seal, tensors_of
 from monai_vlsm.commands import main
 from monai_vlsm.demo import Models, build_app, listen, turns, visits
 from monai_vlsm.demo.answers import ask
@@ -100,6 +101,26 @@ def test_a_prompt_that_is_not_read_to_its_end(client: TestClient) -> None:
     assert [row["cut"] for row in rows] == ["", "only the first 77 of its 102 tokens are read"]
 
 
+def test_halves_of_letters_are_none(client: TestClient) -> None:
+    """JSON may hold them, and an answer may not."""
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    content = f'{{"file": "{key}", "model": "polyps", "prompts": "brain \\ud800\\nmatter"}}'
+    answer = client.post("/answer", content=content).json()["answer"]
+    rows = client.get(f"/answer/{answer}/rows").json()
+    assert [row["prompt"] for row in rows] == ["brain ?", "matter"]
+    assert client.get(f"/answer/{answer}/masks").status_code == 200
+
+
+def test_a_model_that_computes_no_numbers(client: TestClient, model_file: Path, tmp_path: Path) -> None:
+    state = read(model_file)
+    tensors = {name: torch.full_like(value, 1e38) for name, value in tensors_of(state).items()}
+    torch.save(seal({**state, **tensors}), tmp_path / "wild.pt")
+    client.post("/model", params={"name": "wild.pt"}, content=(tmp_path / "wild.pt").read_bytes())
+    key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    found = client.post("/answer", json={"file": key, "model": "wild (yours)", "prompts": "brain"})
+    assert found.status_code == 400 and "the model computes values that are no numbers" in found.text
+
+
 def test_masks_come_in_a_zip(client: TestClient) -> None:
     key = client.post("/example", json={"name": "axial slice"}).json()["file"]
     answer = asked(client, key).json()["answer"]
@@ -122,7 +143,8 @@ def test_wrong_files_are_told_in_a_line(client: TestClient, name: str, content: 
 
 
 def test_200_mb_are_refused_before_they_are_read(client: TestClient) -> None:
-    for headers in ({"Content-Length": str(200 * 2**20)}, {"Content-Length": "-1"}):
+    for length in (str(200 * 2**20), "-1", "9" * 5000):
+        headers = {"Content-Length": length}
         answer = client.post("/file?name=a.png", content=b"", headers=headers)
         assert answer.status_code == 413 and answer.text == "larger than 100 MB, the most that this page takes"
 
@@ -159,9 +181,10 @@ def test_prompts_that_are_none(client: TestClient, prompts: str) -> None:
 
 
 def test_too_many_waiting_are_sent_away(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_WAITING", 0)
     key = client.post("/example", json={"name": "axial slice"}).json()["file"]
+    monkeypatch.setattr(turns, "_WAITING", 0)
     assert asked(client, key).status_code == 503
+    assert client.post("/example", json={"name": "axial slice"}).status_code == 503
 
 
 def test_a_model_without_a_turn_leaves_no_file(
