@@ -291,7 +291,8 @@ class PromptedNet(nn.Module, ABC):
         return without_padding(ids, mask) if self.cuts_padding else (ids, mask)
 
     def _check_image(self, image: Tensor) -> None:
-        channels = range(3, 3 * self.slices + 1, 6)  # a slice, and one more on either side
+        # a slice, and one more on either side; a tuple, since torch.compile cannot look for a free size in a range
+        channels = tuple(range(3, 3 * self.slices + 1, 6))
         if image.ndim != 4 or image.shape[1] not in channels or image.shape[2] != image.shape[3] or len(image) == 0:
             raise ValueError(
                 f"image must be (B, {' or '.join(map(str, channels))}, H, W) with H = W and B > 0, got "

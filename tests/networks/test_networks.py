@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,16 @@ def test_another_image_size(network: PromptedNet) -> None:
     size = network.image_size + network.stride
     _, ids, mask = inputs(network, 1)
     assert network(torch.randn(1, 3, size, size), ids, mask).shape == (1, 1, size, size)
+
+
+@pytest.mark.slow
+@of_each_class
+def test_compiles_with_free_sizes(own: PromptedNet) -> None:
+    """As after another network was compiled in the same process, when no size counts as fixed any more."""
+    torch.compiler.reset()
+    arguments = inputs(own, 2, 3)
+    compiled: Any = torch.compile(own, backend="eager", dynamic=True)
+    close(compiled(*arguments), own(*arguments))
 
 
 def test_prompts_of_one_image_do_not_mix(network: PromptedNet) -> None:
