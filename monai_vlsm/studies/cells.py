@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.statistics.bootstrap import Estimate
 from monai_vlsm.statistics.columns import Columns
 from monai_vlsm.statistics.crossed import crossed_estimates, unit_totals
@@ -19,6 +20,7 @@ from monai_vlsm.statistics.reading import METRICS, read_run
 from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.leaks import own_list
 from monai_vlsm.studies.plan import Run
+from monai_vlsm.studies.run_files import RESULT
 from monai_vlsm.studies.study import RANDOM
 
 __all__ = ["PAPER", "Cell", "Place", "Prompts", "Scored", "cells_of", "prompts_title"]
@@ -156,11 +158,19 @@ def cells_of(folder: StudyFolder) -> list[Cell]:
             evaluation = (result or {})["evaluations"][tested]
             own = own_list(folder.study, run, tested, evaluation.get("split"))
             place = Place(run.dataset, tested, run.fraction)
-            for prompts, columns in _by_prompts(read_run(folder.root / evaluation["folder"]).scores):
+            for prompts, columns in _by_prompts(_scores(folder, run, evaluation["folder"])):
                 values = np.stack([columns[name] for name in METRICS], axis=1)
                 scored = Scored(run, result or {}, evaluation, values, columns["unit"], own)
                 found[run.system, place, prompts].append(scored)
     return [Cell(*key, scored) for key, scored in found.items()]
+
+
+def _scores(folder: StudyFolder, run: Run, evaluation: str) -> Columns:
+    try:
+        return read_run(folder.root / evaluation).scores
+    except UserError as error:
+        file = folder.of_run(run) / RESULT
+        raise type(error)(f"{error}. Or remove {file}, and study work evaluates again") from error
 
 
 def _by_prompts(scores: Columns) -> Iterator[tuple[Prompts, Columns]]:

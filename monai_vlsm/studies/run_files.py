@@ -37,9 +37,12 @@ def _refuse(name: str) -> None:
 
 
 def read_result(root: Path, run: Run) -> dict[str, Any] | None:
-    """What a run gave; None without it, or if a file lies there that was damaged or is of another run."""
+    """What a run gave; None without it, if it was damaged or is of another run, or if the scores are gone."""
     result = read_json(run_folder(root, run) / RESULT)
-    return result if result is not None and _is_of(result.get("run"), run) and _is_whole(result) else None
+    if result is None or not _is_of(result.get("run"), run) or not _is_whole(result):
+        return None
+    scores = [root / one["folder"] / "metrics.csv" for one in result["evaluations"].values()]
+    return result if all(path.is_file() for path in scores) else None
 
 
 def _is_of(facts: Any, run: Run) -> bool:
@@ -49,13 +52,19 @@ def _is_of(facts: Any, run: Run) -> bool:
 
 def _is_whole(result: Mapping[str, Any]) -> bool:
     found = result.get("evaluations")
-    parts = found.values() if isinstance(found, dict) else [None]
+    parts: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
     numbers = [result[name] for name in _NUMBERS if result.get(name) is not None]
     return (
         all(isinstance(one, dict) and isinstance(one.get("folder"), str) for one in parts)
+        and all(isinstance(one.get("versions"), dict | None) for one in parts)
+        and all(isinstance(digest, str) for digest in _values(result.get("lists")))
         and all(isinstance(one, int | float) for one in numbers)
         and isinstance(result.get("leaks"), dict | None)
     )
+
+
+def _values(table: Any) -> list[Any]:
+    return [] if table is None else list(table.values()) if isinstance(table, dict) else [table, None]
 
 
 def read_failure(root: Path, run: Run) -> dict[str, Any] | None:

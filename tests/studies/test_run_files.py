@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from monai_vlsm.errors import UserError
 from monai_vlsm.studies import StudyFolder, study_status
 from monai_vlsm.studies.run_files import read_json
+from monai_vlsm.studies.writing import write_tables
 from tests.studies.workers import starts, worker
 
 Make = Callable[..., StudyFolder]
@@ -29,6 +31,9 @@ def changed(**given: Any) -> Callable[[str], str]:
         *(changed(total_seconds=float("nan")), changed(seconds="long"), changed(evaluations=None)),
         *(changed(evaluations={"polyps": None}), changed(evaluations={"polyps": {"styles": ["p1"]}}), changed(leaks=3)),
         *(changed(run=None), changed(run={}), changed(evaluations=[])),
+        *(changed(lists=["a"]), changed(lists={"test.json": None}), changed(lists="test.json")),
+        changed(evaluations={"polyps": {"styles": ["p1"], "folder": "x", "versions": "1.0"}}),
+        changed(evaluations={"polyps": {"styles": ["p1"], "folder": "x"}}),
     ],
 )
 def test_a_damaged_result(folder: Make, damage: Callable[[str], str]) -> None:
@@ -41,6 +46,19 @@ def test_a_damaged_result(folder: Make, damage: Callable[[str], str]) -> None:
     before = len(starts(made.root.parent))
     assert worker(made).work() == 1 and made.result(made.runs[0]) is not None
     assert len(starts(made.root.parent)) == before, "neither trained nor evaluated again"
+
+
+def test_scores_that_are_gone(folder: Make) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    worker(made).work()
+    (file,) = made.root.glob("runs/*/evaluations/polyps/metrics.csv")
+    file.unlink()
+    write_tables(made, made.root / "tables")
+    assert "0 of 1 run done" in (made.root / "tables" / "table.md").read_text(encoding="utf-8")
+    assert worker(made).work() == 1 and made.is_done(made.runs[0])
+    file.write_text("name\n")
+    with pytest.raises(UserError, match=r"remove .*result\.json, and study work evaluates again"):
+        write_tables(made, made.root / "tables")
 
 
 def test_a_result_of_another_run(folder: Make) -> None:
