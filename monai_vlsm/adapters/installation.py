@@ -37,22 +37,29 @@ class Installation:
                 f"plain values (finite numbers, texts, lists, None), none of them called type; got {settings}"
             )
 
-    def added(self, network: nn.Module, feature_adapters: Any) -> set[str]:
+    def added(self, network: nn.Module, feature_adapters: Any, text_layers: int | None = None) -> set[str]:
         """Names of the state that were added: they belong to ``model.pt``, whether they train or not.
 
         Args:
             network: the network with the adapters.
             feature_adapters: what ``install`` returned, a child of the network by now.
+            text_layers: how many the text encoder has, if that is known.
 
         Raises:
-            AdaptationError: when ``install`` returned no `FeatureAdapters`, renamed weights of the network, or added
-                buffers that no state holds.
+            AdaptationError: when ``install`` returned no `FeatureAdapters` or some that want to see text layers that
+                there are not, renamed weights of the network, or added buffers that no state holds.
         """
         state = set(network.state_dict())
         gone, hidden = sorted(self._state - state), sorted(_buffers(network) - self._buffers - state)
         if not isinstance(feature_adapters, FeatureAdapters):
             raise AdaptationError(
                 f"{self._name}.install must return FeatureAdapters, got {type(feature_adapters).__name__}"
+            )
+        deepest = max(feature_adapters.text_layers, default=-1)
+        if text_layers is not None and deepest >= text_layers:
+            raise AdaptationError(
+                f"{self._name} reads the text encoder up to its layer {deepest} (from 0), and it has {text_layers} "
+                "layers; take another adaptation, or encoders='v'"
             )
         if gone:
             raise AdaptationError(

@@ -11,11 +11,12 @@ from monai_vlsm.backbones.catalogue import (
     load_architecture,
     load_config,
 )
-from monai_vlsm.backbones.faults import BackboneNotFoundError
+from monai_vlsm.backbones.faults import BackboneConfigError, BackboneNotFoundError
 from monai_vlsm.backbones.tokenizers import load_tokenizer, prompt_ids
 
 __all__ = [
     "MINI",
+    "BackboneConfigError",
     "BackboneNotFoundError",
     "backbone_source",
     "backbone_type",

@@ -14,7 +14,7 @@ from typing import Any
 from huggingface_hub.constants import HF_HUB_CACHE
 from transformers import CLIPSegConfig
 
-from monai_vlsm.backbones.faults import BackboneNotFoundError
+from monai_vlsm.backbones.faults import BackboneConfigError, BackboneNotFoundError, describing
 from monai_vlsm.backbones.layouts import OPEN_CLIP_CONFIG, clip_values, open_clip_values
 from monai_vlsm.backbones.weights import looks_like, read_weights
 
@@ -158,16 +158,28 @@ def load_config(backbone: str | Path) -> CLIPSegConfig:
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
-        ValueError: when its files describe another kind of model.
+        BackboneConfigError: when its files describe another kind of model, or none that can be built.
     """
     values = raw_config(backbone)
-    if values.get("model_type") == "clip":
-        values = clip_values(values)
-    if values.get("model_type") != "clipseg":
-        raise ValueError(
-            f"{backbone}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model"
+    with describing(backbone):
+        if values.get("model_type") == "clip":
+            values = clip_values(values)
+        if values.get("model_type") != "clipseg":
+            raise BackboneConfigError(
+                f"{backbone}: model_type must be 'clipseg', got {values.get('model_type')!r}; give a CLIPSeg model"
+            )
+        config = copy.deepcopy(_config(json.dumps(values)))
+        _require_layers(config, backbone)
+    return config
+
+
+def _require_layers(config: Any, backbone: str | Path) -> None:
+    vision, deepest = config.vision_config, max(config.extract_layers)
+    if vision.num_hidden_layers <= deepest or vision.patch_size < 1:
+        raise BackboneConfigError(
+            f"{backbone}: the decoder reads the vision encoder up to its layer {deepest} (from 0) and needs patches of "
+            f"a pixel or more, got {vision.num_hidden_layers} layers and patches of {vision.patch_size}"
         )
-    return copy.deepcopy(_config(json.dumps(values)))
 
 
 @cache
@@ -195,14 +207,16 @@ def raw_config(backbone: str | Path) -> dict[str, Any]:
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
+        BackboneConfigError: when its description cannot be read.
         WeightsFileError: when a folder of open_clip holds another model.
     """
     source = backbone_source(backbone)
     path = _ARCHITECTURES.get(source, Path(source, "config.json"))
-    if not path.is_file():
-        return open_clip_values(source)
-    values, _ = CLIPSegConfig.get_config_dict(str(path))
-    return values
+    with describing(backbone):
+        if not path.is_file():
+            return open_clip_values(source)
+        values, _ = CLIPSegConfig.get_config_dict(str(path))
+        return dict(values)
 
 
 def not_available(what: str, source: str, mini: str = MINI) -> BackboneNotFoundError:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from transformers import CLIPConfig
 from monai_vlsm.backbones.faults import BackboneNotFoundError
 from monai_vlsm.backbones.weights import WeightsFileError, looks_like, read_weights
 
-__all__ = ["OPEN_CLIP_CONFIG", "OPEN_CLIP_FILES", "clip_values", "open_clip_file", "open_clip_values", "vision_values"]
+__all__ = [
+    "OPEN_CLIP_CONFIG",
+    "OPEN_CLIP_FILES",
+    "clip_values",
+    "fault_of",
+    "open_clip_file",
+    "open_clip_values",
+    "vision_values",
+]
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -97,10 +106,23 @@ def open_clip_values(folder: str | Path) -> dict[str, Any]:
     file = open_clip_file(folder)
     stat = file.stat()
     values = _values_of_weights(str(file), stat.st_mtime_ns, stat.st_size)
-    images = settings.get("preprocess_cfg", {})
-    own = {"image_mean": images["mean"], "image_std": images["std"]} if "mean" in images else _CLIP_IMAGES
-    context = {"context_length": int(text.get("context_length", 77))}
+    places = values["text_config"]["max_position_embeddings"]
+    context = {"context_length": min(int(text.get("context_length") or 77), places)}
+    own = _statistics(settings.get("preprocess_cfg") or {}, path)
     return {**values, **own, "text_config": {**values["text_config"], **context}}
+
+
+def _statistics(images: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Mean and deviation of images; CLIP's where the settings have neither."""
+    mean: Any = images.get("mean")
+    std: Any = images.get("std")
+    if mean is None and std is None:
+        return _CLIP_IMAGES
+    if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, mean)) or not all(0 < one < inf for one in std):
+        raise WeightsFileError(
+            f"{path}: mean and std of images must be three numbers each, those of std above 0, got {mean} and {std}"
+        )
+    return {"image_mean": mean, "image_std": std}
 
 
 @lru_cache(maxsize=8)
@@ -111,12 +133,17 @@ def _values_of_weights(file: str, changed: int, size: int) -> dict[str, Any]:
         vision = vision_values(_below("visual.trunk.", shapes))
         text = _text_values(_below("text.transformer.", shapes))
         projection = shapes["text.proj.2.weight"][0]
-    except KeyError as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise WeightsFileError(
             f"{file} looks like {looks_like(shapes)}; expected an open_clip model with a vision transformer of timm, a "
-            f"BERT and a projection of two layers, as BiomedCLIP, but {error.args[0]!r} is missing"
+            f"BERT and a projection of two layers, as BiomedCLIP, but {fault_of(error)}"
         ) from error
     return {**_DECODER, "projection_dim": projection, "text_config": text, "vision_config": vision}
+
+
+def fault_of(error: Exception) -> str:
+    """What is wrong with weights, from the error that renaming them or looking at their shapes gave."""
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else f"a weight has another shape: {error}"
 
 
 def vision_values(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from monai_vlsm.backbones.catalogue import backbone_source, load_config, not_available, weights_layout
-from monai_vlsm.backbones.layouts import OPEN_CLIP_FILES, open_clip_file
+from monai_vlsm.backbones.layouts import OPEN_CLIP_FILES, fault_of, open_clip_file
 from monai_vlsm.backbones.waiting import bound_waiting
 from monai_vlsm.backbones.weights import WeightsFileError, check_weights, looks_like, read_weights
 from monai_vlsm.networks.clipseg_base import CLIPSegBase, reset_decoder
@@ -87,9 +87,9 @@ def _open_clip_weights(backbone: str | Path, config: Any) -> dict[str, Tensor]:
     given = read_weights(path)
     try:
         return open_clip_weights(given, config.vision_config.num_hidden_layers)
-    except KeyError as error:
+    except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise WeightsFileError(
-            f"{path} looks like {looks_like(given)}, but {error.args[0]!r} is missing; get the file again"
+            f"{path} looks like {looks_like(given)}, but {fault_of(error)}; get the file again"
         ) from error
 
 

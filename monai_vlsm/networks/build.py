@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from monai_vlsm.adapters import AdaptationError, build_adaptation
-from monai_vlsm.backbones import backbone_type, load_config
+from monai_vlsm.backbones import BackboneConfigError, backbone_type, load_config
 from monai_vlsm.checkpoints import (
     REMEMBERED,
     SETTINGS_KEY,
@@ -48,7 +48,7 @@ def image_statistics(backbone: str | Path) -> tuple[tuple[float, float, float], 
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
-        ValueError: when a folder holds another kind of model.
+        BackboneConfigError: when a folder holds another kind of model.
     """
     kind = network_class(backbone)
     own = own_statistics(load_config(backbone)) if kind is CLIPSegNet else None
@@ -62,7 +62,7 @@ def network_class(backbone: str | Path) -> type[PromptedNet]:
 
     Raises:
         BackboneNotFoundError: when the backbone is unknown.
-        ValueError: when a folder holds another kind of model.
+        BackboneConfigError: when a folder holds another kind of model.
     """
     return _classes(backbone)[0]
 
@@ -70,7 +70,9 @@ def network_class(backbone: str | Path) -> type[PromptedNet]:
 def _classes(backbone: str | Path) -> tuple[type[PromptedNet], ...]:
     kind = backbone_type(backbone)
     if kind not in _CLASSES:
-        raise ValueError(f"{backbone}: no network is made for a model of type {kind!r}; known: {', '.join(_CLASSES)}")
+        raise BackboneConfigError(
+            f"{backbone}: no network is made for a model of type {kind!r}; known: {', '.join(_CLASSES)}"
+        )
     return _CLASSES[kind]
 
 

@@ -84,10 +84,12 @@ class CLIPSegNet(PromptedNet):
         self.dropout = nn.Dropout(dropout)
         self.checkpointing = checkpointing
         installation = Installation(self.adaptation, self)
-        self.feature_adapters = self.adaptation.install(self.adapter_targets())
+        targets = self.adapter_targets()
+        self.feature_adapters = self.adaptation.install(targets)
         if decoder is None and weights_layout(backbone) != "clipseg":
             self.base.decoder.requires_grad_(True)
-        self.remember_trained(self.adaptation.saves_base, installation.added(self, self.feature_adapters))
+        added = installation.added(self, self.feature_adapters, len(targets.text.layers))
+        self.remember_trained(self.adaptation.saves_base, added)
 
     def encode_image(self, image: Tensor) -> list[Tensor]:
         """First stage: activations of the vision encoder that the decoder reads.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_vlsm.adapters import FeatureAdapters
+from monai_vlsm.networks.prompt_rows import check_length
 from monai_vlsm.networks.text_reading import text_mask, text_reading
 
 __all__ = ["CLIPSegEncoders", "EncoderRun", "MeetingText", "repeated"]
@@ -133,6 +134,7 @@ class CLIPSegEncoders:
 
     def _read(self, input_ids: Tensor) -> MeetingText:
         encoder = self.base.clip.text_model
+        check_length(input_ids, encoder.config.max_position_embeddings)
         return MeetingText(encoder.embeddings(input_ids=input_ids), *text_reading(encoder.config, input_ids))
 
     def _text_run(self, text: MeetingText, at: int = 0) -> EncoderRun:

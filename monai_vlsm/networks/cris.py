@@ -19,6 +19,7 @@ from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
+from monai_vlsm.networks.prompt_rows import check_length
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 
 __all__ = ["CRISNet", "CRISText"]
@@ -117,7 +118,8 @@ class CRISNet(PromptedNet):
         Raises:
             ValueError: when L exceeds the positions of the text encoder.
         """
-        self._check_length(input_ids.shape[1])
+        positions: Any = self.text.config.max_position_embeddings
+        check_length(input_ids, positions)
         padding = None
         if self.mask_padding:
             padding = self._after_end(input_ids) if attention_mask is None else attention_mask == 0
@@ -161,11 +163,3 @@ class CRISNet(PromptedNet):
         end: Any = self.text.config.eos_token_id
         ends = input_ids.eq(end).int()
         return ends.cumsum(-1) - ends > 0
-
-    def _check_length(self, length: int) -> None:
-        positions: Any = self.text.config.max_position_embeddings
-        if not torch.jit.is_tracing() and length > positions:
-            raise ValueError(
-                f"a text of {length} tokens is longer than the {positions} positions of {self.backbone}; "
-                "TokenizePromptd cuts texts to fit"
-            )

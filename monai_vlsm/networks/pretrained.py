@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers.utils.logging import set_tqdm_hook
+from transformers.utils.logging import get_verbosity, set_tqdm_hook, set_verbosity, set_verbosity_error
 
 from monai_vlsm.backbones.catalogue import MINI, not_available
 from monai_vlsm.backbones.waiting import bound_waiting
@@ -40,7 +40,7 @@ def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> A
     """
     bound_waiting()
     try:
-        with _bars_that_vanish():
+        with _bars_that_vanish(), _quiet():
             loaded, report = model.from_pretrained(
                 source,
                 config=config,
@@ -65,6 +65,17 @@ def _bars_that_vanish() -> Iterator[None]:
         yield
     finally:
         set_tqdm_hook(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the table of keys that do not fit, which `_check` tells in one line."""
+    before = get_verbosity()
+    set_verbosity_error()
+    try:
+        yield
+    finally:
+        set_verbosity(before)
 
 
 def _check(report: dict[str, Any], source: str, kind: str) -> None:

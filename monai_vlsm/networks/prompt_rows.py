@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_vlsm.host import on_host
 
-__all__ = ["check_prompts", "one_row_per_prompt", "rows_of", "without_padding"]
+__all__ = ["check_length", "check_prompts", "one_row_per_prompt", "rows_of", "without_padding"]
 
 
 def without_padding(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -57,6 +57,23 @@ def check_prompts(input_ids: Tensor, images: int, prompt_index: Tensor | None, e
     elif input_ids.ndim not in (2, 3) or input_ids.shape[0] not in (1, images):
         raise ValueError(
             f"input_ids must be (B, L), (B, K, L) or (1, L) for B = {images} images, got {tuple(input_ids.shape)}"
+        )
+
+
+def check_length(input_ids: Tensor, positions: int) -> None:
+    """Check that texts fit a text encoder; not while a graph is recorded.
+
+    Args:
+        input_ids: ``(..., L)``.
+        positions: how many tokens it knows the places of.
+
+    Raises:
+        ValueError: L is above that.
+    """
+    if not torch.jit.is_tracing() and input_ids.shape[-1] > positions:
+        raise ValueError(
+            f"a text of {input_ids.shape[-1]} tokens is longer than the {positions} positions of the text encoder; "
+            "TokenizePromptd cuts texts to fit"
         )
 
 

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, normalize
 from monai_vlsm.adapters import Adaptation
 from monai_vlsm.backbones import default_image_size
 from monai_vlsm.networks.precision import at_least_float32
+from monai_vlsm.networks.prompt_rows import check_length
 from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
@@ -139,7 +140,7 @@ class SANNet(PromptedNet):
         Raises:
             ValueError: when a text is longer than CLIP's context.
         """
-        self._check_length(input_ids.shape[1])
+        check_length(input_ids, self.clip.config.text_config.max_position_embeddings)
         embeddings: Tensor = self.clip.text_projection(self.clip.text_model(input_ids=input_ids).pooler_output)
         return embeddings
 
@@ -193,12 +194,4 @@ class SANNet(PromptedNet):
             raise ValueError(
                 f"SAN reads CLIP after {fused} layers and recognises with those behind, so CLIP needs more than "
                 f"{fused[-1]}; {self.backbone} has {layers}"
-            )
-
-    def _check_length(self, length: int) -> None:
-        context = self.clip.config.text_config.max_position_embeddings
-        if not torch.jit.is_tracing() and length > context:
-            raise ValueError(
-                f"a text of {length} tokens is longer than the {context} positions of {self.backbone}; "
-                "TokenizePromptd cuts texts to fit"
             )

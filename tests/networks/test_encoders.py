@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from transformers import CLIPModel, CLIPSegForImageSegmentation
 
 from monai_vlsm.adapters import (
     Adaptation,
+    AdaptationError,
     BitFitAdaptation,
     DenseAdaptation,
     FineTuning,
@@ -24,7 +27,13 @@ from monai_vlsm.adapters import (
     SSFAdaptation,
     count_parameters,
 )
-from monai_vlsm.backbones import BackboneNotFoundError, default_image_size, load_config, load_tokenizer
+from monai_vlsm.backbones import (
+    BackboneConfigError,
+    BackboneNotFoundError,
+    default_image_size,
+    load_config,
+    load_tokenizer,
+)
 from monai_vlsm.backbones.weights import WeightsFileError
 from monai_vlsm.checkpoints import SETTINGS_KEY, TrainedState
 from monai_vlsm.errors import UserError
@@ -225,6 +234,18 @@ def drop(*names: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
     return edit
 
 
+def change(name: str, part: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    """Leave a part of a weight."""
+
+    def edit(state: dict[str, Any], _: dict[str, Any]) -> None:
+        state[name] = state[name][part].clone()
+
+    return edit
+
+
+LAYER = [name.removeprefix("visual.trunk.blocks.9.") for name in open_clip().state_dict() if ".blocks.9." in name]
+
+
 def unimed(state: dict[str, Any], _: dict[str, Any]) -> None:
     """The names of UniMedCLIP: a vision transformer of OpenAI's layout, and BERT under another name."""
     text = {name: value for name, value in state.items() if name.startswith("text.")}
@@ -243,6 +264,16 @@ BAD = [
     (drop("text.proj.2.weight"), r"'text.proj.2.weight' is missing"),
     (drop("text.transformer.encoder.layer.3.output.dense.bias"), r"1 missing .*layers\.3\.mlp\.fc2\.bias"),
     (lambda state, _: state.update({"visual.trunk.reg_token": torch.zeros(1)}), r"1 unexpected .*reg_token"),
+    (change("visual.trunk.pos_embed", 0), "a weight has another shape"),
+    (change("visual.trunk.patch_embed.proj.weight", 0), "a weight has another shape"),
+    (change("visual.trunk.blocks.1.attn.qkv.bias", slice(1)), "a weight has another shape"),
+    (change("visual.trunk.patch_embed.proj.bias", slice(1, None)), "a weight has another shape"),
+    (change("visual.trunk.blocks.0.mlp.fc1.weight", (slice(None), slice(9))), r"mlp\.fc1\.weight must be .*, 128\)"),
+    (drop(*(f"visual.trunk.blocks.9.{part}" for part in LAYER)), "up to its layer 9 .*got 9 layers"),
+    (lambda _, settings: settings["preprocess_cfg"].pop("std"), "describes no model that can be built"),
+    (lambda _, settings: settings["preprocess_cfg"].update(std=[0, 1, 1]), r"above 0, got .* and \[0, 1, 1\]"),
+    (lambda _, settings: settings.update(model_cfg=[]), "describes no model .*AttributeError"),
+    (lambda _, settings: settings["model_cfg"]["text_cfg"].update(context_length="long"), "describes no model"),
     (unimed, r"looks like UniMedCLIP"),
     (pooled, r"hf_pooler_type .*got 'mean_pooler'"),
 ]
@@ -251,9 +282,45 @@ BAD = [
 @pytest.mark.parametrize(("edit", "message"), BAD)
 def test_another_layout(edit: Any, message: str, tmp_path: Path) -> None:
     folder = write_biomed(tmp_path, edit)
-    with pytest.raises((WeightsFileError, BackboneWeightsError), match=message) as caught:
+    with pytest.raises((WeightsFileError, BackboneWeightsError, BackboneConfigError), match=message) as caught:
         CLIPSegNet(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("length", "tokens"),
+    [(None, 77), (0, 77), (20, 20), (5000, 300)],
+    ids=["none", "no", "short", "above the positions"],
+)
+def test_how_many_tokens_are_read(length: int | None, tokens: int, tmp_path: Path) -> None:
+    folder = write_biomed(tmp_path, lambda _, settings: settings["model_cfg"]["text_cfg"].update(context_length=length))
+    ids, _ = TokenizePrompt(load_tokenizer(folder))("polyp " * 400)
+    assert ids.shape[-1] == tokens
+    network = CLIPSegNet(folder, image_size=32).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, 32, 32), ids[None]).isfinite().all()
+    with pytest.raises(ValueError, match="a text of 301 tokens is longer than the 300 positions"):
+        network(torch.zeros(1, 3, 32, 32), torch.full((1, 301), 5))
+
+
+def test_a_damaged_description(biomed: Path, pubmed: Path, tmp_path: Path) -> None:
+    for source, name in ((biomed, "open_clip_config.json"), (pubmed, "config.json")):
+        folder = Path(shutil.copytree(source, tmp_path / source.name))
+        for content in ("{", "[]", '{"model_type": "clip", "vision_config": {"hidden_size": "big"}}'):
+            (folder / name).write_text(content)
+            with pytest.raises(UserError, match=str(folder)) as caught:
+                CLIPSegNet(folder)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_text_encoder_that_is_not_as_deep_as_shallow_adapters_read(pubmed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(pubmed, tmp_path / "b"))
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 6
+    (folder / "config.json").write_text(json.dumps(config))
+    CLIPSegNet(folder, ShallowAdaptation("v"), load_weights=False)
+    with pytest.raises(AdaptationError, match=r"up to its layer 9 .*it has 6 layers"):
+        CLIPSegNet(folder, ShallowAdaptation("vl"), load_weights=False)
 
 
 def test_missing_files(tmp_path: Path) -> None:
