@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,6 +85,7 @@ def drawing_files(figure: Figure) -> dict[str, bytes]:
 
 
 def _file(figure: Figure, kind: str) -> bytes:
-    with io.BytesIO() as file:
+    with io.BytesIO() as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own font draws it in the SVG
         figure.savefig(file, format=kind, metadata=dict(_METADATA[kind]), dpi=160)
         return file.getvalue()

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_vlsm.studies.plan import Run
 
-__all__ = ["FAILURE", "PLAN", "RESULT", "read_failure", "read_json", "read_result", "run_folder"]
+__all__ = ["FAILURE", "PLAN", "RESULT", "has_numbers", "read_failure", "read_json", "read_result", "run_folder"]
 
 PLAN, RESULT, FAILURE = "plan.json", "result.json", "failure.json"
 _NUMBERS = ("seconds", "total_seconds", "watt_hours", "parameters", "validation")
@@ -53,14 +53,18 @@ def _is_of(facts: Any, run: Run) -> bool:
 def _is_whole(result: Mapping[str, Any]) -> bool:
     found = result.get("evaluations")
     parts: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
-    numbers = [result[name] for name in _NUMBERS if result.get(name) is not None]
     return (
         all(isinstance(one, dict) and isinstance(one.get("folder"), str) for one in parts)
         and all(isinstance(one.get("versions"), dict | None) for one in parts)
         and all(isinstance(digest, str) for digest in _values(result.get("lists")))
-        and all(isinstance(one, int | float) for one in numbers)
+        and has_numbers(result)
         and isinstance(result.get("leaks"), dict | None)
     )
+
+
+def has_numbers(table: Mapping[str, Any]) -> bool:
+    """Whether times, energy, parameters and scores are numbers where a table has them."""
+    return all(isinstance(table[name], int | float) for name in _NUMBERS if table.get(name) is not None)
 
 
 def _values(table: Any) -> list[Any]:

@@ -23,7 +23,7 @@ from monai_vlsm.studies.leaks import in_background, list_digests
 from monai_vlsm.studies.outcome import commit, evaluation_facts, is_evaluated, trained_parameters, validation_dice
 from monai_vlsm.studies.plan import Run, dataset_folder
 from monai_vlsm.studies.process import last_error, run_logged, said_since
-from monai_vlsm.studies.run_files import read_json
+from monai_vlsm.studies.run_files import has_numbers, read_json
 from monai_vlsm.studies.tracking import Tracking
 
 __all__ = ["InUseError", "RunFailedError", "Steps"]
@@ -103,7 +103,7 @@ class Steps:
         if not self.run.trains:
             return {"finished": True, "seconds": None, "watt_hours": None, "parameters": 0}
         model, before = path / TRAINING / "model.pt", read_json(path / _TRAINED) or {}
-        if before.get("finished") and model.is_file():
+        if before.get("finished") and has_numbers(before) and model.is_file():
             return before
         words, gpu = train_words(self.folder.study, self.run, path), self.environment.get("CUDA_VISIBLE_DEVICES", "")
         tracked = self.tracking.words(self.run) if self.tracking else []

@@ -43,7 +43,11 @@ def trial_runs(study: Study, values: Sequence[Values]) -> list[Run]:
 def kept_values(study: Study, root: Path) -> list[Values]:
     """The values of each trial as they stand in the folder of a study; none if they are those of another search."""
     kept = read_json(root / _FILE) or {}
-    return list(kept.get("trials", ())) if kept.get("search") == _facts(study.search) else []
+    trials = kept.get("trials")
+    if study.search is None or kept.get("search") != _facts(study.search) or not isinstance(trials, list):
+        return []
+    whole = all(isinstance(one, dict) and one.keys() == study.search.settings.keys() for one in trials)
+    return trials if whole else []
 
 
 def keep_values(study: Study, root: Path) -> None:

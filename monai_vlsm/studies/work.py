@@ -95,6 +95,10 @@ class Worker:
             result, seconds = steps.result(), round(time.monotonic() - began, 1)
             known = result["seconds"]  # None after a stop; more than this worker took, if another one trained
             self.folder.finish(run, {**result, "total_seconds": None if known is None else max(known, seconds)})
+            if not self.folder.is_done(run):  # else it would be done again and again
+                raise RunFailedError(
+                    f"its evaluations do not say that they are of {', '.join(self.folder.study.styles)}"
+                )
         except (ClaimLostError, InUseError) as error:
             self.tell(f"{run.name}: waits: {error}")
             return False

@@ -13,6 +13,7 @@ import pytest
 from monai_vlsm.errors import UserError
 from monai_vlsm.studies import StudyFolder, study_status
 from monai_vlsm.studies.run_files import read_json
+from monai_vlsm.studies.trials import kept_values
 from monai_vlsm.studies.writing import write_tables
 from tests.studies.workers import starts, worker
 
@@ -84,6 +85,33 @@ def test_a_damaged_plan(folder: Make, content: str) -> None:
         (made.root / "runs" / name).mkdir(exist_ok=True)
         (made.root / "runs" / name / "plan.json").write_text(content)
     assert made.left_over() == [] == made.plan() and read_json(made.of_run(made.runs[0]) / "plan.json")
+
+
+def test_a_damaged_record_of_the_training(folder: Make) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    (made.of_run(made.runs[0]) / "training").mkdir()
+    (made.of_run(made.runs[0]) / "training" / "model.pt").touch()
+    (made.of_run(made.runs[0]) / "trained.json").write_text('{"finished": true, "seconds": "long"}')
+    assert worker(made).work() == 1 and made.is_done(made.runs[0])
+    assert starts(made.root.parent)[0] == "good 41 train polyps"
+
+
+def test_an_evaluation_that_does_not_say_of_what_it_is(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    monkeypatch.setattr("monai_vlsm.studies.steps.evaluation_facts", lambda root, place: {"folder": "x"})
+    assert worker(made).work() == 1
+    assert "failed" in study_status(made).text() and "do not say that they are of p1" in study_status(made).text()
+
+
+@pytest.mark.parametrize("trials", [None, 3, [3], [{}], [{"encoders": "v"}]])
+def test_damaged_values_of_a_search(folder: Make, trials: Any) -> None:
+    made = folder(search={"trials": 1, "settings": {"learning_rate": [0.1]}})
+    facts = {"trials": 1, "settings": {"learning_rate": [0.1]}, "seed": 41}
+    file = made.root / "search.json"
+    file.write_text(json.dumps({"search": facts, "trials": [{"learning_rate": 0.1}]}))
+    assert kept_values(made.study, made.root) == [{"learning_rate": 0.1}]
+    file.write_text(json.dumps({"search": facts, "trials": trials}))
+    assert kept_values(made.study, made.root) == []
 
 
 def test_a_damaged_evaluation_is_made_again(folder: Make) -> None:
