@@ -119,8 +119,10 @@ def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
         The highest of their exit statuses.
     """
     command = [sys.executable, "-m", "monai_vlsm", *words]
-    workers = [start([*command, "--gpus", gpu], os.environ) for gpu in gpus]
+    workers: list[subprocess.Popen[bytes]] = []
     try:
+        for gpu in gpus:
+            workers.append(start([*command, f"--gpus={gpu}"], os.environ))
         return max(abs(worker.wait()) for worker in workers)
     finally:
         for worker in workers:

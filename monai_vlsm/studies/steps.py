@@ -37,6 +37,8 @@ _OF_MACHINE = (
         "CUDA-capable device(s) is/are busy",
         "Found no NVIDIA driver",
         "uncorrectable ECC error",
+        "CUDA unknown error",
+        "invalid device ordinal",
     ),
     "MlflowException: API request to ",  # its server is away
 )

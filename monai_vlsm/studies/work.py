@@ -93,7 +93,7 @@ class Worker:
         self.tell(f"{run.name}: begins")
         try:
             result, seconds = steps.result(), round(time.monotonic() - began, 1)
-            known = result["seconds"]  # None after a stop; more than this worker took, if another one trained
+            known = result.get("seconds")  # None after a stop; more than this worker took, if another one trained
             self.folder.finish(run, {**result, "total_seconds": None if known is None else max(known, seconds)})
             if not self.folder.is_done(run):  # else it would be done again and again
                 raise RunFailedError(

@@ -87,6 +87,15 @@ def test_a_damaged_plan(folder: Make, content: str) -> None:
     assert made.left_over() == [] == made.plan() and read_json(made.of_run(made.runs[0]) / "plan.json")
 
 
+@pytest.mark.parametrize("content", ['{"finished": true}', "[]", "", '{"finished": true, "parameters": NaN}'])
+def test_a_record_of_the_training_that_lacks_something(folder: Make, content: str) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    (made.of_run(made.runs[0]) / "training").mkdir()
+    (made.of_run(made.runs[0]) / "training" / "model.pt").touch()
+    (made.of_run(made.runs[0]) / "trained.json").write_text(content)
+    assert worker(made).work() == 1 and made.is_done(made.runs[0])
+
+
 def test_a_damaged_record_of_the_training(folder: Make) -> None:
     made = folder(systems=["good"], seeds=[41])
     (made.of_run(made.runs[0]) / "training").mkdir()
