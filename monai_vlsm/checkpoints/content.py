@@ -61,6 +61,7 @@ _OWN: dict[str, dict[str, type]] = {  # what a network records of its own
 }
 _FREE = {"format", CHECKSUMS, "existence_threshold", "temperature", *REMEMBERED, *_NEEDED}
 _NEW_NAMES = {"towers": "encoders", "seams": "feature_adapters"}  # of formats 1 and 2
+_LARGEST = 4096  # as the setting of the bundles
 _AGAIN = "Copy the file again, or train again"
 _NEWER = "It was made by another version of monai_vlsm: update, or give another file"
 
@@ -149,6 +150,8 @@ def verify_settings(settings: Mapping[str, Any]) -> None:
     own = _OWN.get(str(network))
     for key, kind in (_NEEDED | (own or {})).items():
         _check_type(key, settings.get(key), kind, missing=key not in settings and key not in _NEEDED)
+    if not 1 <= settings["image_size"] <= _LARGEST:
+        raise _damaged(f"its image_size must be from 1 to {_LARGEST}, got {settings['image_size']}")
     threshold = settings.get("existence_threshold", 0.0)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise _damaged(f"its existence_threshold must be from 0 to 1, got {threshold!r}")

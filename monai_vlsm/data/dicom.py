@@ -27,6 +27,7 @@ _MACROS = (
 )
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_BEYOND = 1e30  # mm or a direction; the squares of what is larger are no numbers any more
 _SKIPPED = 1024  # bytes; a longer element is not read when only its name is asked
 
 
@@ -115,7 +116,7 @@ def numbers(data: Dataset, keyword: str, count: int) -> np.ndarray | None:
         values = np.array([float(one) for one in data.get(keyword) or ()])
     except (TypeError, ValueError):
         return None
-    return values if values.shape == (count,) and np.isfinite(values).all() else None
+    return values if values.shape == (count,) and (np.abs(values) < _BEYOND).all() else None
 
 
 def _affine(data: Dataset, spacing: np.ndarray | None) -> np.ndarray:

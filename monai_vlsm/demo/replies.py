@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from monai_vlsm.data import DatasetProblems
@@ -29,7 +29,7 @@ _FOLDERS = re.compile(r"(?<![\w/:])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\"]+[/\\])+")  
 def error_replies() -> dict[Any, Any]:
     """Kinds of errors, and what answers them."""
     short = dict.fromkeys((MemoryError, torch.OutOfMemoryError), _say_memory)
-    return {UserError: _say, HTTPException: _say_http, **short, Exception: _say_unknown}
+    return {UserError: _say, HTTPException: _say_http, ClientDisconnect: _say, **short, Exception: _say_unknown}
 
 
 def plainly(path: Path, work: Callable[[Path], T]) -> T:

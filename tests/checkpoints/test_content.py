@@ -108,6 +108,7 @@ WRONG: dict[str, tuple[Callable[[], State], str]] = {
         "'weight' is not a plain tensor",
     ),
     "no values": (lambda: {**content(), "weight": TENSORS["weight"].to("meta")}, "'weight' is not a plain tensor"),
+    "an endless size": (lambda: content(image_size=100_000), "image_size must be from 1 to 4096, got 100000"),
     "true as a size": (lambda: content(image_size=True), "'image_size' .* must be of type int, got True"),
 }
 

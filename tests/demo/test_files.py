@@ -97,6 +97,12 @@ def test_dicom_that_is_not_taken(client: TestClient, tmp_path: Path, tags: dict[
     assert found.status_code == 400 and found.text.startswith("x.dcm") and words in found.text
 
 
+def test_a_spacing_without_end_is_unknown(client: TestClient, tmp_path: Path) -> None:
+    key = drop(client, dicom(tmp_path / "x.dcm", PixelSpacing=["1e300", "1e300"])).json()["file"]
+    (row,) = client.get(f"/answer/{asked(client, key, 'brain').json()['answer']}/rows").json()
+    assert row["size"] is None
+
+
 def test_deflated_dicom_without_the_mark_in_front(client: TestClient, tmp_path: Path) -> None:
     """pydicom reads, and would unpack, these too."""
     content = dicom(tmp_path / "x.dcm", deflated=True).read_bytes()[132:]
