@@ -123,9 +123,9 @@ def resumed_adaptation(saved: Mapping[str, Any], otherwise: Adaptation) -> Adapt
     if "inner" in saved:
         inner = resumed_adaptation(saved["inner"], otherwise)
         return build_adaptation({**saved, "inner": inner.settings()})
-    found, plain = build_adaptation(saved), type(otherwise)()
+    found = build_adaptation(saved)
     for name, value in otherwise.settings().items():
-        if name != "type" and value != saved.get(name, getattr(plain, name)):
+        if name != "type" and value != saved.get(name, getattr(type(otherwise), name, None)):  # the default
             raise AdaptationError(
                 f"{name} is {value!r} here, and the file that the training goes on from has {found}; leave it out"
             )

@@ -49,6 +49,13 @@ class Known(Adaptation):
     width: int = 2
 
 
+@dataclass(frozen=True)
+class Demanding(Adaptation):
+    """One without a default."""
+
+    depth: int
+
+
 def test_a_subclass_is_known_where_it_is_defined() -> None:
     assert Known(5).settings() == {"type": f"{__name__}:Known", "width": 5}
     assert build_adaptation(Known(5).settings()) == Known(5)
@@ -134,6 +141,8 @@ def test_a_training_goes_on_with_what_its_file_has(
         ),
         (DenseAdaptation("v", width=32), "width is 32 here"),
         (FineTuning("full"), "trainable is 'full' here"),
+        (Combination([DenseAdaptation("v"), SSFAdaptation("v")]), "parts is .* here, and the file .*LoRAAdaptation"),
+        (Demanding(3), "depth is 3 here"),
     ],
 )
 def test_settings_that_the_file_has_not(typed: Adaptation, message: str) -> None:
