@@ -17,6 +17,7 @@ from ignite.engine import Events
 from monai.engines import Workflow
 
 from monai_vlsm.handlers.engine_state import batch_names
+from monai_vlsm.handlers.nan_guard import require_answer
 from monai_vlsm.handlers.rows import RowWriter, gather_rows
 from monai_vlsm.handlers.scores import prompts_of
 from monai_vlsm.io import save_atomically
@@ -139,13 +140,18 @@ class ExistenceWriter(RowWriter):
             engine.add_event_handler(Events.ITERATION_STARTED(once=1), self._remove_old)
 
     def rows_of(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One row for each prompt of the image; of a volume that comes slice by slice with its last slice."""
+        """One row for each prompt of the image; of a volume that comes slice by slice with its last slice.
+
+        Raises:
+            NonFiniteError: the model computes no numbers.
+        """
         if "volume" in output and output["volume"] is None:
             return []
         scores, masks = output["existence"], torch.as_tensor(output["pred"]).flatten(1)
         pixels = [int(count) for count in (masks > 0.5).sum(dim=1)]
         if "volume" in output:
             scores, pixels = output["volume"]["existence"], output["volume"]["pixels"]
+        require_answer(torch.tensor(scores))
         name = next(iter(batch_names(item)), "")
         return [
             {"name": name, "prompt": prompt, "existence": round(score, 6), "pixels": count}

@@ -16,11 +16,24 @@ from monai_vlsm.handlers.deferred import DeferredReads
 from monai_vlsm.handlers.engine_state import batch_names
 from monai_vlsm.host import on_host
 
-__all__ = ["NaNGuard", "NonFiniteError", "require_finite"]
+__all__ = ["NaNGuard", "NonFiniteError", "require_answer", "require_finite"]
 
 
 class NonFiniteError(UserError, ArithmeticError):
-    """Loss or gradients are NaN or infinite."""
+    """Loss, gradients or what a model answers are NaN or infinite."""
+
+
+def require_answer(values: Tensor) -> None:
+    """Check what a model computed of an image that it is used on.
+
+    Raises:
+        NonFiniteError: NaN or infinite numbers are among it.
+    """
+    if not values.isfinite().all():
+        raise NonFiniteError(
+            "the model computes values that are no numbers. Its training went wrong, or float16 on a GPU is too narrow "
+            "for it: give --amp_dtype bfloat16"
+        )
 
 
 def require_finite(engine: Any, what: str, value: Tensor) -> None:

@@ -241,9 +241,7 @@ class PromptedNet(nn.Module, ABC):
     def trained_in(self, amp: bool, half: str | Literal[False]) -> Self:
         """Record the precision of a training (`monai_vlsm.checkpoints.PRECISION`), and return the network itself.
 
-        Args:
-            amp: whether it is wanted to be mixed.
-            half: the type of 16 bits on a GPU, or False elsewhere: nothing shows then that float16 does not overflow.
+        ``half`` is the type on a GPU, False elsewhere: nothing shows then that float16 does not overflow.
         """
         self.amp, self.amp_dtype = amp, half or PRECISION["amp_dtype"]
         return self

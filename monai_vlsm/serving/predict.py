@@ -20,6 +20,7 @@ from monai_vlsm.data import default_workers, load_images, made_ahead, validate_r
 from monai_vlsm.data.formats import file_kind
 from monai_vlsm.data.volumes import Address, chosen_plane, middle_slice
 from monai_vlsm.errors import UserError
+from monai_vlsm.handlers.nan_guard import require_answer
 from monai_vlsm.inferers import PromptInferer
 from monai_vlsm.names import user_path
 from monai_vlsm.networks import PromptedNet, load_network
@@ -33,7 +34,7 @@ from monai_vlsm.serving.uncertain import Doubter, UncertaintyOfOne
 from monai_vlsm.transforms import PromptPostprocessing
 from monai_vlsm.transforms.volume_masks import VolumeMasks
 
-__all__ = ["DeviceNotFoundError", "NotFiniteError", "Segmenter", "Watch", "find_device"]
+__all__ = ["DeviceNotFoundError", "Segmenter", "Watch", "find_device"]
 
 Watch: TypeAlias = Callable[[MetaTensor, torch.Tensor], None]
 """Gets each slice of a volume: RGB within 0..1, ``(3, rows, columns)``, and probabilities ``(K, rows, columns)``."""
@@ -44,10 +45,6 @@ _META = ("filename_or_obj", "original_affine", "space", "xyzt_units", "shown", "
 
 class DeviceNotFoundError(UserError, ValueError):
     """A device that this machine does not have."""
-
-
-class NotFiniteError(UserError, ArithmeticError):
-    """What a model computes is no number."""
 
 
 def find_device(name: str | torch.device | None = None) -> torch.device:
@@ -166,7 +163,7 @@ class Segmenter:
             watch: is shown the slices of a volume, one after the other, for those who keep probabilities.
 
         Raises:
-            NotFiniteError: when the model computes values that are no numbers.
+            NonFiniteError: when the model computes values that are no numbers.
             DatasetProblems: when the file is not an image.
             ImagesNotFoundError: when there is no such file.
             NoPromptError: when a prompt is empty or not text, or there is none.
@@ -287,9 +284,5 @@ class Segmenter:
         tokens = {key: torch.stack([data[key] for data in batch]).to(self.device) for key in keys}
         with torch.no_grad(), gpu_autocast(self.device, self.amp, self.amp_dtype):
             logits = self._inferer(image, self.network, **tokens)
-        if not logits.isfinite().all():
-            raise NotFiniteError(
-                "the model computes values that are no numbers. Its training went wrong, or float16 on a GPU is too "
-                "narrow for it: give --amp-dtype bfloat16 (amp_dtype)"
-            )
+        require_answer(logits)
         return [MetaTensor(one).copy_meta_from(of) for one, of in zip(logits, images, strict=True)]

@@ -17,6 +17,7 @@ from monai.transforms import Activationsd, AsDiscreted, Compose, SelectItemsd
 from monai_vlsm.data import Probe
 from monai_vlsm.handlers import ExistenceWriter, ThresholdSetter
 from monai_vlsm.handlers.existence import best_threshold
+from monai_vlsm.handlers.nan_guard import NonFiniteError
 from monai_vlsm.transforms import ExistenceScored
 
 MANY = [0.5 + index / 100 for index in range(40)]  # 0.50 to 0.89
@@ -152,3 +153,9 @@ def test_scores_of_an_inference(tmp_path: Path, threshold: float, pixels: list[i
     ]
     assert [float(row["existence"]) for row in rows] == pytest.approx([0.9, 0.4, 0.3, 0.8, 0.7], abs=1e-5)
     assert [int(row["pixels"]) for row in rows] == pixels
+
+
+def test_scores_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match="the model computes values that are no numbers"):
+        writer = ExistenceWriter(tmp_path / "out")
+        writer.rows_of({"name": "a", "prompt": "b"}, {"existence": [float("nan")], "pred": torch.zeros(1, 2, 2)})
