@@ -205,7 +205,7 @@ def with_slices(adaptation: Adaptation, slices: int | None) -> Adaptation:
         slices: see `slice_count`; None for as many as the adaptation is for.
 
     Raises:
-        ContextError: the adaptation is for another number of slices.
+        ContextError: the adaptation is for another number of slices, or nobody is in the middle of so many.
     """
     if slices in (None, adaptation.slices):
         return adaptation
@@ -214,6 +214,8 @@ def with_slices(adaptation: Adaptation, slices: int | None) -> Adaptation:
             f"{adaptation.kind()} is for {adaptation.slices} slices at a time, and here they are {slices}: set context "
             f"to {adaptation.slices // 2} and slice_attention to True"
         )
+    if slices not in range(1, 2 * FURTHEST + 2, 2):
+        raise ContextError(f"slices must be 1, 3 or 5, one and as many neighbours on either side, got {slices!r}")
     return SliceContextAdaptation(adaptation, slices // 2)
 
 

@@ -187,6 +187,9 @@ def test_of_bundles() -> None:
         ContextError, match="is for 5 slices at a time, and here they are 1: set context to 2 and slice_att"
     ):
         with_slices(both, slice_count(2, False))
+    for slices in (0, 2, 4, 7, -1):
+        with pytest.raises(ContextError, match=f"slices must be 1, 3 or 5, .* got {slices}"):
+            with_slices(DENSE, slices)
     with pytest.raises(ContextError, match="slice_attention needs neighbours"):
         slice_count(0, True)
     for adaptation in (DENSE, both):
