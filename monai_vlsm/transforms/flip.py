@@ -125,6 +125,10 @@ class KeepPlacesd(Randomizable, MapTransform):
         words: see `monai_vlsm.prompts.FlipWords`.
         prompt_key: key of the chosen prompt, a text or K texts.
         label_key: key of the masks.
+
+    Raises:
+        ValueError: a rotation outside 0 to 180.
+        FlipWordsError: (a ValueError) words that cannot change places.
     """
 
     def __init__(
@@ -137,6 +141,8 @@ class KeepPlacesd(Randomizable, MapTransform):
         label_key: Hashable = "label",
     ) -> None:
         MapTransform.__init__(self, keys)
+        if not 0 <= rotation <= 180:
+            raise ValueError(f"rotation must be from 0 to 180 degrees, got {rotation}")
         self.transform, self.rotation, self.words = transform, rotation, FlipWords(words)
         self.prompt_key, self.label_key = prompt_key, label_key
 

@@ -135,6 +135,9 @@ def test_a_prompt_must_be_chosen_before(transform: Any) -> None:
 def test_wrong_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"prob must be|flips must be"):
         RandFlipPromptsd(**wrong)
+    for rotation in (-90, math.nan, 181):
+        with pytest.raises(ValueError, match="rotation must be from 0 to 180"):
+            KeepPlacesd(Compose([]), rotation=rotation)
     with pytest.raises(FlipWordsError):
         RandFlipPromptsd(words={"horizontal": {"left": "right", "right": "left"}})
 
