@@ -98,7 +98,7 @@ def _draw(rows: Sequence[_Row]) -> dict[str, bytes]:
 
 def _draw_row(figure: Figure, row: _Row, top: float) -> None:
     width, height = figure.get_size_inches()
-    text = textwrap.shorten(row.title, int(width * 11), placeholder=" ...")
+    text = textwrap.shorten(row.title, int(width * 13), placeholder=" ...")
     figure.text(_MARGIN / width, (top - 0.1) / height, text, va="top", fontsize=10)
     _draw_panel(figure, row.truth, "truth", 0, top - _HEAD, row.tall)
     for index, (label, image) in enumerate(row.predictions):
