@@ -253,7 +253,12 @@ def test_where_the_password_comes_from(
     if variable is not None:
         monkeypatch.setenv("MONAI_VLSM_DEMO_PASSWORD", variable)
     monkeypatch.setattr("monai_vlsm.commands.demo.getpass", lambda _: typed)
-    monkeypatch.setattr("monai_vlsm.demo.server.listen", lambda *given: taken.append(given[2]) or nullcontext())
+
+    def listen(host: str, port: int, password: str | None) -> Any:
+        taken.append(password)
+        return nullcontext()
+
+    monkeypatch.setattr("monai_vlsm.demo.server.listen", listen)
     monkeypatch.setattr("monai_vlsm.demo.server.serve", lambda *given: taken.append(given[2]))
     monkeypatch.setattr("monai_vlsm.demo.models.Models", lambda *_: None)
     assert main(["demo", "--adapters", "none.pt", *words]) == 0

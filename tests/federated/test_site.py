@@ -117,7 +117,7 @@ def test_sites_take_the_network_of_the_model_they_begin_with(
     odd |= {"image_size": 64, "default_prompt": "it's $1/0 @network"}
     begin = untrained_model(BUNDLE, data, tmp_path / "model.pt", odd)
     common = {"num_workers": 0, "batch_size": 4, "device": "cpu", "cache": "off"}
-    own = {"south": {"image_size": 32}, "west": {"amp": True}}
+    own: dict[str, dict[str, Any]] = {"south": {"image_size": 32}, "west": {"amp": True}}
     made = federation_sites(
         BUNDLE, dict.fromkeys(("north", "south", "west"), data), begin, tmp_path, 1, 41, common, own
     )

@@ -163,7 +163,7 @@ def test_every_tool_calculates_as_is_known_to_work(kind: str, on_gpu: bool, back
     training.update({"backbone": str(backbone), "adapter_width": 4, "on_gpu": on_gpu, "device": "cpu", **own})
     state = training.get_parsed_content("trained")
     half = on_gpu and kind in ("default", "float16")
-    expected = {"amp": kind != "float32", "amp_dtype": "float16" if half else "bfloat16"}
+    expected: dict[str, Any] = {"amp": kind != "float32", "amp_dtype": "float16" if half else "bfloat16"}
     told = {name: state.settings()[name] for name in PRECISION if name in state.settings()}
     assert told == {name: value for name, value in expected.items() if value != PRECISION[name]}
     file = save(state.network, tmp_path / "model.pt")
