@@ -119,10 +119,19 @@ def test_no_table_is_the_table_of_all(study: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("paper", 216), ("sample", 10), ("low_data", 192), ("transfer", 36), ("peft", 204), ("busi", 10)]
+    ("name", "runs"),
+    [
+        ("paper", 216),
+        ("sample", 10),
+        ("low_data", 192),
+        ("transfer", 36),
+        ("peft", 204),
+        ("peft_sample", 34),
+        ("busi", 10),
+    ],
 )
 def test_shipped(name: str, runs: int) -> None:
-    assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer", "peft", "busi"}
+    assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer", "peft", "peft_sample", "busi"}
     assert len(plan_runs(read_study(name))) == len({run.name for run in plan_runs(read_study(name))}) == runs
 
 
