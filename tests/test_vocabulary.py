@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("monai_vlsm", "bundles", "tests", "docs", "benchmarks", "tools")
+LEFT = {"models", "eval", "evaluation"}  # folders of bundles
 SUFFIXES = {".py", ".json", ".md", ".yaml", ".html", ".css", ".js", ".ipynb", ".toml", ".cfg"}
 
 # word that is not said: what is said instead
@@ -42,8 +43,10 @@ RIGHT = {
 
 
 def files() -> list[Path]:
-    found = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.suffix in SUFFIXES]
-    return [*found, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "setup.cfg"]
+    """Files of the repository; what trainings and editors leave in it is not."""
+    found = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.suffix in SUFFIXES)
+    own = [path for path in found if not any(part in LEFT or part[0] == "." for part in _name(path).split("/"))]
+    return [*own, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "setup.cfg"]
 
 
 def banned(path: Path) -> list[str]:

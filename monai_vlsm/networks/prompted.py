@@ -235,7 +235,7 @@ class PromptedNet(nn.Module, ABC):
             "default_prompt": self.default_prompt,
             "existence_threshold": self.existence_threshold,
             **({"temperature": self.temperature} if self.temperature != 1 else {}),
-            **{name: value for name in REMEMBERED if (value := getattr(self, name)) not in (None, PRECISION.get(name))},
+            **{name: value for name in REMEMBERED if (value := getattr(self, name)) is not None},
         }
 
     def trained_in(self, amp: bool, half: str | Literal[False]) -> Self:

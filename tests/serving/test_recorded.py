@@ -164,8 +164,7 @@ def test_every_tool_calculates_as_is_known_to_work(kind: str, on_gpu: bool, back
     state = training.get_parsed_content("trained")
     half = on_gpu and kind in ("default", "float16")
     expected: dict[str, Any] = {"amp": kind != "float32", "amp_dtype": "float16" if half else "bfloat16"}
-    told = {name: state.settings()[name] for name in PRECISION if name in state.settings()}
-    assert told == {name: value for name, value in expected.items() if value != PRECISION[name]}
+    assert {name: state.settings()[name] for name in PRECISION} == expected
     file = save(state.network, tmp_path / "model.pt")
     inference = parsed(["inference.json"], file, tmp_path)
     inference.update({"dataset_dir": str(samples.sample_dir() / "images")})
@@ -196,7 +195,7 @@ def test_a_precision_that_is_given_counts_more(backbone: Path, tmp_path: Path) -
     again.update({"start_from": str(file), "amp": True, "amp_dtype": "float16"})
     state = again.get_parsed_content("trained")
     state.load_state_dict(read(file))
-    assert not set(PRECISION) & set(state.settings())
+    assert {name: state.settings()[name] for name in PRECISION} == {"amp": True, "amp_dtype": "bfloat16"}
 
 
 def test_a_gpu_gets_the_type_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
