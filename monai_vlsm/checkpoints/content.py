@@ -46,8 +46,8 @@ RECORDED = ("window", "context", "plane", "channel")
 in no file."""
 
 PRECISION: dict[str, Any] = {"amp": True, "amp_dtype": "bfloat16"}
-"""In which precision a network is used on a GPU, as settings of a run; these count where a file says nothing. A training
-writes what is so of it, and float16 only where a GPU trained in it: what others reached may overflow there."""
+"""In which precision a network is used on a GPU, as settings of a run; these count where a file says nothing. A
+training writes what is so of it, and float16 only where a GPU trained in it: what others reached may overflow there."""
 
 REMEMBERED = (*RECORDED, *PRECISION)
 """What a network records of the run that trained it."""
