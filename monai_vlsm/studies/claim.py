@@ -40,9 +40,20 @@ def holder(folder: Path) -> str:
     """Who has the newest lease of a run, dead or alive; empty without one."""
     leases = _leases(folder)
     try:
-        return leases[-1].read_text(encoding="utf-8").strip() if leases else ""
+        return _name_in(leases[-1]) if leases else ""
     except OSError:
         return ""
+
+
+def _name_in(lease: Path) -> str:
+    return lease.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _remove(path: Path, name: str) -> None:
+    """Give a lease back, unless another worker has made one of that name since; its number is free again then."""
+    with suppress(OSError):  # a server that is away: what was done is written, and others wait for a lease
+        if _name_in(path) in ("", name):
+            path.unlink()
 
 
 class Claim:
@@ -71,20 +82,29 @@ class Claim:
         self._ended.set()
         self._thread.join()
         if not self.lost.is_set():
-            with suppress(OSError):  # a server that is away: what was done is written, and others wait for a lease
-                self.path.unlink()
+            _remove(self.path, self.name)
 
     def _beat(self) -> None:
         while not self._ended.wait(self.lease / _BEATS):
             try:
+                if self._is_taken():
+                    break
                 os.utime(self.path)
             except FileNotFoundError:
-                self.lost.set()
+                break
             except OSError:  # a server that is away for a moment
                 continue
-            leases = _leases(self.path.parent)
-            if leases and leases[-1] != self.path:  # none is seen while a server is away
-                self.lost.set()
+        else:
+            return
+        self.lost.set()
+
+    def _is_taken(self) -> bool:
+        """Whether another worker's lease is the newest; none is seen while a server is away.
+
+        Names count too: once a folder holds no lease their numbers begin again, so the path may be that of another.
+        """
+        leases = _leases(self.path.parent)
+        return bool(leases) and (leases[-1] != self.path or _name_in(self.path) not in ("", self.name))
 
 
 class Claims:
@@ -125,8 +145,7 @@ class Claims:
         except FileExistsError:
             return None
         except OSError as error:
-            with suppress(OSError):
-                path.unlink()
+            _remove(path, self.name)
             raise _write_error(folder, error) from error
 
     def _claim(self, path: Path) -> Claim | None:

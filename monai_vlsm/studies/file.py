@@ -14,6 +14,7 @@ import yaml
 from monai_vlsm.bundle_files import bundles_folder
 from monai_vlsm.names import file_key, file_stem
 from monai_vlsm.studies.keys import StudyError, known, listed, nearest, shown, take
+from monai_vlsm.studies.plan import plan_runs
 from monai_vlsm.studies.published import published_systems
 from monai_vlsm.studies.search_file import read_search, require_fair
 from monai_vlsm.studies.study import LEASE, TEST, Dataset, Study, System
@@ -24,6 +25,7 @@ __all__ = ["read_study", "shipped_studies"]
 _SHIPPED = Path(__file__).parent / "files"
 _SEEDS = [41, 42, 43]
 _KEYS = [name for name in Study.__dataclass_fields__ if name != "left_out"]
+_NO_PAPER = (None, "none")  # for a system beside which no value of the paper stands
 _LONGEST = 200  # bytes of a name that is that of a folder
 
 
@@ -104,6 +106,7 @@ def _study(file: Path, content: Mapping[str, Any]) -> Study:
         search=read_search(f"{file}, search", table["search"], seeds[0]) if "search" in table else None,
     )
     require_fair(f"{file}, search", study)
+    plan_runs(study)  # refuses systems that would share a folder
     return study
 
 
@@ -113,7 +116,9 @@ def _named(file: Path, table: Mapping[str, Any], key: str) -> list[tuple[str, An
         found = dict.fromkeys(listed(f"{file}, {key}", found, "names", is_text))
     if not isinstance(found, Mapping) or not found:
         raise StudyError(f"{file}: expected {key}, a table of names or a list of them, got {shown(found)}")
-    _require_apart(f"{file}, {key}", [text(f"{file}, {key}", name) for name in found])
+    names = [text(f"{file}, {key}", name) for name in found]
+    if key == "datasets":  # what is evaluated on each, and its leaks, lie in folders and files of its name
+        _require_apart(f"{file}, {key}", names)
     return list(found.items())
 
 
@@ -138,10 +143,16 @@ def _folder_name(place: str, value: Any) -> str:
 def _system(place: str, name: str, value: Any) -> System:
     table = known(place, value, ("bundle", "settings", "paper"))
     bundle = text(f"{place}, bundle", table.get("bundle", name))
+    return System(name, bundle, settings(f"{place}, settings", table.get("settings")), _paper(place, name, table))
+
+
+def _paper(place: str, name: str, table: Mapping[str, Any]) -> str:
+    if table.get("paper", name) in _NO_PAPER:
+        return ""
     paper = text(f"{place}, paper", table.get("paper", name))
     if "paper" in table and paper not in published_systems():
-        raise StudyError(f"{place}, paper: unknown system {paper!r}; {nearest(paper, published_systems())}")
-    return System(name, bundle, settings(f"{place}, settings", table.get("settings")), paper)
+        raise StudyError(f"{place}, paper: unknown system {paper!r}; {nearest(paper, published_systems())}, or null")
+    return paper
 
 
 def _dataset(place: str, name: str, value: Any) -> Dataset:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -13,6 +14,8 @@ from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.process import start
 
 __all__ = ["choose_gpus", "gpu_environment", "gpu_names", "gpus_here", "require_gpu", "run_workers"]
+
+_GPU = re.compile("[0-9]+|(GPU|MIG)-.+")
 
 
 def gpus_here() -> list[str]:
@@ -31,8 +34,8 @@ def gpus_here() -> list[str]:
 
 
 def _named(allowed: str) -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` names; -1 is how people say none."""
-    return [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
+    """The GPUs that ``CUDA_VISIBLE_DEVICES`` names; any other word means none: -1, void, or NoDevFiles by Slurm."""
+    return [name.strip() for name in allowed.split(",") if _GPU.fullmatch(name.strip())]
 
 
 def _is_start(name: str, names: Collection[str]) -> bool:

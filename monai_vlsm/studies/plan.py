@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from monai_vlsm.names import file_stem, user_path
+from monai_vlsm.names import file_key, file_stem, user_path
 from monai_vlsm.samples import sample_dir
 from monai_vlsm.studies.keys import StudyError, nearest
 from monai_vlsm.studies.study import RANDOM, Dataset, Study
@@ -52,9 +52,14 @@ class Run:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """All that a training depends on and that a study says; not where the data lie, nor what is evaluated."""
+        """All that a training depends on and that a study says; not where the data lie, nor what is evaluated.
+
+        As a file gives them back, which knows lists, but no tuples: so they can be compared with those of files.
+        """
         facts = {"system": self.system, "bundle": self.bundle, "dataset": self.dataset, "seed": self.seed}
-        return facts | {"fraction": self.fraction, "settings": dict(self.settings)}
+        facts |= {"fraction": self.fraction, "settings": dict(self.settings)}
+        found: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+        return found
 
     @cached_property
     def digest(self) -> str:
@@ -72,13 +77,31 @@ class Run:
 
 
 def plan_runs(study: Study) -> list[Run]:
-    """All runs, in the order in which they are worked on: a table is whole with one seed before the next begins."""
+    """All runs, in the order in which they are worked on: a table is whole with one seed before the next begins.
+
+    Raises:
+        StudyError: two systems are one, so that they would share a folder.
+    """
     trained = [dataset for dataset in study.datasets.values() if dataset.train]
-    return [
+    runs = [
         Run(system.name, system.bundle, dataset.name, seed, float(fraction), settings)
         for seed, fraction, dataset, system in product(study.seeds, study.fractions, trained, study.systems.values())
         for settings in [{**study.settings, **dataset.settings, **system.settings}]
     ]
+    _require_apart(runs)
+    return runs
+
+
+def _require_apart(runs: Sequence[Run]) -> None:
+    """No two runs may have one folder, on any file system; bundle and settings keep apart what names do not."""
+    taken: dict[str, str] = {}
+    for run in runs:
+        other = taken.setdefault(file_key(run.name), run.system)
+        if other != run.system:
+            raise StudyError(
+                f"systems {other!r} and {run.system!r} are one name for a folder, with the same bundle and settings on "
+                f"{run.dataset}; rename one of them, or take it out"
+            )
 
 
 def dataset_folder(study: Study, dataset: Dataset) -> Path:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -40,8 +41,8 @@ _OF_MACHINE = (
         "CUDA unknown error",
         "invalid device ordinal",
     ),
-    "MlflowException: API request to ",  # its server is away
 )
+_NO_ANSWER = re.compile(r"MlflowException: API request to \S+ failed with (timeout )?exception")  # its server is away
 _LAST = 12  # lines among which that is: CUDA says how to look for the error behind it
 _IN_USE = "another run ("  # how the bundle begins to say so
 
@@ -151,7 +152,7 @@ class Steps:
             return run_logged(self._command(words), {**os.environ, **self.environment}, self.log, self.lost)
         except subprocess.CalledProcessError as error:
             reason = last_error(self.log, since, error.returncode)
-            said = [line for line in said_since(self.log, since)[-_LAST:] if any(sign in line for sign in _OF_MACHINE)]
+            said = [line for line in said_since(self.log, since)[-_LAST:] if _is_of_machine(line)]
             if said:
                 raise MachineError(f"{self.run.name} waits for another worker, this one ends: {said[-1]}") from error
             raise (InUseError if reason.startswith(_IN_USE) else RunFailedError)(reason) from error
@@ -160,3 +161,7 @@ class Steps:
         """With a GPU, it is asked for: a driver that fails must not send a training to the CPU without a word."""
         on_gpu = self.environment.get("CUDA_VISIBLE_DEVICES") and "device" not in self.run.settings
         return [*self.program, *words, *(["--device=cuda"] if on_gpu else [])]
+
+
+def _is_of_machine(line: str) -> bool:
+    return any(sign in line for sign in _OF_MACHINE) or _NO_ANSWER.search(line) is not None

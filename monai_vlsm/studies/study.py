@@ -33,7 +33,7 @@ class System:
         name: in tables.
         bundle: folder below that of the bundles.
         settings: of its training and evaluation.
-        paper: what the table of published numbers calls it.
+        paper: what the table of published numbers calls it; empty for nothing of the paper beside it.
     """
 
     name: str

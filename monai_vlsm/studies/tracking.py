@@ -9,6 +9,7 @@ import importlib.util
 import os
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from urllib.request import getproxies, proxy_bypass
 
 from monai_vlsm.io import PART, replacing
 from monai_vlsm.names import file_stem
+from monai_vlsm.studies.claim import Claims
 from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.plan import Run
+from monai_vlsm.studies.study import LEASE
 
 __all__ = ["Tracking"]
 
 _DATABASE, _ARTIFACTS = "mlruns.db", "mlruns"
 _PORTS = {"http": 80, "https": 443}
+_PAUSE = 1.0  # seconds between two looks at what another worker does
 _ANSWER = 20  # seconds that a server has to answer
 
 
@@ -92,8 +96,21 @@ def _put(part: Path, database: Path) -> None:
     except FileExistsError:
         return
     except OSError:  # a file system without hard links
-        with replacing(database) as temporary:
-            part.replace(temporary)
+        _put_alone(part, database)
+
+
+def _put_alone(part: Path, database: Path) -> None:
+    """As `_put`, one worker after the other: another one's database may hold trainings by now."""
+    claims = Claims(database.parent, LEASE)
+    while not database.exists():
+        claim = claims.take(database.parent)
+        if claim is None:
+            time.sleep(_PAUSE)
+            continue
+        with claim:
+            if not database.exists():
+                with replacing(database) as temporary:
+                    part.replace(temporary)
 
 
 def _require_server(address: str) -> None:

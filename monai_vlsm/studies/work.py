@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from monai_vlsm.studies.claim import Claim, Claims
 from monai_vlsm.studies.commands import PROGRAM
@@ -14,6 +15,7 @@ from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.leaks import leaks_of
 from monai_vlsm.studies.plan import Run
 from monai_vlsm.studies.process import ClaimLostError
+from monai_vlsm.studies.run_files import RESULT
 from monai_vlsm.studies.steps import InUseError, RunFailedError, Steps
 from monai_vlsm.studies.tracking import Tracking
 
@@ -83,6 +85,12 @@ class Worker:
                     took, busy = took + over, busy + (not over)
         return took, busy
 
+    def _why_undone(self, result: Mapping[str, Any]) -> str:
+        styles = list(self.folder.study.styles)
+        if any(one.get("styles") != styles for one in result["evaluations"].values()):
+            return f"its evaluations do not say that they are of {', '.join(styles)}"
+        return f"{RESULT} in its folder does not give back what was written; look at the disk, and at its settings"
+
     def _is_over(self, run: Run) -> bool:
         return self.folder.is_done(run) or self.folder.failure(run) is not None
 
@@ -96,9 +104,7 @@ class Worker:
             known = result.get("seconds")  # None after a stop; more than this worker took, if another one trained
             self.folder.finish(run, {**result, "total_seconds": None if known is None else max(known, seconds)})
             if not self.folder.is_done(run):  # else it would be done again and again
-                raise RunFailedError(
-                    f"its evaluations do not say that they are of {', '.join(self.folder.study.styles)}"
-                )
+                raise RunFailedError(self._why_undone(result))
         except (ClaimLostError, InUseError) as error:
             self.tell(f"{run.name}: waits: {error}")
             return False

@@ -22,6 +22,8 @@ FAILURES = {
     "full": "error: cannot write last.pt: No space left on device; make room",
     "no_gpu": "error: device: expected a device that is there (cpu), got 'cuda'",
     "no_server": "mlflow.exceptions.MlflowException: API request to http://t:1/api failed with exception X",
+    "late_server": "mlflow.exceptions.MlflowException: API request to http://t:1/api failed with timeout exception X.",
+    "refusing_server": "mlflow.exceptions.MlflowException: API request to endpoint /api failed with error code 403",
     "lost_gpu": "AcceleratorError: CUDA error: no CUDA-capable device is detected\nCompile with TORCH_USE_CUDA_DSA",
 }
 

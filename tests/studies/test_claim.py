@@ -86,6 +86,36 @@ def test_who_slept_is_told(tmp_path: Path) -> None:
     assert not other.lost.is_set()
 
 
+def given_to_another(claim: Claim) -> Claim:
+    """The claim of a third worker under the same path, after a second took the run over and gave it back."""
+    second = taken(Claims(claim.path.parent, LEASE), claim.path.parent)
+    assert second is not None and not claim.path.exists()
+    with second:
+        pass
+    third = Claims(claim.path.parent, 60).take(claim.path.parent)
+    assert third is not None and third.path == claim.path
+    return third
+
+
+def test_who_slept_is_told_where_the_path_is_that_of_another_by_now(tmp_path: Path) -> None:
+    claim = Claims(tmp_path, LEASE).take(tmp_path)
+    assert claim is not None
+    third = given_to_another(claim)
+    before = third.path.stat().st_mtime_ns
+    with claim:
+        assert claim.lost.wait(5)
+    assert third.path.stat().st_mtime_ns == before and holder(tmp_path) == third.name
+
+
+def test_who_slept_to_the_end_leaves_the_lease_of_another(tmp_path: Path) -> None:
+    claim = Claims(tmp_path, LEASE).take(tmp_path)
+    assert claim is not None
+    claim.lease = 600  # no sign of life before its end
+    with claim:
+        third = given_to_another(claim)
+    assert holder(tmp_path) == third.name
+
+
 @pytest.mark.parametrize("hours", [-10, 10])
 def test_a_lease_of_another_time_is_not_called_alive(tmp_path: Path, hours: int) -> None:
     claim = Claims(tmp_path, 60).take(tmp_path)

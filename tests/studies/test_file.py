@@ -60,6 +60,7 @@ def test_defaults(study: Make) -> None:
         ({"systems": {"Good": {"bundle": "good"}, "good": None}}, ["'Good' and 'good'", "one name for a folder"]),
         ({"datasets": {"polyps": None, "polyps ": {"folder": "moles"}}}, ["datasets", "'polyps' and 'polyps '"]),
         ({"systems": {"good": {"paper": "dens VL"}}}, ["paper", "'dens VL'", "did you mean dense VL?"]),
+        ({"systems": {"good": {"paper": ["dense VL"]}}}, ["paper", "expected a text"]),
         ({"name": "../x"}, ["name of a folder", "'../x'"]),
         ({"name": ".."}, ["name of a folder"]),
         ({"name": "n" * 300}, ["at most 200 bytes"]),
@@ -74,7 +75,7 @@ def test_wrong_files(study: Make, given: dict[str, Any], words: list[str]) -> No
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, peft, sample"):
+    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, peft, peft_sample, sample"):
         read_study(tmp_path / "none.yaml")
 
 
@@ -158,3 +159,9 @@ def test_a_system_that_is_there_twice(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("systems:\n  x: {bundle: a}\n  x: {bundle: b}\ndatasets: [d]\n")
     with pytest.raises(StudyError, match="'x' is there twice"):
         read_study(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("paper", [None, "none"])
+def test_a_system_beside_which_no_value_of_the_paper_stands(study: Make, paper: str | None) -> None:
+    made = study(systems={"dense VL": {"bundle": "good", "paper": paper}, "dense V": {"bundle": "good"}})
+    assert [system.paper for system in made.systems.values()] == ["", "dense V"]

@@ -24,7 +24,10 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize(
     ("allowed", "there"),
-    [(None, ["0", "1"]), ("1", ["1"]), ("GPU-aa", ["GPU-aa"]), ("7", []), ("", []), ("GPU-a,-1", ["GPU-a"])],
+    [
+        *((None, ["0", "1"]), ("1", ["1"]), ("GPU-aa", ["GPU-aa"]), ("7", []), ("", []), ("GPU-a,-1", ["GPU-a"])),
+        *(("MIG-cc", ["MIG-cc"]), ("NoDevFiles", [])),
+    ],
 )
 def test_those_that_may_be_used(allowed: str | None, there: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if allowed is not None:
@@ -50,7 +53,7 @@ def test_variables_that_name_one_which_is_not_there(monkeypatch: pytest.MonkeyPa
         with pytest.raises(MachineError, match=f"CUDA_VISIBLE_DEVICES names GPU {named}, .*--gpus none"):
             choose_gpus("auto", gpus_here())
         assert choose_gpus("none", gpus_here()) == []
-    for none in ("", "-1"):
+    for none in ("", "-1", "NoDevFiles", "none", "void"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert choose_gpus("auto", gpus_here()) == []
 

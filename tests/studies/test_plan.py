@@ -90,3 +90,15 @@ def test_shipped_studies_set_what_the_bundles_have() -> None:
         for run in plan_runs(study):
             config = json.loads((BUNDLES / run.bundle / "configs" / "train.json").read_text(encoding="utf-8"))
             assert set(run.settings) <= set(config), run.name
+
+
+def test_systems_whose_names_are_one_for_a_folder(study: Make) -> None:
+    """Bundle and settings keep their folders apart, as long as they differ."""
+    longer = {"bundle": "good", "settings": {"epochs": 3}}
+    made = study(systems={"Ours": {"bundle": "good"}, "Ours+": longer, "ours*": {"bundle": "better"}})
+    names = [run.name.casefold() for run in plan_runs(made)]
+    assert len(set(names)) == len(names) == 6 and all("--ours--" in name for name in names)
+    with pytest.raises(StudyError, match=r"systems 'Ours' and 'Ours\+' are one name for a folder.*rename"):
+        plan_runs(made.with_setting("epochs", 3))
+    with pytest.raises(StudyError, match=r"systems 'Ours' and 'Ours\+' are one name"):
+        study(systems={"Ours": {"bundle": "good"}, "Ours+": longer}, settings={"epochs": 3})

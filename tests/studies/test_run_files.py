@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,26 @@ def test_an_evaluation_that_does_not_say_of_what_it_is(folder: Make, monkeypatch
     monkeypatch.setattr("monai_vlsm.studies.steps.evaluation_facts", lambda root, place: {"folder": "x"})
     assert worker(made).work() == 1
     assert "failed" in study_status(made).text() and "do not say that they are of p1" in study_status(made).text()
+
+
+def test_a_result_that_does_not_read_back(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = folder(systems=["good"], seeds=[41])
+    facts = {"folder": "x", "styles": ["p1"]}  # where no scores are
+    monkeypatch.setattr("monai_vlsm.studies.steps.evaluation_facts", lambda root, place: facts)
+    assert worker(made).work() == 1
+    said = study_status(made).text()
+    assert "result.json" in said and "does not give back" in said and "p1" not in said
+
+
+def test_a_study_made_in_python_may_hold_tuples(folder: Make) -> None:
+    """Files know lists only; what is the same there is the same run."""
+    made = folder(systems=["good"], seeds=[41])
+    study = replace(made.study.with_setting("encoders", ("query", "value")), styles=("p1",), seeds=(41,))
+    found = StudyFolder.of(study, made.root)
+    assert len(found.plan()) == 2 and worker(found).work() == 1
+    assert found.is_done(found.runs[0]) and study_status(found).count("done") == 1
+    listed = StudyFolder.of(made.study.with_setting("encoders", ["query", "value"]), made.root)
+    assert listed.is_done(listed.runs[0])
 
 
 @pytest.mark.parametrize("trials", [None, 3, [3], [{}], [{"encoders": "v"}]])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from monai_vlsm.studies import MachineError, StudyError, StudyFolder
+from monai_vlsm.studies.claim import Claims
 from monai_vlsm.studies.tracking import Tracking
 from tests.studies.workers import worker
 
@@ -59,21 +61,42 @@ def test_stores_without_a_server(monkeypatch: pytest.MonkeyPatch, address: str) 
     Tracking("s", None).prepare()
 
 
-def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Client:
-        def __init__(self, tracking_uri: str) -> None:
-            self.file = Path(tracking_uri.removeprefix("sqlite:///"))
+class Client:
+    """Of MLflow: makes a database that holds the name of its experiment."""
 
-        def create_experiment(self, name: str, artifact_location: str) -> None:
-            self.file.write_text(name)
+    def __init__(self, tracking_uri: str) -> None:
+        self.file = Path(tracking_uri.removeprefix("sqlite:///"))
 
+    def create_experiment(self, name: str, artifact_location: str) -> None:
+        self.file.write_text(name)
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("monai_vlsm.studies.tracking.importlib.import_module", lambda _: Mock(MlflowClient=Client))
     monkeypatch.setattr(Path, "hardlink_to", refuse)
+
+
+@pytest.mark.usefixtures("no_links")
+def test_a_file_system_without_hard_links(tmp_path: Path) -> None:
     Tracking("s", tmp_path / "mlruns.db").prepare()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("mlruns.db", "s")]
+
+
+@pytest.mark.usefixtures("no_links")
+def test_no_database_of_another_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Claims(tmp_path, 60).take(tmp_path)
+    assert other is not None
+
+    def use_it(_: float) -> None:  # while this worker waits for that one
+        (tmp_path / "mlruns.db").write_text("in use")
+
+    monkeypatch.setattr(time, "sleep", use_it)
+    Tracking("s", tmp_path / "mlruns.db").prepare()
+    assert (tmp_path / "mlruns.db").read_text() == "in use" and not list(tmp_path.glob(".*"))
 
 
 def test_none(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_failures_do_not_stop_the_study(place: Path, folder: Make) -> None:
     ("bundle", "words"),
     [
         *(("full", "No space left"), ("no_gpu", "a device that is there"), ("lost_gpu", "no CUDA-capable device")),
-        ("no_server", "API request"),
+        *(("no_server", "API request"), ("late_server", "API request")),
     ],
 )
 def test_a_full_disk_or_a_gpu_that_is_gone_ends_the_worker_and_the_run_waits(
@@ -83,6 +83,12 @@ def test_a_full_disk_or_a_gpu_that_is_gone_ends_the_worker_and_the_run_waits(
         worker(made).work()
     status = study_status(made)
     assert (status.count("failed"), status.count("waiting")) == (0, 2)
+
+
+def test_a_server_that_refuses_is_there_and_the_run_fails(folder: Make, quick: None) -> None:
+    made = folder(systems=["refusing_server"], seeds=[41])
+    assert worker(made).work() == 1
+    assert "error code 403" in (made.failure(made.runs[0]) or {})["error"]
 
 
 def test_a_program_that_is_left_over_is_waited_for(folder: Make) -> None:
