@@ -41,15 +41,22 @@ _SIDES = {  # words that a flip makes wrong, and that are not exchanged unless t
     | {"l", "r", "lt", "rt", "east", "west", "eastern", "western"},
     "vertical": _BOTH
     | {"top", "bottom", "upper", "lower", "topmost", "bottommost", "uppermost", "lowermost", "above", "below"}
-    | {"under", "underneath", "beneath", "higher", "highest", "lowest", "up", "down", "upward", "downward"}
+    | {"underneath", "beneath", "upward", "downward"}  # "follow-up", "higher contrast", "under the skin" are none
     | {"superior", "inferior", "cranial", "caudal", "north", "south", "northern", "southern"},
 }
 _MIDDLE = {"center", "centre", "middle", "central"}
-_WORD = re.compile(r"[^\W\d_]+")
+_OF_IMAGES = {"top", "bottom", "center", "centre"}  # "upper left" may be a side of the patient, "top left" is not
+_NUMBERS = r"\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u218b"  # raised, lowered, fractions: no digits for \d
+_WORD = re.compile(rf"[^\W\d_{_NUMBERS}]+")
+_SIGNS = {"MICRO SIGN", "OHM SIGN", "KELVIN SIGN", "ANGSTROM SIGN"}
+_SIGNS |= {"FEMININE ORDINAL INDICATOR", "MASCULINE ORDINAL INDICATOR"}
 _JOINT = re.compile(r"\s+|\s*[-/,]\s*|,?\s+(?:and|or|to)\s+(?:the\s+)?")
 _BEFORE = re.compile(  # what leads to a place; behind another word ("kidney left") a side may belong to that
     r"(?:^|[^\w\s]|\b(?:at|in|on|to|from|near|toward|towards|of|the|an?|its?|is|are|was|were|that|which|far|more|and|or"
-    r"|located|situated|placed|positioned|lies|lying|found|seen|visible|shown))\s*$",
+    r"|located|situated|placed|positioned|lies|lying|found|seen|visible|shown|along|across|within|inside|outside|into"
+    r"|over|against|around|this|both|mostly|mainly|largely|partly|slightly|somewhat|rather|just|only|further|farther"
+    r"|predominantly|primarily|touch(?:es|ing)|cover(?:s|ing)|fill(?:s|ing)|occup(?:ies|ying)|reach(?:es|ing)"
+    r"|cross(?:es|ing)|abut(?:s|ting)|extend(?:s|ing)))\s*$",
     re.IGNORECASE,
 )
 _OWNER = re.compile(
@@ -57,11 +64,11 @@ _OWNER = re.compile(
 )
 _PART = r"(?:\s+(?:side|part|half|third|edge|border|corner|area|region|portion))?"
 _SHOWN = r"image|picture|photo|photograph|frame|view|scan|slice|ultrasound|x-?ray|radiograph"
+_IMAGE = rf"\s+(?:the\s+|an?\s+|this\s+)?(?:(?!(?:of|in|on|at|from)\b)[\w-]+\s+){{0,3}}(?:{_SHOWN})\b"
 _PLACE = re.compile(
-    rf"{_PART}(?:\s*(?:$|[.,;:!?)\]])|\s+(?:with|which|that|is|are)\b"
-    rf"|\s+(?:of|in|on)\s+(?:the\s+|an?\s+|this\s+)?(?:[\w-]+\s+){{0,3}}(?:{_SHOWN})\b)",
-    re.IGNORECASE,
+    rf"{_PART}(?:\s*(?:$|[.,;:!?)\]])|\s+(?:with|which|that|is|are)\b|\s+(?:of|in|on){_IMAGE})", re.IGNORECASE
 )
+_OF_IMAGE = re.compile(rf"{_PART}\s+of{_IMAGE}", re.IGNORECASE)  # of "kidney left in the image" it may be the kidney's
 
 
 class FlipWordsError(UserError, ValueError):
@@ -116,7 +123,7 @@ class FlipWords:
         phrases = list(_phrases(partners).finditer(text)) if partners else []
         for run in self._runs(text, phrases):
             sides = [word for word in run.words if _key(word[0]) in _SIDES[axis] | set(partners)]
-            alone = len(sides) == len(run.words)  # in "top left" the words are each other's
+            alone = len(sides) == len(run.words) or not any(_key(word[0]) in _OF_IMAGES for word in run.words)
             if sides and not (_is_place(text, run, alone) and all(_key(word[0]) in partners for word in sides)):
                 return None
             changed += sides
@@ -154,13 +161,16 @@ class FlipWords:
 def _is_place(text: str, run: _Run, alone: bool) -> bool:
     """Whether words of direction are a place of the image, and do not belong to what stands beside them."""
     before, after = text[: run.start], text[run.end :]
-    joined = not re.fullmatch(r"|[\s(\[\"]", before[-1:])
-    leads = not (alone and not _BEFORE.search(before))
-    return not joined and leads and not _OWNER.search(before) and bool(_PLACE.match(after))
+    joined = not re.fullmatch(r"|[\s(\[\"/,;:]", before[-1:])
+    leads = not alone or _BEFORE.search(before) or _OF_IMAGE.match(after)
+    return not joined and bool(leads) and not _OWNER.search(before) and bool(_PLACE.match(after))
 
 
 def _is_foreign(word: str) -> bool:
-    return any(not unicodedata.name(letter, "").startswith("LATIN") for letter in word)
+    """Whether a word has letters of another script; signs of units and one Greek letter ("\u03b2-cell") are none."""
+    names = [unicodedata.name(letter, "") for letter in word if unicodedata.category(letter)[0] == "L"]
+    foreign = [name for name in names if not name.startswith("LATIN") and name not in _SIGNS]
+    return len(foreign) > 1 or any(not name.startswith("GREEK") for name in foreign)
 
 
 def _both_ways(axis: str, words: Mapping[str, str]) -> dict[str, str]:
