@@ -28,6 +28,7 @@ from monai_vlsm.outputs import Outputs
 __all__ = ["OverlayWriter", "keys_of", "overlay_count"]
 
 Key = tuple[str, str, str]  # dataset, name, style
+_Shuffled = tuple[int, tuple[str, str]]  # two texts behind a number that gives them their order
 
 
 def overlay_count(wanted: int | str) -> int | None:
@@ -52,12 +53,12 @@ def keys_of(item: Mapping[str, Any], masks: int) -> list[Key]:
 class _Row(NamedTuple):
     """An item, by its image (dataset, image_id) and by its record (name, style)."""
 
-    image: tuple[str, str]
-    record: tuple[str, str]
+    image: _Shuffled
+    record: _Shuffled
 
     @classmethod
     def of(cls, item: Mapping[str, Any], key: Key) -> _Row:
-        return cls((key[0], str(item.get("image_id", key[1]))), key[1:])
+        return cls(_shuffled((key[0], str(item.get("image_id", key[1])))), _shuffled(key[1:]))
 
 
 def _first(rows: Sequence[_Row], count: int | None) -> list[int]:
@@ -66,16 +67,24 @@ def _first(rows: Sequence[_Row], count: int | None) -> list[int]:
     It has nothing to do with the order of the rows: of some rows and those that are first among others, the same are
     first as of all of them.
     """
-    taken: Counter[tuple[str, str]] = Counter()
+    taken: Counter[_Shuffled] = Counter()
     places = []
-    for index in sorted(range(len(rows)), key=lambda one: _shuffled(rows[one].record)):
+    for index in sorted(range(len(rows)), key=lambda one: rows[one].record):
         image = rows[index].image
-        places.append((taken[image], _shuffled(image), index))
+        places.append((taken[image], image, index))
         taken[image] += 1
     return [index for *_, index in sorted(places)[:count]]
 
 
-def _shuffled(texts: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+def _comes_last(row: _Row, first: Sequence[_Row]) -> bool:
+    """Whether a row would come behind all of some that are in the order of `_first`; much quicker than that."""
+    records = [one.record for one in first if one.image == row.image]
+    last = first[-1].image
+    taken = sum(one.image == last for one in first) - 1
+    return all(record <= row.record for record in records) and (len(records), row.image) > (taken, last)
+
+
+def _shuffled(texts: tuple[str, str]) -> _Shuffled:
     return zlib.crc32("/".join(texts).encode()), texts
 
 
@@ -180,11 +189,11 @@ class OverlayWriter:
 
     def _choose(self, engine: Any, item: Mapping[str, Any], output: Mapping[str, Any], row: _Row) -> None:
         """Keep an item if it is among the first ones, and those of before that still are."""
-        own = len(self._overlays)
-        found = _first([*(one for one, _ in self._overlays), row], self.count)
-        if own in found:
-            new = (row, self._overlay(engine, item, output))
-            self._overlays = [new if index == own else self._overlays[index] for index in found]
+        rows = [one for one, _ in self._overlays]
+        if len(rows) == self.count and _comes_last(row, rows):
+            return
+        overlays = [*self._overlays, (row, self._overlay(engine, item, output))]
+        self._overlays = [overlays[index] for index in _first([*rows, row], self.count)]
 
     def _write(self, engine: Workflow) -> None:
         overlays, self._overlays = self._overlays, []

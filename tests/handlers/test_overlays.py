@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from monai_vlsm.drawing.colours import rgb
 from monai_vlsm.handlers import CurvePlot, OverlayWriter
 from monai_vlsm.handlers.curves import draw_curves
-from monai_vlsm.handlers.overlay_writer import keys_of
+from monai_vlsm.handlers.overlay_writer import _first, _Row, keys_of
 from monai_vlsm.handlers.overlays import (
     PREDICTION,
     TRUTH,
@@ -232,6 +233,37 @@ def test_each_image_is_shown_once_before_one_is_shown_again(batches: list[list[i
         shown.append(visible(tmp_path / str(count)))
     assert shown[0] < shown[1] < shown[2] == {"a_whole.png", "b_right.png", "c_whole.png"} < shown[3] < shown[4]
     assert [len(files) for files in shown] == [1, 2, 3, 4, 9]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_what_is_kept_as_images_come_is_what_is_first_of_all(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same order, also where rows look like each other."""
+    monkeypatch.setattr(OverlayWriter, "_overlay", lambda self, engine, item, output: output)
+    order = random.Random(count)
+    for images in (1, 3, 10, 60):
+        for _ in range(8):
+            items = [{"image_id": str(order.randrange(images)), "name": str(order.randrange(50))} for _ in range(60)]
+            rows = [_Row.of(item, keys_of(item, 1)[0]) for item in items]
+            writer = OverlayWriter(tmp_path, count)
+            for number, (item, row) in enumerate(zip(items, rows, strict=True)):
+                writer._choose(None, item, {"number": number}, row)
+            expected = _first(rows, count)
+            kept: list[tuple[_Row, Any]] = [*writer._overlays]
+            assert [(row, output["number"]) for row, output in kept] == [(rows[k], k) for k in expected]
+
+
+def test_a_row_that_is_out_costs_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OverlayWriter, "_overlay", lambda self, engine, item, output: output)
+    rows = sorted((_Row.of({}, ("", str(number), "")) for number in range(9)), key=lambda row: row.image)
+    writer = OverlayWriter(tmp_path, 3)
+    for row in rows[:3]:
+        writer._choose(None, {}, {}, row)
+    monkeypatch.setattr("monai_vlsm.handlers.overlay_writer._first", lambda *_: pytest.fail("sorted"))
+    for row in rows[3:]:
+        writer._choose(None, {}, {}, row)
+    assert [row for row, _ in writer._overlays] == rows[:3]
 
 
 def test_what_is_drawn_does_not_depend_on_how_many_prompts_a_record_has() -> None:
