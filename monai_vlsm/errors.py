@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from monai_vlsm.interrupts import exit_code, goodbye, own_process, sigterm_like_ctrl_c
 
-__all__ = ["UserError", "plain_message", "show_user_errors_plainly"]
+__all__ = ["UserError", "causes", "first_cause", "plain_message", "show_user_errors_plainly"]
 
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -32,6 +33,24 @@ class UserError(Exception):
     Combine it with the built-in class that callers would catch, as in ``class BackboneNotFoundError(UserError,
     FileNotFoundError)``.
     """
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, what that was raised from and so on, each once; of None nothing."""
+    seen: list[BaseException] = []
+    while error is not None and not any(error is one for one in seen):
+        seen.append(error)
+        yield error
+        error = error.__cause__
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """What frameworks wrap in errors of their own: the first `UserError` of `causes`, without one the deepest."""
+    for cause in causes(error):
+        error = cause
+        if isinstance(error, UserError):
+            break
+    return error
 
 
 def show_user_errors_plainly() -> None:
@@ -102,32 +121,30 @@ def plain_message(error: BaseException | None) -> str | None:
     Returns:
         One line without a traceback; None for any other error.
     """
-    while error is not None:
-        if isinstance(error, UserError):
-            return _said(error)
-        if isinstance(error, OSError) and _is_of_disk(error):
+    for one in causes(error):
+        if isinstance(one, UserError):
+            return _said(one)
+        if isinstance(one, OSError) and _is_of_disk(one):
             return (
-                f"cannot write {error.filename or 'a file'}: {error.strerror}; what was written before is whole. "
+                f"cannot write {one.filename or 'a file'}: {one.strerror}; what was written before is whole. "
                 "Make room there, or give another folder"
             )
-        if isinstance(error, OSError) and error.errno in _PLACE and error.filename is not None:
-            return f"cannot use {error.filename}: {error.strerror}. Get permission there, or give another path"
-        if _is_alone(error):
+        if isinstance(one, OSError) and one.errno in _PLACE and one.filename is not None:
+            return f"cannot use {one.filename}: {one.strerror}. Get permission there, or give another path"
+        if _is_alone(one):
             return (
                 "another process of this run has ended, so this one ends too; what was written before is whole, and "
                 "what went wrong stands in the lines of that process"
             )
-        error = error.__cause__
     return None
 
 
 def _is_alone(error: BaseException | None) -> bool:
     """Whether an error, or one of its causes, says that another process could not be reached any more."""
-    while error is not None:
-        lost = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LOST)
-        if _rank() is not None and (lost or any(kind.__name__ == "DistError" for kind in type(error).__mro__)):
+    for one in causes(error):
+        lost = isinstance(one, RuntimeError) and any(words in str(one).lower() for words in _LOST)
+        if _rank() is not None and (lost or any(kind.__name__ == "DistError" for kind in type(one).__mro__)):
             return True
-        error = error.__cause__
     return False
 
 

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from ignite.engine import Engine
 from torch.utils.data import DataLoader, Dataset
 
 from monai_vlsm import errors
-from monai_vlsm.errors import UserError, show_user_errors_plainly
+from monai_vlsm.errors import UserError, causes, first_cause, show_user_errors_plainly
 
 WRAPPED = """
 import sys
@@ -214,3 +215,27 @@ def test_what_is_told_plainly(error: BaseException | None, said: str | None, wra
     outer.__cause__ = error
     found = errors.plain_message(outer if wrapped else error)
     assert found is said is None or (found or "").startswith(said or "nothing")
+
+
+def chain(*found: BaseException) -> BaseException:
+    """The first error, raised from the second, and so on."""
+    for one, cause in pairwise(found):
+        one.__cause__ = cause
+    return found[0]
+
+
+def test_the_causes_of_an_error() -> None:
+    outer, own, deep = RuntimeError("outer"), UserError("own"), KeyError("deep")
+    assert list(causes(None)) == []
+    assert list(causes(chain(outer, own, deep))) == [outer, own, deep]
+    assert first_cause(outer) is own  # it says all; what it came from is for those who look for faults
+    assert first_cause(chain(RuntimeError(), ValueError(), deep)) is deep
+    assert first_cause(deep) is deep
+
+
+def test_causes_in_a_circle_end() -> None:
+    one, other = RuntimeError("one"), ValueError("other")
+    chain(one, other, one)
+    assert list(causes(one)) == [one, other]
+    assert first_cause(one) is other
+    assert errors.plain_message(one) is None

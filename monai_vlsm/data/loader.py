@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, get_worker_info
 from monai_vlsm.data.ahead import made_ahead
 from monai_vlsm.data.by_image import ImageSampler, collate_by_image, image_batches
 from monai_vlsm.data.padding import collate_prompts
-from monai_vlsm.errors import UserError
+from monai_vlsm.errors import UserError, causes
 
 __all__ = ["ItemLoader", "SeededLoader", "default_workers"]
 
@@ -136,9 +136,7 @@ def _by_image(records: Any, shuffle: bool = False, batch_size: int = 1, **kwargs
 
 def _of_user(error: BaseException | None) -> UserError | None:
     """The first error, on the way from one to its causes, that says all that a user must know."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__
-    return error
+    return next((one for one in causes(error) if isinstance(one, UserError)), None)
 
 
 def _start_worker(number: int) -> None:

@@ -17,18 +17,20 @@ from starlette.responses import PlainTextResponse, Response
 
 from monai_vlsm.data import DatasetProblems
 from monai_vlsm.demo.visit import NotThereError
-from monai_vlsm.errors import UserError
+from monai_vlsm.errors import UserError, causes, first_cause
 
 __all__ = ["error_replies", "plainly"]
 
 T = TypeVar("T")
 
 _FOLDERS = re.compile(r"(?<![\w/:])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\"]+[/\\])+")  # of an absolute path
+_TOLD = (UserError, ValueError, OSError)  # in their own words
+_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 def error_replies() -> dict[Any, Any]:
     """Kinds of errors, and what answers them."""
-    short = dict.fromkeys((MemoryError, torch.OutOfMemoryError), _say_memory)
+    short = dict.fromkeys(_MEMORY, _say_memory)
     return {UserError: _say, HTTPException: _say_http, ClientDisconnect: _say, **short, Exception: _say_unknown}
 
 
@@ -41,18 +43,17 @@ def plainly(path: Path, work: Callable[[Path], T]) -> T:
     try:
         return work(path)
     except Exception as error:
-        cause = _first_cause(error)
-        if not isinstance(cause, UserError | ValueError | OSError):
-            raise cause from error
+        cause = _told(error)
+        if not isinstance(cause, _TOLD):
+            raise cause from None  # from ``error``, which has it as a cause, it would be its own
         one = cause.problems[0] if isinstance(cause, DatasetProblems) and cause.problems else cause
         raise NotThereError(_FOLDERS.sub("", str(one).replace(f"{path.parent}{os.sep}", ""))) from error
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """What MONAI wraps in errors that name its transforms."""
-    while error.__cause__ is not None and not isinstance(error, UserError):
-        error = error.__cause__
-    return error
+def _told(error: BaseException) -> BaseException:
+    """The cause that a visitor is told: the first one, else what was raised from it in words for a reader."""
+    deepest = first_cause(error)
+    return next((one for one in (deepest, *causes(error)) if isinstance(one, (*_TOLD, *_MEMORY))), deepest)
 
 
 def _say(request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from monai.bundle import ConfigWorkflow, create_workflow
 
 from monai_vlsm.checkpoints import TrainedState
 from monai_vlsm.data import validate_records
-from monai_vlsm.errors import UserError
+from monai_vlsm.errors import UserError, first_cause
 from monai_vlsm.federated.exchange import outgoing, put
 from monai_vlsm.federated.terms import FederatedError, compare_terms, packed, terms_of
 
@@ -172,9 +172,7 @@ class Site:
 
 def _mendable(error: Exception) -> Exception:
     """The error that says what to do, which MONAI wraps in others; the error itself where there is none."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UserError):
-        cause = cause.__cause__
+    cause = first_cause(error)
     return cause if isinstance(cause, UserError) else error
 
 

@@ -16,7 +16,7 @@ from monai_vlsm.counts import counted
 from monai_vlsm.data import DatasetProblems, Problem, check_records, list_images, load_images
 from monai_vlsm.data.volumes import Address
 from monai_vlsm.data.volumes.series import is_series, series_place
-from monai_vlsm.errors import UserError
+from monai_vlsm.errors import UserError, first_cause
 from monai_vlsm.io import require_writable
 from monai_vlsm.outputs import Outputs
 from monai_vlsm.serving.slices import in_channel
@@ -131,8 +131,7 @@ class Worklist:
 
 def reason_of(error: BaseException) -> str:
     """The first cause of an error in one line: MONAI wraps it in errors that name its transforms."""
-    while error.__cause__ is not None and not isinstance(error, UserError):
-        error = error.__cause__
+    error = first_cause(error)
     if isinstance(error, DatasetProblems) and error.problems:
         return error.problems[0].found
     return str(error).strip().partition("\n")[0] or type(error).__name__

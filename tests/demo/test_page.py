@@ -232,7 +232,10 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--password", ""], ["--port", "70000"]])
-def test_options_are_refused_in_a_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_refused_in_a_line(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MONAI_VLSM_DEMO_PASSWORD", raising=False)
     assert main(["demo", "--adapters", "none.pt", *options]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -250,6 +253,7 @@ def test_where_the_password_comes_from(
     words: list[str], typed: str | None, variable: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str | None] = []
+    monkeypatch.delenv("MONAI_VLSM_DEMO_PASSWORD", raising=False)
     if variable is not None:
         monkeypatch.setenv("MONAI_VLSM_DEMO_PASSWORD", variable)
     monkeypatch.setattr("monai_vlsm.commands.demo.getpass", lambda _: typed)
