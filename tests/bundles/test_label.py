@@ -89,7 +89,7 @@ def test_goes_on_with_the_model_of_the_bundle(bundle: Path, data: Path, suffix: 
     before = saved(bundle)
     train(bundle, labelled(data, 3, suffix), labelled(data, 1, suffix))
     after = saved(bundle)
-    assert after[SETTINGS_KEY] == before[SETTINGS_KEY] | {"amp": False}  # as it was trained
+    assert after[SETTINGS_KEY] == before[SETTINGS_KEY] | {"amp": False, "amp_dtype": "bfloat16"}  # as it was trained
     assert any(not torch.equal(after[name], before[name]) for name in before if name != SETTINGS_KEY)
     close = [torch.allclose(after[name], before[name], atol=0.01) for name in before if name != SETTINGS_KEY]
     assert all(close)  # one epoch at 1e-3 moves little; a start from random adapters would differ by more

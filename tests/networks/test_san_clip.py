@@ -131,7 +131,7 @@ def test_clip_of_too_few_layers(tmp_path: Path) -> None:
     config.vision_config.num_hidden_layers = 9
     config.save_pretrained(tmp_path)
     tiny.write_tokenizer(tmp_path)
-    with pytest.raises(ValueError, match=r"needs more than 9; .* has 9"):
+    with pytest.raises(ValueError, match=r"up to its layer 9 .*, got 9 layers"):
         SANNet(tmp_path, image_size=SIZE, load_weights=False)
 
 
