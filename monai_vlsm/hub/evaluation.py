@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from monai_vlsm.adapters import tensors_digest
-from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, tensors_of
+from monai_vlsm.checkpoints import PRECISION, SETTINGS_KEY, ModelMismatchError, tensors_of
 from monai_vlsm.prompts import CLASS, TAGS
 from monai_vlsm.statistics import words
 from monai_vlsm.statistics.bootstrap import Estimate
@@ -26,7 +26,8 @@ from monai_vlsm.tables import escaped
 
 __all__ = ["Evaluation", "ScoreSection", "model_index", "read_evaluation"]
 
-_FREE = {"format", "backbone", "default_prompt", "temperature"}  # no score of a mask hangs on the last
+# no score of a mask hangs on the temperature, and the same model may be evaluated in another precision, as on a CPU
+_FREE = {"format", "backbone", "default_prompt", "temperature", *PRECISION}
 _METRICS = {"dice": "Dice", "mean_iou": "IoU"}
 
 

@@ -218,6 +218,13 @@ def test_the_evaluation_of_another_model(mini_file: Path, tmp_path: Path, change
         card_of(mini_file, tmp_path, run)
 
 
+@pytest.mark.parametrize("change", [{"amp": False}, {"amp": True, "amp_dtype": "float16"}])
+def test_an_evaluation_in_another_precision(mini_file: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    """As that on a CPU of a model that a GPU trained."""
+    run = make_run(tmp_path / "run", info=facts(mini_file, settings={**settings_of(mini_file), **change}))
+    assert "Dice" in card_of(mini_file, tmp_path, run)
+
+
 def test_the_evaluation_of_a_file_that_was_trained_again_since(mini_file: Path, tmp_path: Path) -> None:
     """The settings are the same, the weights are not: nothing of the old scores goes into the new card."""
     run, file = make_run(tmp_path / "run", info=facts(mini_file)), tmp_path / "model.pt"
