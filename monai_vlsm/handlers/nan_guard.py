@@ -32,7 +32,7 @@ def require_answer(values: Tensor) -> None:
     if not values.isfinite().all():
         raise NonFiniteError(
             "the model computes values that are no numbers. Its training went wrong, or float16 on a GPU is too narrow "
-            "for it: give --amp_dtype bfloat16"
+            "for it: set amp_dtype to bfloat16"
         )
 
 
