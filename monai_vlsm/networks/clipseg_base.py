@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
@@ -46,6 +47,7 @@ class CLIPSegBase(CLIPSegForImageSegmentation):
             other: Any = copy.deepcopy(config)
             other.vision_config.patch_size = patch
             self.decoder = CLIPSegDecoder(other)
+        self.decoder.transposed_convolution.register_forward_pre_hook(_contiguous_when_compiled)
         self._grain = (patch // 4) ** 2 if config.use_complex_transposed_convolution else patch
         self._patch = vision.patch_size
 
@@ -62,6 +64,13 @@ class CLIPSegBase(CLIPSegForImageSegmentation):
             return logits
         size = [side // self._grain * self._patch for side in logits.shape[-2:]]
         return interpolate(logits[:, None], size, mode="bilinear")[:, 0]
+
+
+def _contiguous_when_compiled(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """The decoder hands over a transposed view; of it Inductor expects a gradient with channels last on a GPU, and cuDNN
+    gives one with channels first."""
+    (feature_map,) = inputs
+    return (feature_map.contiguous() if torch.compiler.is_compiling() else feature_map,)
 
 
 def reset_decoder(base: CLIPSegForImageSegmentation) -> None:
