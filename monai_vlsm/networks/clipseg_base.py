@@ -67,8 +67,8 @@ class CLIPSegBase(CLIPSegForImageSegmentation):
 
 
 def _contiguous_when_compiled(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    """The decoder hands over a transposed view; of it Inductor expects a gradient with channels last on a GPU, and cuDNN
-    gives one with channels first."""
+    """The decoder hands over a transposed view; Inductor expects its gradient with channels last on a GPU, cuDNN
+    gives it with channels first."""
     (feature_map,) = inputs
     return (feature_map.contiguous() if torch.compiler.is_compiling() else feature_map,)
 
