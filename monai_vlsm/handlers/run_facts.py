@@ -28,7 +28,8 @@ _NAMES = {
     "adaptation condition_width": "condition_width",
     "adaptation trainable": "trainable",
 }
-_SETTINGS_FREE = {"format", "existence_threshold", "temperature"}  # of a model: set when training has ended
+# of a model: set when training has ended, and in which type it calculated, which follows the device as well
+_SETTINGS_FREE = {"format", "existence_threshold", "temperature", "amp", "amp_dtype"}
 _BLOCK = 4096  # bytes of a file that are read at its start, middle and end
 
 Facts = dict[str, Any]

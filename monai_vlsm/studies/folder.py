@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from monai_vlsm.studies.trials import keep_values, kept_values, trial_runs
 __all__ = ["StudyFolder"]
 
 _STUDY = "study.json"
+_SHOWN = 3  # runs of before that are named for each reason why they do not count
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,22 @@ class StudyFolder:
         valid = sum(self.is_done(run) for run in self.runs)
         head = f"the study file was changed: {counted(valid, 'run')} with results stay valid, "
         head += f"{counted(len(others), 'run')} of before no longer belong to it and are left alone:"
-        return [head, *(f"  {name}: {self._why(facts)}" for name, facts in others.items())]
+        reasons: dict[str, list[str]] = {}
+        for name, facts in others.items():
+            reasons.setdefault(self._why(facts), []).append(name)
+        return [head, *(f"  {_some(names)}: {why}" for why, names in reasons.items())]
 
     def _why(self, facts: Mapping[str, Any]) -> str:
         """What differs from the run that stands in the same place of the tables now."""
-        place = ("system", "dataset", "seed", "fraction")
-        same = [run.facts for run in self.runs if all(run.facts[key] == facts.get(key) for key in place)]
-        if not same and any((one.system, one.dataset) == (facts["system"], facts["dataset"]) for one in self.choices):
-            return "the search of its settings is not over"
+        study = self.study
+        place: dict[str, Collection[Any]] = {"system": study.systems, "dataset": study.datasets}
+        place |= {"seed": study.seeds, "fraction": study.fractions}
+        gone = [key for key, there in place.items() if facts[key] not in there]
+        if gone:
+            return f"its {' and '.join(gone)} {'are' if len(gone) > 1 else 'is'} not in the file any more"
+        same = [run.facts for run in self.runs if all(run.facts[key] == facts[key] for key in place)]
         if not same:
-            return "its system, dataset, seed or fraction is not in the file any more"
+            return "the search of its settings is not over"
         now, before = ({"bundle": one["bundle"], **one["settings"]} for one in (same[0], facts))
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return ", ".join(f"{name} was {before.get(name)} and is {now.get(name)}" for name in changed)
@@ -187,6 +194,11 @@ class StudyFolder:
         for path in failures:
             path.unlink(missing_ok=True)
         return len(failures)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _is_plan(facts: Mapping[str, Any]) -> bool:

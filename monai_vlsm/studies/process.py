@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ __all__ = ["ClaimLostError", "last_error", "run_logged", "said_since", "start"]
 _POLL = 0.5  # seconds between two looks at whether the claim still holds
 _GRACE = 60  # seconds that a program gets to end by itself
 _ERROR = "error: "
+# the line of a traceback that says what was raised; MONAI's parser wraps it in errors that say no more
+_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception)\b(?!: Failed to (evaluate|instantiate|execute))")
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -106,6 +109,7 @@ def last_error(log: Path, since: int, status: int) -> str:
         return f"killed by {name}" + ("; perhaps there was not enough memory" if -status == signal.SIGKILL else "")
     lines = said_since(log, since)
     errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    errors = errors or [line for line in lines if _RAISED.match(line)]
     return (errors or lines or [f"ended with status {status}"])[-1]
 
 

@@ -134,6 +134,13 @@ def test_resume_is_bit_exact(settings: dict[str, Any], tmp_path: Path) -> None:
     assert same(last(stopped), last(straight))
 
 
+@pytest.mark.parametrize("given", [{}, {"amp": False}], ids=["as it was", "float32"])
+def test_a_run_of_a_gpu_goes_on_here(settings: dict[str, Any], tmp_path: Path, given: dict[str, Any]) -> None:
+    run([TRAIN], tmp_path, **{**settings, "epochs": 1, "amp": True, "half": "float16"})
+    assert last(tmp_path)[SETTINGS_KEY]["amp_dtype"] == "float16"
+    run([TRAIN], tmp_path, **{name: value for name, value in settings.items() if name != "amp"}, **given, resume=True)
+
+
 def test_structures_together(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = run([TRAIN], tmp_path, **settings, multi_prompt=True)
     rows = list(csv.DictReader((folder / "metrics.csv").open(encoding="utf-8")))

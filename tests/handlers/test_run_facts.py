@@ -15,6 +15,7 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
+from monai_vlsm.checkpoints import PRECISION
 from monai_vlsm.handlers.run_facts import differences, records_digest, run_facts
 
 
@@ -24,7 +25,7 @@ def facts(change: Callable[[dict[str, Any]], Any] = lambda _: None) -> dict[str,
     parts: dict[str, Any] = {
         "optimizer": {"lr": 1e-3, "weight_decay": 1e-3},
         "schedule": {"factor": 0.3, "patience": 5},
-        "model": {"backbone": "mini", "image_size": 160, "adaptation": {"type": "Dense", "width": 64}},
+        "model": {"backbone": "mini", "image_size": 160, "adaptation": {"type": "Dense", "width": 64}, **PRECISION},
         "loss": DiceCELoss(sigmoid=True, lambda_dice=1.5),
         "settings": {"seed": 41, "negatives": 0.0, "absent_prompts": None},
         "batch_size": 8,
@@ -77,7 +78,13 @@ def test_what_may_not_change_is_told_with_both_values(change: Callable[[dict[str
 
 @pytest.mark.parametrize(
     "change",
-    [lambda p: None, lambda p: p.update(workers=4), lambda p: p.update(fused=True), lambda p: p.update(threshold=0.4)],
+    [
+        lambda p: None,
+        lambda p: p.update(workers=4),
+        lambda p: p.update(fused=True),
+        lambda p: p.update(threshold=0.4),
+        lambda p: p["model"].update(amp=False, amp_dtype="float16"),  # it goes on on another device, or after NaN
+    ],
 )
 def test_what_may_change_is_no_difference(change: Callable[[dict[str, Any]], Any]) -> None:
     assert differences(facts(change), facts()) == []

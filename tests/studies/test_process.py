@@ -20,6 +20,12 @@ from monai_vlsm.studies.process import ClaimLostError, last_error, run_logged
     [
         ("a\nerror: no list; make one\nimages:\n x\n", 1, "no list; make one"),
         ("Traceback\n  line\nValueError: wrong\n\n", 1, "ValueError: wrong"),
+        (
+            "  x\ntorch.OutOfMemoryError: CUDA out of memory.\n\nThe above exception was the direct cause:\n  y\n"
+            'RuntimeError: Failed to evaluate ConfigExpression: \n"$trainer.run()"\n',
+            1,
+            "torch.OutOfMemoryError: CUDA out of memory.",
+        ),
         ("", 3, "ended with status 3"),
         ("fine", -9, "killed by SIGKILL; perhaps there was not enough memory"),
         ("fine", -11, "killed by SIGSEGV"),
