@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,6 +77,21 @@ def test_compiles_to_one_graph(network: CLIPSegNet) -> None:
     compiled = torch.compile(network, backend=counter, fullgraph=True)
     torch.testing.assert_close(compiled(*arguments), network(*arguments), atol=1e-5, rtol=1e-5)
     assert counter.frame_count == 1
+
+
+@pytest.mark.slow
+def test_compiled_all_convolutions_get_contiguous_maps(network: CLIPSegNet) -> None:
+    """Of others Inductor and cuDNN disagree on the strides of the gradient (tests/gpu/test_networks.py)."""
+    found: dict[str, bool] = {}
+
+    def look(graph: Any, _: Any) -> Any:
+        called = (node for node in graph.graph.nodes if "conv" in getattr(node.target, "__name__", ""))
+        found.update({node.name: node.args[0].meta["example_value"].is_contiguous() for node in called})
+        return graph.forward
+
+    torch._dynamo.reset()
+    torch.compile(network, backend=look, fullgraph=True)(*inputs(network, 2, 3))
+    assert len(found) >= 2 and all(found.values()), found
 
 
 def real_size(adaptation: Adaptation) -> CLIPSegNet:
