@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from monai_vlsm.studies.keys import MachineError, StudyError
 from monai_vlsm.studies.process import start
@@ -112,7 +113,10 @@ def gpu_environment(gpu: str | None) -> dict[str, str]:
 
 
 def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
-    """A worker for each GPU, as a process of its own; all end when this one does.
+    """A worker for each GPU, as a process of its own, with its share of the CPUs; all end when this one does.
+
+    A training starts as many loaders as it has CPUs (`monai_vlsm.data.default_workers`): with all of them for each
+    GPU they would get in each other's way.
 
     Args:
         gpus: their names.
@@ -124,11 +128,24 @@ def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
     command = [sys.executable, "-m", "monai_vlsm", *words]
     workers: list[subprocess.Popen[bytes]] = []
     try:
-        for gpu in gpus:
+        for gpu, cpus in zip(gpus, _shares(len(gpus)), strict=True):
             workers.append(start([*command, f"--gpus={gpu}"], os.environ))
+            if cpus:
+                with suppress(ProcessLookupError):  # it has ended; its status tells
+                    os.sched_setaffinity(workers[-1].pid, cpus)
         return max(abs(worker.wait()) for worker in workers)
     finally:
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.wait()
+
+
+def _shares(workers: int) -> list[list[int]]:
+    """The CPUs of each worker, neighbours together; one at least, and none named where the system cannot say."""
+    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    size = max(1, len(there) // workers)
+    return [
+        [there[(worker * size + step) % len(there)] for step in range(size)] if there else []
+        for worker in range(workers)
+    ]

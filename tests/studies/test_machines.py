@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monai_vlsm.studies import MachineError, StudyError
-from monai_vlsm.studies.machines import choose_gpus, gpu_environment, gpus_here, require_gpu
+from monai_vlsm.studies import MachineError, StudyError, machines
+from monai_vlsm.studies.machines import choose_gpus, gpu_environment, gpus_here, require_gpu, run_workers
 
 
 @pytest.fixture
@@ -71,3 +75,38 @@ def test_a_worker_sees_its_gpu_alone() -> None:
     assert gpu_environment("1") == {"CUDA_VISIBLE_DEVICES": "1"} and gpu_environment(None) == {
         "CUDA_VISIBLE_DEVICES": ""
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to CPUs")
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_workers_share_the_cpus(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os, sys; sys.stdin.read(); print(*sorted(os.sched_getaffinity(0)), file=open(sys.argv[1], 'w'))"
+    files = [tmp_path / str(gpu) for gpu in range(workers)]
+    began: list[subprocess.Popen[bytes]] = []
+
+    def start(words: list[str], _: Any) -> subprocess.Popen[bytes]:
+        file = tmp_path / words[-1].removeprefix("--gpus=")
+        began.append(subprocess.Popen([sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE))
+        return began[-1]
+
+    def bind(pid: int, cpus: list[int], really: Any = os.sched_setaffinity) -> None:
+        really(pid, cpus)
+        began[-1].communicate()  # it looks only now
+
+    monkeypatch.setattr(machines, "start", start)
+    monkeypatch.setattr(os, "sched_setaffinity", bind)
+    assert run_workers([file.name for file in files], ["study", "work"]) == 0
+    there = sorted(os.sched_getaffinity(0))
+    shares = [[int(word) for word in file.read_text().split()] for file in files]
+    assert {len(share) for share in shares} == {max(1, len(there) // workers)}
+    assert sorted({cpu for share in shares for cpu in share}) == there[: len(shares[0]) * workers]
+
+
+def test_a_worker_that_ends_at_once_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Any) -> subprocess.Popen[bytes]:
+        ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+        ended.wait()
+        return ended
+
+    monkeypatch.setattr(machines, "start", start)
+    assert run_workers(["0", "1"], ["study", "work"]) == 3
