@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from monai_vlsm.bundle_files import bundles_folder
-from monai_vlsm.names import file_key, file_stem
+from monai_vlsm.names import file_key, file_stem, user_path
 from monai_vlsm.studies.keys import StudyError, known, listed, nearest, shown, take
 from monai_vlsm.studies.plan import plan_runs
 from monai_vlsm.studies.published import published_systems
@@ -24,7 +24,7 @@ __all__ = ["read_study", "shipped_studies"]
 
 _SHIPPED = Path(__file__).parent / "files"
 _SEEDS = [41, 42, 43]
-_KEYS = [name for name in Study.__dataclass_fields__ if name != "left_out"]
+_KEYS = ["extends", *(name for name in Study.__dataclass_fields__ if name != "left_out")]
 _NO_PAPER = (None, "none")  # for a system beside which no value of the paper stands
 _LONGEST = 200  # bytes of a name that is that of a folder
 
@@ -43,7 +43,17 @@ def read_study(path: str | Path) -> Study:
     Raises:
         StudyError: no such file, or anything in it that is wrong; nothing of it has been used by then.
     """
-    file = _file(Path(path))
+    file = _file(path)
+    return _study(file, _content(file))
+
+
+def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
+    """The table of a file, behind that of the study that it extends; a key with null takes one of that away.
+
+    Args:
+        file: to read.
+        above: the files that extend it, one another.
+    """
     try:
         content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
     except RecursionError as error:
@@ -52,7 +62,14 @@ def read_study(path: str | Path) -> Study:
         raise StudyError(f"cannot read {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
         raise StudyError(f"{file}: expected a table with systems and datasets, got {shown(content)}")
-    return _study(file, content)
+    if "extends" not in content:
+        return content
+    named = text(f"{file}, extends", content["extends"])
+    base = _file(named if named in shipped_studies() else file.parent / user_path(named))
+    if base.resolve() in [one.resolve() for one in (file, *above)]:
+        raise StudyError(f"{file}, extends: {named} extends this file, so that neither has a beginning")
+    table = {**_content(base, [file, *above]), "name": file.stem, **content}
+    return {key: value for key, value in table.items() if value is not None and key != "extends"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,8 +84,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _file(path: Path) -> Path:
-    shipped = shipped_studies()
+def _file(path: str | Path) -> Path:
+    path, shipped = Path(path), shipped_studies()
     with suppress(OSError):  # a name that is too long
         if path.is_file():
             return path

@@ -75,7 +75,7 @@ def test_wrong_files(study: Make, given: dict[str, Any], words: list[str]) -> No
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, peft, peft_sample, sample"):
+    with pytest.raises(StudyError, match=r"no study file .*none.yaml.*paper, peft, peft_sample, peft_volumes, sample"):
         read_study(tmp_path / "none.yaml")
 
 
@@ -110,6 +110,40 @@ def test_no_study(tmp_path: Path, text: str, said: str) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
+def test_a_study_that_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "name: first\nsystems: [good]\ndatasets: [moles]\nseeds: [7]\nsettings: {epochs: 3}\n"
+        "search: {trials: 2, settings: {learning_rate: [0.1, 0.2, 0.3]}}\n"
+    )
+    (tmp_path / "middle.yaml").write_text("extends: base.yaml\nsettings: {batch_size: 2}\n")
+    (tmp_path / "last.yaml").write_text(f"extends: {tmp_path / 'middle.yaml'}\ndatasets: [polyps]\nsearch:\n")
+    made = read_study(tmp_path / "last.yaml")
+    assert (made.name, list(made.systems), list(made.datasets), made.seeds) == ("last", ["good"], ["polyps"], [7])
+    assert made.settings == {"batch_size": 2} and made.search is None
+    named = {**read_study("low_data").systems}
+    assert read_study("transfer").systems == named and read_study("transfer").name == "transfer"
+
+
+@pytest.mark.parametrize(
+    ("extends", "said"),
+    [
+        ("none.yaml", "no study file .*none.yaml"),
+        ("a.yaml", "a.yaml extends this file"),
+        ("b.yaml", "a.yaml extends this file"),
+        ("[peft]", "extends: expected a text"),
+        ("null", "extends: expected a text"),
+        ("peft\nseed: [1]", "unknown key 'seed'; did you mean seeds"),
+        ("peft\nsystems:", "expected systems"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path: Path, extends: str, said: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"extends: {extends}\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(StudyError, match=said) as caught:
+        read_study(tmp_path / "a.yaml")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_name_that_no_file_can_have() -> None:
     with pytest.raises(StudyError, match="no study file"):
         read_study("x" * 5000)
@@ -128,11 +162,13 @@ def test_no_table_is_the_table_of_all(study: Make) -> None:
         ("transfer", 36),
         ("peft", 204),
         ("peft_sample", 34),
+        ("peft_volumes", 204),
         ("busi", 10),
     ],
 )
 def test_shipped(name: str, runs: int) -> None:
-    assert set(shipped_studies()) == {"paper", "sample", "low_data", "transfer", "peft", "peft_sample", "busi"}
+    others = {"paper", "sample", "low_data", "transfer", "peft", "busi"}
+    assert set(shipped_studies()) == {"peft_sample", "peft_volumes", *others}
     assert len(plan_runs(read_study(name))) == len({run.name for run in plan_runs(read_study(name))}) == runs
 
 

@@ -85,7 +85,7 @@ def test_parts_of_a_bundle_may_be_set(study: Make) -> None:
 
 
 def test_shipped_studies_set_what_the_bundles_have() -> None:
-    for name in ("paper", "low_data", "transfer", "peft", "peft_sample", "busi", "sample"):
+    for name in ("paper", "low_data", "transfer", "peft", "peft_sample", "peft_volumes", "busi", "sample"):
         study = read_study(name)
         for run in plan_runs(study):
             config = json.loads((BUNDLES / run.bundle / "configs" / "train.json").read_text(encoding="utf-8"))
