@@ -16,6 +16,7 @@ from monai.utils import ensure_tuple
 
 from monai_vlsm.counts import counted
 from monai_vlsm.data.check import check_records
+from monai_vlsm.data.class_words import words_of_classes, words_of_rows
 from monai_vlsm.data.entries import LABELS_FILE
 from monai_vlsm.data.formats import image_stem
 from monai_vlsm.data.listing import ImagesNotFoundError, list_images
@@ -155,6 +156,13 @@ class DataLists:
         records = records_of(rows, dataset, self.multi_prompt, absent)
         return _checked(records) if check else records
 
+    def taken(self, split: str | int) -> str:
+        """The split whose cases `load` gives: ``val`` for the ``test`` of a list whose test cases have no labels."""
+        split = str(split)
+        if self.cases is None or self.split is None:
+            return split
+        return self.split.taken(split, str(self.cases.file))
+
     def _part(self, name: str) -> tuple[Case, ...]:
         """The cases of a split; a line says where others are taken."""
         assert self.split is not None and self._listed is not None
@@ -171,6 +179,20 @@ class DataLists:
         rows = self._alone[1]
         chosen = [row for case in self._part(str(split)) for row in rows[case.name]]
         return chosen, find_source(self.dataset_dir, "train", self.dataset)
+
+    def class_words(self, split: str | int, known: Sequence[str] | None = None) -> list[str]:
+        """The words by which prompts name the classes, as the targets of a U-Net; none where one mask is all there is.
+
+        Args:
+            split: whose list tells, where no table of labels does.
+            known: those words, if somebody knows them; then no list is read.
+        """
+        if known is not None:
+            return list(known)
+        if self.cases is not None:
+            return words_of_classes(self.cases.classes)
+        rows, source = self._own_rows(split)
+        return words_of_rows(rows, source.dataset)
 
     def has_test(self) -> bool:
         """Whether there are images with masks to test on: in a list of cases, or in a list of their own."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_vlsm.checkpoints import read_settings
 from monai_vlsm.metrics import volume_scores
 from monai_vlsm.statistics import read_run
 from monai_vlsm.statistics.reading import VOLUME_METRICS
@@ -48,6 +49,17 @@ def test_train_and_evaluate(settings: dict[str, Any], tmp_path: Path) -> None:
         )
         assert cases(found) == set(split["val"])
     check_whole_volumes(found, Path(settings["dataset_dir"]))
+
+
+def test_an_evaluation_says_whose_cases_it_took(settings: dict[str, Any], tmp_path: Path) -> None:
+    """This list has no labelled test cases; a U-Net has a channel for each class, in use too."""
+    unet = [config.parents[2] / "unet" / "configs" / config.name for config in (TRAIN, EVALUATE)]
+    own = {name: value for name, value in settings.items() if name not in ("backbone", "adapter_width")}
+    own |= {"backbone": "unet-mini", "ckpt_dir": str(tmp_path)}
+    run(unet[:1], tmp_path / "trained", **own)
+    assert read_settings(tmp_path / "model.pt")["targets"] == ["liver", "left kidney"]
+    found = run(unet, tmp_path / "found", **own, val_split="test", probes=True)
+    assert json.loads((found / "run.json").read_text())["split"] == "val"
 
 
 def check_whole_volumes(found: Path, data: Path) -> None:

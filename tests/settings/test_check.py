@@ -76,10 +76,11 @@ def test_settings_of_all_bundles_have_a_rule_and_are_read(bundle: str, kind: str
         "gpu_settings",
         "on_gpu",
         "half",
-        "default_targets",
         "slices",
         "contrast",
         "resumed_state",
+        "sample_targets",
+        "known_targets",
     }
     derived |= {f"{which}_backbone" for which in ("paper", "sample", "default")} | {"default_image_size"}
     assert set(config) - parts - derived <= set(SETTINGS)

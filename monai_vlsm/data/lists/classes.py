@@ -12,7 +12,7 @@ from typing import Any
 from monai_vlsm.errors import UserError
 from monai_vlsm.prompts import TAGS, is_number, plain_tags, plain_words
 
-__all__ = ["LabelClass", "LabelTableError", "read_classes", "table_hint"]
+__all__ = ["LabelClass", "LabelTableError", "first_text", "read_classes", "table_hint"]
 
 STYLES = tuple(f"p{index}" for index in range(10))
 PromptTable = dict[str, str | list[str]]
@@ -55,7 +55,7 @@ class LabelClass:
     @property
     def text(self) -> str:
         """The first text of the style p1, or of the first style where there is no p1."""
-        return _first_text(self.prompt)
+        return first_text(self.prompt)
 
 
 def table_hint(keys: list[str], where: str) -> str:
@@ -139,11 +139,12 @@ def _class(key: str, value: Any, where: str) -> LabelClass:
     except ValueError as error:
         raise LabelTableError(f"{where}: label {key}: {error}") from error
     stated = value.get("name") if isinstance(value, Mapping) else None
-    name = str(stated or _first_text(table)).strip()
+    name = str(stated or first_text(table)).strip()
     return LabelClass(_named(name, key, where), table, tags, labels, colour)
 
 
-def _first_text(prompt: PromptTable) -> str:
+def first_text(prompt: PromptTable) -> str:
+    """The first text of the style p1, or of the first style where there is no p1."""
     texts = prompt.get("p1") or next(iter(prompt.values()))
     return texts if isinstance(texts, str) else texts[0]
 

@@ -45,22 +45,27 @@ class Split:
     rule: str
     made: bool = False
 
-    def part(self, name: str, where: str) -> tuple[tuple[Case, ...], str]:
-        """The cases of one split, and a line to say, if there is one.
+    def taken(self, name: str, where: str) -> str:
+        """The split whose cases stand for one that is asked for: that one, or ``val`` where no test case has labels.
 
         Args:
             name: train, val or test.
             where: the list, for messages.
 
         Raises:
-            NoSplitError: an unknown name, or nothing in it.
+            NoSplitError: an unknown name.
         """
         key = NAMES.get(name.lower(), name.lower())
         if key not in (TRAIN, VAL, TEST):
             raise NoSplitError(f"unknown split {name!r} of {where}, known: {TRAIN}, {VAL}, {TEST}")
-        if key == TEST and not self.test:
-            return self.val, f"{where} has no labelled test cases: those of the validation are taken"
-        return {TRAIN: self.train, VAL: self.val, TEST: self.test}[key], ""
+        return VAL if key == TEST and not self.test else key
+
+    def part(self, name: str, where: str) -> tuple[tuple[Case, ...], str]:
+        """The cases of one split, and a line to say, if there is one. Arguments and errors as of `taken`."""
+        key = self.taken(name, where)
+        other = key != NAMES.get(name.lower(), name.lower())
+        line = f"{where} has no labelled test cases: those of the validation are taken" if other else ""
+        return {TRAIN: self.train, VAL: self.val, TEST: self.test}[key], line
 
 
 def split_cases(cases: CaseList, fold: int | None, seed: int, kept: dict[str, Any] | None = None) -> Split:
