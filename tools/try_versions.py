@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument(
         "--tests", type=shlex.split, default=[], help="what pytest gets beside the options, in one text"
     )
-    parser.add_argument("--keep", type=Path, help="folder in which environments stay, and are found again")
+    parser.add_argument("--keep", type=Path, help="folder in which environments stay, for the next time")
     parser.add_argument("--only-tell", action="store_true", help="print the row, and leave the table as it is")
     args = parser.parse_args()
     unknown = set(args.names) - set(ENVIRONMENTS)
@@ -91,8 +91,7 @@ def run(name: str, environment: Environment, tests: list[str], keep: Path | None
     """Build an environment and run the tests in it; the row of the table, and whether all passed."""
     folder = (keep or Path(tempfile.mkdtemp())) / name
     try:
-        said = "" if folder.is_dir() else build(folder, environment)
-        sound = False
+        said, sound = build(folder, environment), False
         if not said:
             said, sound = test(folder, tests)
         return table_row(name, environment, versions(folder), said), sound
@@ -102,8 +101,9 @@ def run(name: str, environment: Environment, tests: list[str], keep: Path | None
 
 
 def build(folder: Path, environment: Environment) -> str:
-    """Install; why that failed, or an empty string."""
-    call([interpreter(environment.python), "-m", "venv", "--clear", str(folder)])
+    """Install, or bring one that is there to what setup.cfg asks for now; why that failed, or an empty string."""
+    if not folder.is_dir():
+        call([interpreter(environment.python), "-m", "venv", str(folder)])
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
     constraints = ["-c", "constraints.txt"] if environment.pinned else []
     steps = [[*pip, *constraints, *environment.packages, "-e", ".[test]"]]

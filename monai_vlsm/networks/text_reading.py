@@ -50,7 +50,7 @@ def text_mask(config: Any, states: Tensor, words: Tensor) -> dict[str, Any]:
     """
     if _is_bert(config):
         return {"mask": bert_mask(config, states, words), "is_causal": False}
-    mask = create_causal_mask(config, inputs_embeds=states, attention_mask=None, past_key_values=None)
+    mask = create_causal_mask(config, states, None, None)  # no padding mask and no cache, whose name has changed
     return {"mask": mask, "is_causal": True}
 
 

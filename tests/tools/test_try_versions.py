@@ -24,16 +24,20 @@ def test_what_fails_is_listed(
 ) -> None:
     (tmp_path / "newest").mkdir()
     table = try_versions.TABLE.read_bytes()
+    commands: list[list[str]] = []
 
     def call(command: list[str]) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
         tests = "pytest" in command
-        return subprocess.CompletedProcess(command, status, said if tests else '{"torch": "2.13.0"}', "")
+        return subprocess.CompletedProcess(command, status * tests, said if tests else '{"torch": "2.13.0"}', "")
 
     monkeypatch.setattr(try_versions, "call", call)
     monkeypatch.setattr("sys.argv", ["try_versions", "newest", "--only-tell", "--keep", str(tmp_path)])
     assert main() == status
     *failures, row = capsys.readouterr().out.splitlines()
     assert failures == said.splitlines()[:-1]
+    made, installed = ("venv" in commands[0]), [command for command in commands if "install" in command]
+    assert not made and installed[0][-2:] == ["-e", ".[test]"]  # one that was kept is brought up to date
     assert row.startswith("| newest | 3.11 |") and said.splitlines()[-1].partition(",")[0].partition(" in")[0] in row
     assert try_versions.TABLE.read_bytes() == table
 
