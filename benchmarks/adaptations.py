@@ -3,8 +3,8 @@
 """What each adaptation costs in training: parameters, time and memory of a step of CLIPSeg at real size.
 
 The weights are random: time and memory do not depend on them. On a GPU all are measured in one process, on a CPU each
-in one of its own, whose memory nothing else has used; one after the other. They go to one JSON file, with a table for
-docs/adaptations.md beside it::
+in one of its own, whose memory nothing else has used; one after the other. After each they go to one JSON file, and at
+the end a table for docs/adaptations.md beside it::
 
     python benchmarks/adaptations.py                        # batch 32 in bfloat16 on a GPU, 2 in float32 on a CPU
     python benchmarks/adaptations.py --tiny --output /tmp   # a small network, to see that everything runs
@@ -98,16 +98,15 @@ def main(argv: list[str] | None = None) -> int:
     if given.kind:
         print(json.dumps(measure(given.kind, conditions, steps)))
         return 0
-    if device == "cuda":
-        rows = [measure(kind, conditions, steps) for kind in tqdm(ADAPTATIONS)]
-    else:
-        rows = [measure_apart(kind, words) for kind in tqdm(ADAPTATIONS)]
     facts = {**machine(device), "date": datetime.now(UTC).date().isoformat()}
     where = re.sub(r"[^a-z0-9]+", "_", (facts["card"] or "cpu").lower())
     name = f"{'tiny--' if given.tiny else ''}adaptations--{where}--b{conditions.batch}"
     given.output.mkdir(parents=True, exist_ok=True)
-    result = {"adaptations": rows, "conditions": asdict(conditions), "machine": facts}
-    (given.output / f"{name}.json").write_text(json.dumps(result, indent=4) + "\n", encoding="utf-8")
+    rows: list[dict[str, Any]] = []
+    for kind in tqdm(ADAPTATIONS):  # written after each: a lent machine may be taken back before the last
+        rows.append(measure(kind, conditions, steps) if device == "cuda" else measure_apart(kind, words))
+        result = {"adaptations": rows, "conditions": asdict(conditions), "machine": facts}
+        (given.output / f"{name}.json").write_text(json.dumps(result, indent=4) + "\n", encoding="utf-8")
     (given.output / f"{name}.md").write_text(table(rows) + "\n", encoding="utf-8")
     print(table(rows))
     return 0
