@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "user_path", "without_folders"]
+__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "split_name", "user_path", "without_folders"]
 
 _CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
 # from a root (/, ~/, C:\\) at the start, behind = or in quotes and lists, to the end of what it stands in
 _ABSOLUTE = re.compile(r"""(?<![^'"\[,=(])(?:/|~[\w-]*/|[A-Za-z]:[/\\])[^'"\[\],)]*""")
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+_SPLITS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 _MARK = 8  # digits of the hash that ends a name that was cut
+
+
+def split_name(text: str) -> str:
+    """The name of a split of cases as it is called here: ``val`` for "Validation"; another name in small letters."""
+    return _SPLITS.get(text.lower(), text.lower())
 
 
 def file_stem(text: str, default: str = "prompt") -> str:

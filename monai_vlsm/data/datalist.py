@@ -158,10 +158,9 @@ class DataLists:
 
     def taken(self, split: str | int) -> str:
         """The split whose cases `load` gives: ``val`` for the ``test`` of a list whose test cases have no labels."""
-        split = str(split)
         if self.cases is None or self.split is None:
-            return split
-        return self.split.taken(split, str(self.cases.file))
+            return str(split)
+        return self.split.taken(str(split), str(self.cases.file))
 
     def _part(self, name: str) -> tuple[Case, ...]:
         """The cases of a split; a line says where others are taken."""
@@ -184,15 +183,16 @@ class DataLists:
         """The words by which prompts name the classes, as the targets of a U-Net; none where one mask is all there is.
 
         Args:
-            split: whose list tells, where no table of labels does.
+            split: whose list tells, with ``val`` beside it, where no table of labels does.
             known: those words, if somebody knows them; then no list is read.
         """
         if known is not None:
             return list(known)
         if self.cases is not None:
-            return words_of_classes(self.cases.classes)
-        rows, source = self._own_rows(split)
-        return words_of_rows(rows, source.dataset)
+            return words_of_classes(self.cases.classes, self.cases.dataset)
+        beside = {"val"} & set(list_names(self.dataset_dir, self.dataset)) - {split}
+        lists = [self._own_rows(one) for one in (split, *beside)]
+        return words_of_rows([row for rows, _ in lists for row in rows], lists[0][1].dataset)
 
     def has_test(self) -> bool:
         """Whether there are images with masks to test on: in a list of cases, or in a list of their own."""

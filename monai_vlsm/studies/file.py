@@ -43,12 +43,13 @@ def read_study(path: str | Path) -> Study:
     Raises:
         StudyError: no such file, or anything in it that is wrong; nothing of it has been used by then.
     """
-    file = _file(path)
+    file = _file(Path(path))
     return _study(file, _content(file))
 
 
 def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
-    """The table of a file, behind that of the study that it extends; a key with null takes one of that away.
+    """The table of a file, behind that of the study that it extends; a key with null takes one of that away, and tables
+    of systems are joined.
 
     Args:
         file: to read.
@@ -65,10 +66,16 @@ def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
     if "extends" not in content:
         return content
     named = text(f"{file}, extends", content["extends"])
-    base = _file(named if named in shipped_studies() else file.parent / user_path(named))
+    beside, shipped = file.parent / user_path(named), shipped_studies()
+    base = beside if beside.is_file() else shipped.get(named.removesuffix(".yaml"), beside)
+    if not base.is_file():
+        raise StudyError(f"{file}, extends: no study file {base}; give a YAML file, or one of {', '.join(shipped)}")
     if base.resolve() in [one.resolve() for one in (file, *above)]:
         raise StudyError(f"{file}, extends: {named} extends this file, so that neither has a beginning")
-    table = {**_content(base, [file, *above]), "name": file.stem, **content}
+    below = _content(base, [file, *above])
+    table = {**below, "name": file.stem, **content}
+    if all(isinstance(one.get("systems"), Mapping) for one in (below, content)):
+        table["systems"] = {**below["systems"], **content["systems"]}
     return {key: value for key, value in table.items() if value is not None and key != "extends"}
 
 
@@ -84,8 +91,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _file(path: str | Path) -> Path:
-    path, shipped = Path(path), shipped_studies()
+def _file(path: Path) -> Path:
+    shipped = shipped_studies()
     with suppress(OSError):  # a name that is too long
         if path.is_file():
             return path

@@ -141,10 +141,11 @@ class StudyFolder:
     def _why(self, facts: Mapping[str, Any]) -> str:
         """What differs from the run that stands in the same place of the tables now."""
         study = self.study
-        place: dict[str, Collection[Any]] = {"system": study.systems, "dataset": study.datasets}
+        trained = {name for name, dataset in study.datasets.items() if dataset.train}
+        place: dict[str, Collection[Any]] = {"system": study.systems, "dataset": trained}
         place |= {"seed": study.seeds, "fraction": study.fractions}
         gone = [key for key, there in place.items() if facts[key] not in there]
-        if gone:
+        if gone:  # a dataset that is only tested on now counts too
             return f"its {' and '.join(gone)} {'are' if len(gone) > 1 else 'is'} not in the file any more"
         same = [run.facts for run in self.runs if all(run.facts[key] == facts[key] for key in place)]
         if not same:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from monai_vlsm.io import write_json
-from monai_vlsm.names import file_stem
+from monai_vlsm.names import file_stem, split_name
 from monai_vlsm.outputs import file_digest
 from monai_vlsm.studies.folder import StudyFolder
 from monai_vlsm.studies.plan import Run, dataset_folder
@@ -70,7 +70,8 @@ def own_list(study: Study, run: Run, tested: str, split: str | None) -> dict[str
     if places[0] != places[1] or not run.trains:
         return {}
     own = {name: run.settings.get(f"{name}_split", name) for name in ("train", "val")}
-    return {f"tested on {OWN_LISTS[name]}": 1 for name, used in own.items() if split == used}
+    same = {name for name, used in own.items() if split is not None and split_name(str(used)) == split_name(split)}
+    return {f"tested on {OWN_LISTS[name]}": 1 for name in OWN_LISTS if name in same}
 
 
 def in_background(look: Callable[..., Result], *given: Any) -> Future[Result]:

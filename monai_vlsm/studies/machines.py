@@ -131,7 +131,7 @@ def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
         for gpu, cpus in zip(gpus, _shares(len(gpus)), strict=True):
             workers.append(start([*command, f"--gpus={gpu}"], os.environ))
             if cpus:
-                with suppress(ProcessLookupError):  # it has ended; its status tells
+                with suppress(OSError):  # it has ended, which its status tells; or the system forbids it
                     os.sched_setaffinity(workers[-1].pid, cpus)
         return max(abs(worker.wait()) for worker in workers)
     finally:
@@ -143,9 +143,8 @@ def run_workers(gpus: Sequence[str], words: Sequence[str]) -> int:
 
 def _shares(workers: int) -> list[list[int]]:
     """The CPUs of each worker, neighbours together; one at least, and none named where the system cannot say."""
-    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    size = max(1, len(there) // workers)
-    return [
-        [there[(worker * size + step) % len(there)] for step in range(size)] if there else []
-        for worker in range(workers)
-    ]
+    if not hasattr(os, "sched_getaffinity"):
+        return [[]] * workers
+    there = sorted(os.sched_getaffinity(0))
+    ends = [number * len(there) // workers for number in range(workers + 1)]
+    return [there[ends[one] : ends[one + 1]] or [there[one % len(there)]] for one in range(workers)]

@@ -24,8 +24,10 @@ __all__ = ["ClaimLostError", "last_error", "run_logged", "said_since", "start"]
 _POLL = 0.5  # seconds between two looks at whether the claim still holds
 _GRACE = 60  # seconds that a program gets to end by itself
 _ERROR = "error: "
-# the line of a traceback that says what was raised; MONAI's parser wraps it in errors that say no more
-_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception)\b(?!: Failed to (evaluate|instantiate|execute))")
+_WRAPPED = "The above exception was the direct cause of the following exception:"
+_WRAPPER = re.compile(r"RuntimeError: Failed to (evaluate|instantiate|execute)\b")  # MONAI's parser says no more
+_TAIL = 3  # lines of such an error
+_RAISED = re.compile(r"(\w+\.)*[A-Z]\w*(: |$)")  # the line of a traceback that says what was raised
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -109,8 +111,18 @@ def last_error(log: Path, since: int, status: int) -> str:
         return f"killed by {name}" + ("; perhaps there was not enough memory" if -status == signal.SIGKILL else "")
     lines = said_since(log, since)
     errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
-    errors = errors or [line for line in lines if _RAISED.match(line)]
-    return (errors or lines or [f"ended with status {status}"])[-1]
+    return (errors or _unwrapped(lines) or [f"ended with status {status}"])[-1]
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """Lines up to what was raised first, where errors of MONAI's parser that wrap it are all that stands behind."""
+    kept = lines
+    while _WRAPPED in kept and any(_WRAPPER.match(line) for line in kept[-_TAIL:]):
+        kept = kept[: len(kept) - 1 - kept[::-1].index(_WRAPPED)]
+    if len(kept) == len(lines):
+        return lines
+    frame = max((index for index, line in enumerate(kept) if line.startswith('File "')), default=-1)
+    return [line for line in kept[frame + 1 :] if _RAISED.match(line)][:1] or kept
 
 
 def said_since(log: Path, since: int) -> list[str]:

@@ -15,7 +15,9 @@ from monai_vlsm.data import DataLists
 from tests.data.files import save, square
 from tests.data.lists.folders import decathlon
 
-ULCER, POLYP = {"1": "ulcer"}, {"1": "ulcer", "2": {"p1": ["small polyp", "polyp"], "name": "polyp"}}
+ULCER, POLYP = {"1": "ulcer"}, {"1": "ulcer", "2": {"p1": ["polyp", "a small Polyp"], "name": "polyp"}}
+TISSUE = {"1": {"p1": ["liver", "hepatic tissue"], "name": "liver"}, "2": "spleen"}
+BOTH = [("left", "left lung"), ("lung", "lung")]
 CAMUS = ["left ventricular cavity", "myocardium", "left atrium cavity"]
 
 
@@ -37,12 +39,14 @@ def image(name: str, *structures: tuple[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("entries", "table", "words"),
     [
-        ([image("a", ("left", "left lung"), ("right", "right lung"))], None, ["left lung", "right lung"]),
-        ([image("a", ("left", "left lung")), image("b", ("heart", "heart"))], None, ["left lung", "heart"]),
-        ([image("a", ("lung", "lung"))], None, []),
-        ([image("a", ("left", "a left lung")), image("b", ("left", "left lung"), ("right", "lung"))], None, []),
-        ([{"image": "a.png", "mask": "a_mask.png"}], POLYP, ["ulcer", "small polyp"]),
-        ([{"image": "a.png", "mask": "a_mask.png"}], ULCER, []),
+        ([image("a", *BOTH), image("b", *BOTH)], None, ["left lung", "lung"]),
+        ([image("a", *BOTH), image("b", BOTH[0])], None, []),  # in one image only, as numbers of findings are
+        ([image("a", BOTH[0]), image("b", BOTH[0])], None, []),
+        ([image("a", *BOTH), image("b", BOTH[0], ("lung", "left lung"))], None, []),
+        ([image("a", *BOTH), image("b", *BOTH), {"image": "a.png", "mask": "a_mask.png", "prompt": "rib"}], None, []),
+        ([{"image": f"{name}.png", "mask": "a_mask.png"} for name in "ab"], POLYP, ["ulcer", "polyp"]),
+        ([{"image": f"{name}.png", "mask": "a_mask.png"} for name in "ab"], TISSUE, []),
+        ([{"image": f"{name}.png", "mask": "a_mask.png"} for name in "ab"], ULCER, []),
         ([{"image": "a.png", "mask": "a_mask.png", "prompt": "polyp"}], None, []),
     ],
 )
@@ -50,20 +54,45 @@ def test_of_a_list(tmp_path: Path, entries: list[Any], table: Any, words: list[s
     assert DataLists(write(tmp_path, *entries, table=table), make_split=False).class_words("train") == words
 
 
+def test_what_only_validates_counts_too(tmp_path: Path) -> None:
+    folder = write(tmp_path, image("a", *BOTH), image("b", *BOTH))
+    (folder / "val.json").write_text(json.dumps([image("a", ("rib", "rib"))]))
+    assert DataLists(folder).class_words("train") == []
+    (folder / "val.json").write_text(json.dumps([image("a", BOTH[0])]))
+    assert DataLists(folder).class_words("train") == ["left lung", "lung"]
+
+
 def test_of_volumes(tmp_path: Path) -> None:
     assert DataLists(decathlon(tmp_path)).class_words("train") == ["liver", "left kidney"]
 
 
-@pytest.mark.parametrize(("dataset", "words"), [("camus", CAMUS), ("busi", []), ("other", [])])
-def test_of_the_catalogue(tmp_path: Path, dataset: str, words: list[str], caplog: pytest.LogCaptureFixture) -> None:
+HEART = "Myocardium in two-chamber view."
+CHEST = "Edema in a chest Xray."
+
+
+@pytest.mark.parametrize(
+    ("dataset", "prompts", "words"),
+    [
+        ("camus", {"p1": HEART, "p2": [f"Good {HEART}"]}, CAMUS),
+        ("camus", {"p1": HEART, "p2": "The heart."}, []),
+        ("chexlocalize", {"p1": CHEST, "p5": f"{CHEST} Edema, Pleural Effusion are present."}, []),
+        ("busi", {"p1": "Tumor."}, []),
+        ("other", {"p1": HEART}, []),
+    ],
+)
+def test_of_the_catalogue(
+    tmp_path: Path, dataset: str, prompts: Any, words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Words that other findings are named by too are no sign of a class."""
     root = tmp_path / dataset
     for name in ("m1", "m2"):
         save(square(), root / "masks" / f"{name}.png")
     save(square(), root / "images" / "a.png")
     (root / "anns").mkdir()
-    table = {"p0": "", "p1": "Myocardium of the heart."}
-    rows = [{"img_name": "a.png", "mask_name": f"{name}.png", "prompts": table} for name in ("m1", "m2")]
+    rows = [
+        {"img_name": "a.png", "mask_name": f"{name}.png", "prompts": {"p0": "", **prompts}} for name in ("m1", "m2")
+    ]
     (root / "anns/train.json").write_text(json.dumps(rows))
     with caplog.at_level(logging.WARNING):
         assert DataLists(root).class_words("train") == words
-    assert ("one mask for all prompts of an image, unless --targets" in caplog.text) == (dataset == "other")
+    assert ("one mask for all prompts of an image, unless --targets" in caplog.text) == (not words)

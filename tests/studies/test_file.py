@@ -120,14 +120,25 @@ def test_a_study_that_extends_another(tmp_path: Path) -> None:
     made = read_study(tmp_path / "last.yaml")
     assert (made.name, list(made.systems), list(made.datasets), made.seeds) == ("last", ["good"], ["polyps"], [7])
     assert made.settings == {"batch_size": 2} and made.search is None
-    named = {**read_study("low_data").systems}
-    assert read_study("transfer").systems == named and read_study("transfer").name == "transfer"
+    assert (
+        read_study("transfer").systems == read_study("low_data").systems and read_study("transfer").name == "transfer"
+    )
+
+
+def test_systems_of_a_study_that_extends_another(tmp_path: Path) -> None:
+    """They are joined by name; a file beside comes before one that is shipped, whose name may have its suffix."""
+    (tmp_path / "mine.yaml").write_text("extends: peft.yaml\nsystems: {own: {bundle: unet}, U-Net: {bundle: san}}\n")
+    systems = read_study(tmp_path / "mine.yaml").systems
+    assert systems.keys() == {*read_study("peft").systems, "own"} and systems["U-Net"].bundle == "san"
+    (tmp_path / "peft.yaml").write_text("systems: {good: }\ndatasets: [moles]\n")
+    assert list(read_study(tmp_path / "mine.yaml").systems) == ["good", "own", "U-Net"]
+    assert read_study("peft_sample").systems["U-Net"].settings == {}  # a toy, as the others there
 
 
 @pytest.mark.parametrize(
     ("extends", "said"),
     [
-        ("none.yaml", "no study file .*none.yaml"),
+        ("none.yaml", "a.yaml, extends: no study file .*none.yaml"),
         ("a.yaml", "a.yaml extends this file"),
         ("b.yaml", "a.yaml extends this file"),
         ("[peft]", "extends: expected a text"),

@@ -15,17 +15,23 @@ import pytest
 from monai_vlsm.studies.process import ClaimLostError, last_error, run_logged
 
 
+def wrapped(raised: str) -> str:
+    """A traceback as MONAI's parser has it around an error."""
+    chain = "The above exception was the direct cause of the following exception:"
+    where = 'Traceback (most recent call last):\n  File "a.py", line 3, in run\n    Trainer(x)\n'
+    failed = 'RuntimeError: Failed to evaluate ConfigExpression: \n"$trainer.run()"\n'
+    return f"{'' if chain in raised else where}{raised}\n\n{chain}\n\n{where}{failed}"
+
+
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
         ("a\nerror: no list; make one\nimages:\n x\n", 1, "no list; make one"),
         ("Traceback\n  line\nValueError: wrong\n\n", 1, "ValueError: wrong"),
-        (
-            "  x\ntorch.OutOfMemoryError: CUDA out of memory.\n\nThe above exception was the direct cause:\n  y\n"
-            'RuntimeError: Failed to evaluate ConfigExpression: \n"$trainer.run()"\n',
-            1,
-            "torch.OutOfMemoryError: CUDA out of memory.",
-        ),
+        (wrapped("torch.OutOfMemoryError: no memory\nHint: less"), 1, "torch.OutOfMemoryError: no memory"),
+        (wrapped(wrapped("a.b.Stopped: by hand")), 1, "a.b.Stopped: by hand"),
+        (f"{wrapped('ValueError: x')}fine\nfine\nzipfile.BadZipFile: no zip\n", 1, "zipfile.BadZipFile: no zip"),
+        ("ConnectionError: again, fine\nKeyboardInterrupt\n", 1, "KeyboardInterrupt"),
         ("", 3, "ended with status 3"),
         ("fine", -9, "killed by SIGKILL; perhaps there was not enough memory"),
         ("fine", -11, "killed by SIGSEGV"),

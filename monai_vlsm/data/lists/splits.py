@@ -15,12 +15,12 @@ from monai_vlsm.data.lists.cases import Case, CaseList
 from monai_vlsm.data.problems import DatasetProblems
 from monai_vlsm.errors import UserError
 from monai_vlsm.io import write_json
+from monai_vlsm.names import split_name
 
 __all__ = ["NoSplitError", "Split", "held_out", "kept_split", "split_cases", "write_split"]
 
 SHARE = 0.2  # of the patients, for validation
 TRAIN, VAL, TEST = "train", "val", "test"
-NAMES = {"training": TRAIN, "validation": VAL, "valid": VAL, "testing": TEST}
 
 
 class NoSplitError(UserError, ValueError):
@@ -55,7 +55,7 @@ class Split:
         Raises:
             NoSplitError: an unknown name.
         """
-        key = NAMES.get(name.lower(), name.lower())
+        key = split_name(name)
         if key not in (TRAIN, VAL, TEST):
             raise NoSplitError(f"unknown split {name!r} of {where}, known: {TRAIN}, {VAL}, {TEST}")
         return VAL if key == TEST and not self.test else key
@@ -63,7 +63,7 @@ class Split:
     def part(self, name: str, where: str) -> tuple[tuple[Case, ...], str]:
         """The cases of one split, and a line to say, if there is one. Arguments and errors as of `taken`."""
         key = self.taken(name, where)
-        other = key != NAMES.get(name.lower(), name.lower())
+        other = key != split_name(name)
         line = f"{where} has no labelled test cases: those of the validation are taken" if other else ""
         return {TRAIN: self.train, VAL: self.val, TEST: self.test}[key], line
 
