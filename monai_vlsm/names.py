@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["OverlayNames", "distinct", "file_key", "file_stem", "split_name", "user_path", "without_folders"]
+__all__ = [
+    "OverlayNames",
+    "distinct",
+    "file_key",
+    "file_stem",
+    "folder_name",
+    "split_name",
+    "user_path",
+    "without_folders",
+]
 
 _CHARACTERS, _BYTES = 60, 100  # of a part of a name; a name has two parts, and 255 bytes is what file systems take
 # from a root (/, ~/, C:\\) at the start, behind = or in quotes and lists, to the end of what it stands in
@@ -98,6 +107,12 @@ def user_path(path: str | PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def folder_name(path: str | PathLike[str]) -> str:
+    """The name of a folder as it was given: that of a link, not of what it leads to; for ``.`` that of the folder."""
+    given = Path(path).absolute()
+    return (given.resolve() if ".." in given.parts else given).name
 
 
 class OverlayNames:

@@ -16,6 +16,7 @@ from monai_vlsm.data.lists.classes import LabelClass, LabelTableError, read_clas
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.sources import Source
+from monai_vlsm.names import folder_name
 from monai_vlsm.prompts import TAGS, official_tags, plain_tags
 
 __all__ = ["Row", "find_rows", "prompt_table", "read_rows"]
@@ -174,7 +175,7 @@ def _official(entry: Any, file: Path) -> list[Row]:
         lambda: _path(entry, "mask_name", root, "masks"),
         lambda: prompt_table(_table(entry["prompts"])),
     )
-    dataset = root.resolve().name
+    dataset = folder_name(root)
     patient = dataset_card(dataset).patient(entry["img_name"]) if dataset in known_datasets() else None
     return [Row(image, mask, table, official_tags(dataset, table), box=_box(entry.get("bbox")), patient=patient)]
 

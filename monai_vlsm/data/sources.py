@@ -20,7 +20,7 @@ from monai_vlsm.data.lists.lacking import what_is_lacking
 from monai_vlsm.data.lists.reading import FoundList, find_list
 from monai_vlsm.data.paths import PathNotFoundError, find_file
 from monai_vlsm.errors import UserError
-from monai_vlsm.names import user_path
+from monai_vlsm.names import folder_name, user_path
 
 __all__ = [
     "DatasetFolderError",
@@ -82,7 +82,7 @@ def find_source(dataset_dir: PathLike, split: str | int, dataset: str | int | No
         raise DatasetFolderError(f"unknown split {str(split)!r} in {root}, found: {found}")
     if len(files) > 1:
         raise DatasetFolderError(f"{root} has two lists of the split {str(split)!r}, {_names(files)}: keep one of them")
-    return Source(files[0], files[0].parent != root, root.resolve().name)
+    return Source(files[0], files[0].parent != root, folder_name(root))
 
 
 def dataset_place(dataset_dir: PathLike, dataset: str | int | None = None) -> Path:

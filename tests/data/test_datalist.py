@@ -387,3 +387,14 @@ def test_examples_of_the_docs_load(kind: str, text: str, tmp_path: Path) -> None
 
 def test_docs_have_an_example_of_each_form() -> None:
     assert [kind for kind, _ in EXAMPLES] == ["csv", "json", "json", "json", "json"]
+
+
+@pytest.mark.parametrize("make", [official, lambda folder: plain(folder, [single()])], ids=["official", "plain"])
+def test_a_dataset_is_called_as_its_folder_was_given(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "disk7")
+    (tmp_path / "camus").symlink_to(tmp_path / "disk7")
+    assert load_datalist(tmp_path / "camus", "train")[0]["dataset"] == "camus"
+    monkeypatch.chdir(tmp_path / "disk7")
+    assert load_datalist(".", "train")[0]["dataset"] == "disk7"

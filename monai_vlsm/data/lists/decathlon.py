@@ -17,6 +17,7 @@ from monai_vlsm.data.lists.classes import LabelClass
 from monai_vlsm.data.lists.files import PathError, apple_note, case_names, is_apple_double, listed_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
 from monai_vlsm.data.volumes import volumes_in
+from monai_vlsm.names import folder_name
 
 __all__ = ["Channels", "read_decathlon"]
 
@@ -146,7 +147,7 @@ def read_decathlon(
             folds.setdefault(entry.fold, set()).add(cases[id(entry)].name)
     return CaseList(
         file,
-        root.resolve().name,
+        folder_name(root),
         classes,
         training,
         validation,

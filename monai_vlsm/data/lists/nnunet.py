@@ -16,6 +16,7 @@ from monai_vlsm.data.lists.classes import LabelClass
 from monai_vlsm.data.lists.decathlon import Channels
 from monai_vlsm.data.lists.files import PathError, apple_note, is_apple_double, listed_file
 from monai_vlsm.data.problems import DatasetProblems, Problem
+from monai_vlsm.names import folder_name
 
 __all__ = ["read_nnunet"]
 
@@ -51,7 +52,7 @@ def read_nnunet(file: Path, table: Mapping[str, Any], classes: tuple[LabelClass,
     tests, more = _in_folders(root, "Ts", ending, [])
     return CaseList(
         file,
-        root.resolve().name,
+        folder_name(root),
         classes,
         tuple(_cases(found, classes, channels)),
         test=tuple(_cases({name: own for name, own in tests.items() if own[1]}, classes, channels)),
