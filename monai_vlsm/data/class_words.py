@@ -54,7 +54,8 @@ def words_of_rows(rows: Sequence[Row], dataset: str) -> list[str]:
             images.setdefault(name, set()).add(row.image)
     words: list[str] = []
     if "" not in images and all(len(found) > 1 for found in images.values()):
-        words = _sure({name: first_text(dict(named)[name]) for name in images}, named)
+        firsts = {name: first_text(prompt) for name, prompt in reversed(named)}
+        words = _sure({name: firsts[name] for name in images}, named)
     elif dataset in known_datasets():
         targets = dataset_card(dataset).targets
         own = [(_meant(first_text(row.prompt), targets) or "", row.prompt) for row in rows]
@@ -69,7 +70,7 @@ def _sure(words: Mapping[str, str], named: Iterable[Named]) -> list[str]:
     texts = list(words.values())
     if len({_split(text) for text in texts}) < max(2, len(texts)):
         return []
-    asked = ((name, text) for name, prompt in named for text in _texts(prompt))
+    asked = {(name, text) for name, prompt in named for text in _texts(prompt)}  # lists repeat themselves
     fits = all(name in words and _meant(text, texts) == words[name] for name, text in asked)
     return texts if fits else []
 

@@ -69,9 +69,8 @@ def own_list(study: Study, run: Run, tested: str, split: str | None) -> dict[str
     places = [dataset_folder(study, study.datasets[name]) for name in (run.dataset, tested)]
     if places[0] != places[1] or not run.trains:
         return {}
-    own = {name: run.settings.get(f"{name}_split", name) for name in ("train", "val")}
-    same = {name for name, used in own.items() if split is not None and split_name(str(used)) == split_name(split)}
-    return {f"tested on {OWN_LISTS[name]}": 1 for name in OWN_LISTS if name in same}
+    own = {name: split_name(str(run.settings.get(f"{name}_split", name))) for name in OWN_LISTS}
+    return {f"tested on {OWN_LISTS[name]}": 1 for name, used in own.items() if split and split_name(split) == used}
 
 
 def in_background(look: Callable[..., Result], *given: Any) -> Future[Result]:

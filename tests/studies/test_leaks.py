@@ -76,3 +76,10 @@ def test_a_real_dataset_with_an_image_in_two_splits(tmp_path: Path) -> None:
         text = json.dumps([{**record, "image": f"{image}.png", "mask": f"{image}_mask.png"}])
         (tmp_path / f"{split}.json").write_text(text)
     assert leaks.audit(tmp_path) == {"image in two splits": 1}
+
+
+def test_a_split_has_several_names(folder: Callable[..., StudyFolder]) -> None:
+    """An evaluation whose test cases have no labels says ``val``, whatever the run calls that list."""
+    made = folder(settings={"val_split": "Validation"})
+    found = leaks.own_list(made.study, made.runs[0], made.runs[0].dataset, "val")
+    assert found == {"tested on the validation list": 1}
