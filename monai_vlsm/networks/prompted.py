@@ -93,6 +93,16 @@ class PromptedNet(nn.Module, ABC):
         self.amp: bool | None = None
         self.amp_dtype: str | None = None
 
+    def require_prompts(self, *datalists: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse records that this network cannot answer, before a run begins. One that reads prompts answers all.
+
+        Args:
+            datalists: records as from :func:`monai_vlsm.data.load_datalist` or :func:`monai_vlsm.data.probe_records`.
+
+        Raises:
+            UserError: names the prompt and says what to do.
+        """
+
     def forward(self, image: Tensor, input_ids: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
         """Segment what the prompts name.
 

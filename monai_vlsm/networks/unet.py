@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import PromptedNet
 
 __all__ = ["TargetUNet", "UnknownTargetError"]
+
+_PROMPTS = ("prompt", "absent")  # keys of a record
 
 
 class UnknownTargetError(UserError, ValueError):
@@ -95,6 +97,22 @@ class TargetUNet(PromptedNet):
         channels = text_features.view(images, -1, 1, 1).expand(-1, -1, *image_features.shape[-2:])
         return image_features.gather(1, channels)
 
+    def require_prompts(self, *datalists: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse records whose prompts name no target.
+
+        Args:
+            datalists: records as from :func:`monai_vlsm.data.load_datalist` or :func:`monai_vlsm.data.probe_records`.
+
+        Raises:
+            UnknownTargetError: as when it is asked.
+        """
+        if not self.targets:
+            return
+        tokenizer = load_tokenizer(self.backbone)
+        given = (record[key] for records in datalists for record in records for key in _PROMPTS if key in record)
+        for text in dict.fromkeys(text for one in given for text in _asked(one)):
+            self.encode_text(torch.tensor([tokenizer(text, truncation=True).input_ids]))
+
     def settings(self) -> dict[str, Any]:
         """What ``model.pt`` records about the network that it belongs to, as plain values."""
         return {**super().settings(), "targets": self.targets}
@@ -107,6 +125,17 @@ class TargetUNet(PromptedNet):
                 f"a U-Net has one channel for each of its targets ({', '.join(self.targets)}), and the prompt "
                 f"{text!r} names none of them; use one of these words, or a network that reads prompts"
             )
+
+
+def _asked(prompt: Any) -> Iterator[str]:
+    """The texts of a record's prompt, which may be a table of styles; the empty style is not drawn."""
+    if isinstance(prompt, str):
+        yield prompt
+    elif isinstance(prompt, Mapping):
+        yield from _asked([texts for style, texts in prompt.items() if style != "p0"])
+    else:
+        for one in prompt:
+            yield from _asked(one)
 
 
 def _contains(rows: Tensor, part: Sequence[int]) -> Tensor:

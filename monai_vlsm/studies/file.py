@@ -44,16 +44,36 @@ def read_study(path: str | Path) -> Study:
         StudyError: no such file, or anything in it that is wrong; nothing of it has been used by then.
     """
     file = _file(Path(path))
-    return _study(file, _content(file))
+    content, below = _content(file)
+    try:
+        return _study(file, content)
+    except StudyError as error:
+        raise _inherited(error, file, below) from error
 
 
-def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
+def _inherited(error: StudyError, file: Path, below: Sequence[Path]) -> StudyError:
+    """The same error of the file in which its reason stands."""
+    for base in below:
+        try:
+            _study(base, _content(base)[0])
+        except StudyError as found:
+            if str(found) == str(error).replace(str(file), str(base)):
+                error, file = found, base
+                continue
+        break
+    return error
+
+
+def _content(file: Path, above: Sequence[Path] = ()) -> tuple[Mapping[str, Any], list[Path]]:
     """The table of a file, behind that of the study that it extends; a key with null takes one of that away, and tables
     of systems are joined.
 
     Args:
         file: to read.
         above: the files that extend it, one another.
+
+    Returns:
+        the table, and the files that it extends, the nearest first.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
@@ -64,7 +84,7 @@ def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise StudyError(f"{file}: expected a table with systems and datasets, got {shown(content)}")
     if "extends" not in content:
-        return content
+        return content, []
     named = text(f"{file}, extends", content["extends"])
     beside, shipped = file.parent / user_path(named), shipped_studies()
     base = beside if beside.is_file() else shipped.get(named.removesuffix(".yaml"), beside)
@@ -72,11 +92,11 @@ def _content(file: Path, above: Sequence[Path] = ()) -> Mapping[str, Any]:
         raise StudyError(f"{file}, extends: no study file {base}; give a YAML file, or one of {', '.join(shipped)}")
     if base.resolve() in [one.resolve() for one in (file, *above)]:
         raise StudyError(f"{file}, extends: {named} extends this file, so that neither has a beginning")
-    below = _content(base, [file, *above])
+    below, files = _content(base, [file, *above])
     table = {**below, "name": file.stem, **content}
     if all(isinstance(one.get("systems"), Mapping) for one in (below, content)):
         table["systems"] = {**below["systems"], **content["systems"]}
-    return {key: value for key, value in table.items() if value is not None and key != "extends"}
+    return {key: value for key, value in table.items() if value is not None and key != "extends"}, [base, *files]
 
 
 class _Loader(yaml.SafeLoader):

@@ -113,10 +113,12 @@ def paper_value(study: Study, cell: Cell) -> Published | None:
 
 def anchor(system: str, place: Place) -> str:
     """Name of the part of a page that tells where the numbers of a cell come from."""
-    text = f"{system} {place.trained} {place.tested} {place.fraction:g}"
-    return "runs-" + "".join(
-        letter if letter.isalnum() and letter.isascii() else f"_{ord(letter):x}" for letter in text
-    )
+    names = (system, place.trained, place.tested, f"{place.fraction:g}")
+    return "runs-" + "-".join("".join(map(_in_anchor, name)) for name in names)
+
+
+def _in_anchor(letter: str) -> str:
+    return letter if letter.isalnum() and letter.isascii() else f"_{ord(letter):x}"
 
 
 def cost_table(study: Study, systems: Sequence[str], cells: Sequence[Cell]) -> Table:

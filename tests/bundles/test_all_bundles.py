@@ -19,6 +19,7 @@ from monai_vlsm.adapters import NothingTrainsError
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError
 from monai_vlsm.io import read_rows
 from monai_vlsm.networks import TargetUNet
+from monai_vlsm.networks.unet import UnknownTargetError
 from monai_vlsm.samples import sample_dir
 from tests.bundles.dataset import write_dataset
 from tests.serving.images import write_model
@@ -146,6 +147,22 @@ def test_the_model_of_another_bundle(data: Path, tmp_path: Path) -> None:
             backbone="cris-mini",
         )
     assert "trained with TargetUNet" in str(cause(error.value, ModelMismatchError))
+
+
+@pytest.mark.parametrize(("targets", "words"), [(["liver"], None), (["polyp"], ["liver"])])
+@pytest.mark.parametrize("config", ["train", "evaluate"])
+def test_a_unet_of_other_classes(
+    targets: list[str], words: list[str] | None, config: str, data: Path, tmp_path: Path
+) -> None:
+    """What nobody can answer is refused before anything runs: own prompts, and things that are absent."""
+    model = str(write_model(TargetUNet("unet-mini", targets=targets, image_size=64), tmp_path / "model.pt"))
+    own = {"negatives": 0.2 if words else 0, "start_from": model} if config == "train" else {"model_file": model}
+    names = ["train"] if config == "train" else ["train", "evaluate"]
+    settings = {**own, "dataset_dir": str(data), "absent_prompts": words, "num_workers": 0, "backbone": "unet-mini"}
+    with pytest.raises(Exception) as error:
+        run(configs("unet", *names), tmp_path / "out", "train" if config == "train" else "infer", **settings)
+    assert "names none of them" in str(cause(error.value, UnknownTargetError))
+    assert not (tmp_path / "out").exists()
 
 
 def cause(error: BaseException | None, kind: type[BaseException]) -> BaseException:

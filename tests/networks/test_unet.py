@@ -85,6 +85,19 @@ def test_unknown_prompt(network: TargetUNet) -> None:
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    ["polyp", ["brain", "polyp"], {"p0": "", "p1": ["brain", "polyp"]}, [{"p1": "brain"}, {"p2": "polyp"}]],
+)
+def test_records_that_it_cannot_answer(network: TargetUNet, prompt: object) -> None:
+    """Whatever form a prompt has, that of things that are absent too; the empty style is never drawn."""
+    network.require_prompts([{"prompt": {"p0": "", "p1": ["brain"]}}, {"prompt": ["a brain", "left hemisphere"]}, {}])
+    for key in ("prompt", "absent"):
+        with pytest.raises(UnknownTargetError, match="'polyp' names none of them"):
+            network.require_prompts([{"prompt": "brain"}], [{"prompt": "brain", key: prompt}])
+    TargetUNet("unet-mini", image_size=SIZE).require_prompts([{"prompt": prompt}])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"backbone": "unet-mini", "targets": ["a", "a"]}, ValueError, "listed once"),

@@ -155,6 +155,27 @@ def test_what_cannot_be_extended(tmp_path: Path, extends: str, said: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("base", "own", "where"),
+    [
+        ("seeds: [x]", "styles: [p1]", "base.yaml, seeds"),
+        ("seeds: [x]", "seeds: [y]", "last.yaml, seeds"),
+        ("seeds: [41]", "seeds: [y]", "last.yaml, seeds"),
+        ("seeds: [x]\nstyles: [p1]", "styles: [q]", "base.yaml, seeds"),
+        ("systems: {bad: {bundle: 7}}", "styles: [p1]", "base.yaml, system bad"),
+        ("seeds: [41]", "systems: {bad: {bundle: 7}}", "last.yaml, system bad"),
+        ("sede: 1", "styles: [p1]", "base.yaml: unknown key"),
+    ],
+)
+def test_a_fault_is_that_of_the_file_in_which_it_stands(tmp_path: Path, base: str, own: str, where: str) -> None:
+    (tmp_path / "base.yaml").write_text(f"extends: low_data\n{base}\n")
+    (tmp_path / "middle.yaml").write_text("extends: base.yaml\n")
+    (tmp_path / "last.yaml").write_text(f"extends: middle.yaml\n{own}\n")
+    with pytest.raises(StudyError) as caught:
+        read_study(tmp_path / "last.yaml")
+    assert str(caught.value).startswith(str(tmp_path / where))
+
+
 def test_a_name_that_no_file_can_have() -> None:
     with pytest.raises(StudyError, match="no study file"):
         read_study("x" * 5000)

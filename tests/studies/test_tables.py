@@ -18,7 +18,7 @@ from monai_vlsm.studies.cells import PAPER, Place, Prompts, cells_of
 from monai_vlsm.studies.comparisons import compare_systems
 from monai_vlsm.studies.latex import latex_table
 from monai_vlsm.studies.published import published
-from monai_vlsm.studies.tables import LEAK
+from monai_vlsm.studies.tables import LEAK, anchor
 from monai_vlsm.studies.writing import FILES, write_tables
 from monai_vlsm.tables import Cell, Table
 from tests.studies.workers import worker
@@ -137,10 +137,17 @@ def test_every_number_links_to_its_runs(done: Make) -> None:
     made = done()
     write_tables(made, made.root / "tables")
     page = (made.root / "tables" / "table.html").read_text(encoding="utf-8")
-    links, anchors = re.findall(r'href="#(runs-\w+)"', page), re.findall(r'id="(runs-\w+)"', page)
+    links, anchors = re.findall(r'href="#(runs-[\w-]+)"', page), re.findall(r'id="(runs-[\w-]+)"', page)
     assert len(links) == 6 and set(links) == set(anchors)
     for word in (made.runs[0].name, "log.txt", "torch 2", "test.json", "epochs 2"):
         assert word in page
+
+
+def test_no_two_cells_share_a_link() -> None:
+    """Though names hold spaces, signs and what others look like once their signs are written as codes."""
+    names = ["a", "a b", "b", "a-b", "b a", "a_20b"]
+    made = [anchor(one, Place(trained, tested, 1.0)) for one in names for trained in names for tested in names]
+    assert len(set(made)) == len(made)
 
 
 def test_systems_are_compared_on_the_same_images(done: Make) -> None:
