@@ -19,8 +19,9 @@ from torch.serialization import safe_globals
 
 from monai_vlsm.backbones.faults import BackboneNotFoundError
 from monai_vlsm.errors import UserError
+from monai_vlsm.host import all_finite
 
-__all__ = ["WeightsFileError", "check_weights", "looks_like", "read_weights"]
+__all__ = ["WeightsFileError", "check_weights", "looks_like", "not_finite", "read_weights"]
 
 _MODELS = {  # what a state dict is that has such a key; the first that fits counts
     r"monai_vlsm$": "a model file of monai_vlsm",
@@ -83,7 +84,7 @@ def looks_like(keys: Iterable[str]) -> str:
 
 
 def check_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> None:
-    """Check that weights fit a network: no name missing, none too many, all shapes equal.
+    """Check that weights fit a network: no name missing, none too many, all shapes equal, all values numbers.
 
     Args:
         own: the state that is needed.
@@ -105,6 +106,14 @@ def check_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source
             f"{source}: the weights are of another size or not complete: {len(missing)} missing {missing[:3]}, "
             f"{len(unexpected)} unexpected {unexpected[:3]}, {len(shapes)} of another shape {shapes[:2]}"
         )
+    if bad := not_finite(given):
+        raise WeightsFileError(f"{source}: {bad}. The file is damaged; get it again")
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str:
+    """Which weights hold NaN or infinite values, in words; empty if none does."""
+    names = [name for name, value in weights.items() if not all_finite(value)]
+    return f"NaN or infinite values in {len(names)} of {len(weights)} weights {names[:3]}" if names else ""
 
 
 def _read(path: Path, mapped: bool) -> Any:

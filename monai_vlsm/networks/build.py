@@ -26,7 +26,8 @@ from monai_vlsm.errors import UserError
 from monai_vlsm.networks.bases import own_statistics
 from monai_vlsm.networks.clipseg import CLIPSegNet
 from monai_vlsm.networks.cris import CRISNet
-from monai_vlsm.networks.prompted import ImageSizeError, PromptedNet
+from monai_vlsm.networks.faults import ImageSizeError
+from monai_vlsm.networks.prompted import PromptedNet
 from monai_vlsm.networks.san import SANNet
 from monai_vlsm.networks.unet import TargetUNet
 

@@ -19,8 +19,9 @@ from monai_vlsm.networks.clip_resnet import CLIPResNet
 from monai_vlsm.networks.cris_decoder import CRISDecoder, CRISProjector
 from monai_vlsm.networks.cris_neck import CRISNeck
 from monai_vlsm.networks.cris_weights import load_cris_weights, missing_cris_weights
+from monai_vlsm.networks.faults import NoAdaptersError
 from monai_vlsm.networks.prompt_rows import check_length
-from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, PromptedNet
 
 __all__ = ["CRISNet", "CRISText"]
 

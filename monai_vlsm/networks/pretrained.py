@@ -15,6 +15,7 @@ from transformers.utils.logging import get_verbosity, set_tqdm_hook, set_verbosi
 
 from monai_vlsm.backbones.catalogue import MINI, not_available
 from monai_vlsm.backbones.waiting import bound_waiting
+from monai_vlsm.backbones.weights import not_finite
 from monai_vlsm.errors import UserError
 from monai_vlsm.progress import BAR
 
@@ -36,7 +37,8 @@ def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> A
 
     Raises:
         BackboneNotFoundError: when the weights cannot be had.
-        BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape.
+        BackboneWeightsError: when a file is damaged, or a weight is missing, has another name or another shape, or
+            holds NaN or infinite values.
     """
     bound_waiting()
     try:
@@ -54,6 +56,8 @@ def load_pretrained(model: Any, config: Any, source: str, mini: str = MINI) -> A
     except OSError as error:
         raise not_available("weights", source, mini) from error
     _check(report, source, model.config_class.model_type)
+    if bad := not_finite(loaded.state_dict()):
+        raise BackboneWeightsError(f"{source}: {bad}. The weights are damaged; copy the model again")
     return loaded.eval()
 
 

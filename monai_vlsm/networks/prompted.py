@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from monai_vlsm.adapters import find_trained
 from monai_vlsm.backbones import default_image_size, prompt_ids
 from monai_vlsm.checkpoints import PRECISION, REMEMBERED, SETTINGS_KEY, TrainedState
-from monai_vlsm.errors import UserError
+from monai_vlsm.networks.faults import ImageSizeError, NotFrozenError
 from monai_vlsm.networks.prompt_rows import check_prompts, one_row_per_prompt, rows_of, without_padding
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "NoAdaptersError", "NotFrozenError", "PromptedNet"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "PromptedNet"]
 
 # of the images that CLIP was trained on (Radford et al., ICML 2021); CLIPSeg uses those of ImageNet
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -30,18 +30,6 @@ _REMEDIES = {
     "text": "Set text_cache to 'off' or 'batch', or leave the encoder alone: bundle vlsm_dense with encoders v, "
     "vlsm_shallow, or clipseg with trainable decoder or none",
 }
-
-
-class NoAdaptersError(UserError, ValueError):
-    """Adapters were asked of a network that has no places for them."""
-
-
-class NotFrozenError(UserError, ValueError):
-    """Results of an encoder were to be kept, but the encoder trains or the network cannot run it alone."""
-
-
-class ImageSizeError(UserError, ValueError):
-    """A size of images that a network cannot take."""
 
 
 class PromptedNet(nn.Module, ABC):

@@ -14,9 +14,10 @@ from torch.nn.functional import interpolate, normalize
 
 from monai_vlsm.adapters import Adaptation
 from monai_vlsm.backbones import default_image_size
+from monai_vlsm.networks.faults import NoAdaptersError
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompt_rows import check_length
-from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, NoAdaptersError, PromptedNet
+from monai_vlsm.networks.prompted import CLIP_MEAN, CLIP_STD, PromptedNet
 from monai_vlsm.networks.san_clip import clip_states, load_clip, load_san_architecture
 from monai_vlsm.networks.san_recognition import recognise_proposals
 from monai_vlsm.networks.san_side import MaskProposals, SideAdapterNetwork

@@ -13,17 +13,13 @@ from monai.networks.nets import UNet
 from torch import Tensor
 
 from monai_vlsm.backbones import load_architecture, load_tokenizer
-from monai_vlsm.errors import UserError
+from monai_vlsm.networks.faults import UnknownTargetError
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import PromptedNet
 
-__all__ = ["TargetUNet", "UnknownTargetError"]
+__all__ = ["TargetUNet"]
 
 _PROMPTS = ("prompt", "absent")  # keys of a record
-
-
-class UnknownTargetError(UserError, ValueError):
-    """A prompt names none of the targets of a U-Net."""
 
 
 class TargetUNet(PromptedNet):

@@ -17,12 +17,13 @@ from monai_vlsm.report.plots import STYLE
 from monai_vlsm.studies.cells import Cell, Place
 from monai_vlsm.studies.tables import place_name, places_of
 
-__all__ = ["draw_chart", "drawing_files"]
+__all__ = ["draw_chart", "drawing_files", "system_look"]
 
-# Okabe and Ito, and signs, so that colours are not all there is to tell systems by
+# Okabe and Ito, and signs, so that colours are not all there is to tell systems by; every other seven are hollow
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SIGNS = "osD^vP*X"
+SIGNS = "os^Dv"  # as many as are told apart at this size
 _WIDEST = 300  # inches; a PNG has at most 65,535 pixels
+_NAME = 2.0  # inches for a name below the drawing
 _METADATA: Mapping[str, Any] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 
@@ -39,14 +40,12 @@ def draw_chart(title: str, systems: Sequence[str], cells: Sequence[Cell]) -> dic
     """
     places = places_of(cells)
     with style.context(["default", STYLE]):
-        figure = Figure(
-            figsize=(min(_WIDEST, max(5.0, 1.5 + 0.28 * len(places) * (len(systems) + 1))), 4.2), layout="constrained"
-        )
+        width = min(_WIDEST, max(5.0, 1.5 + 0.28 * len(places) * (len(systems) + 1)))
+        columns = min(len(systems), max(3, int(width / _NAME)))
+        figure = Figure(figsize=(width, 4.2), layout="constrained")
         axes = figure.subplots()
-        for index in range(
-            len(systems)
-        ):  # for the legend, which leaves out names that begin with _ if it looks for them
-            axes.plot([], [], _sign(index), color=_colour(index))
+        for index in range(len(systems)):  # for the legend: looked for, it leaves out names that begin with _
+            axes.plot([], [], **system_look(index))
         for index, system in enumerate(systems):
             shift = (index - (len(systems) - 1) / 2) / (len(systems) + 1)
             found = {cell.place: cell for cell in cells if cell.system == system}
@@ -56,27 +55,33 @@ def draw_chart(title: str, systems: Sequence[str], cells: Sequence[Cell]) -> dic
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
         lines = axes.get_lines()[: len(systems)]
-        figure.legend(lines, systems, ncols=min(3, len(systems)), fontsize=9, frameon=False, loc="outside lower center")
+        figure.legend(lines, systems, ncols=columns, fontsize=9, frameon=False, loc="outside lower center")
         return drawing_files(figure)
 
 
 def _draw_system(axes: Axes, index: int, shift: float, places: Sequence[Place], found: Mapping[Place, Cell]) -> None:
     """One system in all places; those without a result stay empty."""
-    colour, sign = _colour(index), _sign(index)
+    look = system_look(index)
     for place, cell in found.items():
         estimate, at = cell.estimates[0], places.index(place) + shift
         if estimate.low is not None and estimate.high is not None:
-            axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=colour, linewidth=1.5)
+            axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=look["color"], linewidth=1.5)
         if estimate.mean is not None:
-            axes.plot([at], [100 * estimate.mean], sign, color=colour, markersize=6, markeredgecolor="white")
+            axes.plot([at], [100 * estimate.mean], **look)
 
 
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
-
-
-def _sign(index: int) -> str:
-    return SIGNS[index % len(SIGNS)]
+def system_look(index: int) -> dict[str, Any]:
+    """Colour and sign of a system, alike for no two of 70."""
+    colour, hollow = COLOURS[index % len(COLOURS)], index // len(COLOURS) % 2
+    return {
+        "color": colour,
+        "marker": SIGNS[index % len(SIGNS)],
+        "linestyle": "none",
+        "markersize": 7,
+        "markerfacecolor": "white" if hollow else colour,
+        "markeredgecolor": colour if hollow else "white",
+        "markeredgewidth": 1.4 if hollow else 0.8,
+    }
 
 
 def drawing_files(figure: Figure) -> dict[str, bytes]:

@@ -192,6 +192,8 @@ MISFITS = [
     ({"logit_scale": None}, r"1 missing \['logit_scale'\], 0 unexpected"),
     ({"more": torch.zeros(1)}, r"0 missing \[\], 1 unexpected \['more'\]"),
     ({"logit_scale": torch.zeros(2)}, r"1 of another shape \['logit_scale must be \(\), is \(2,\)'\]"),
+    ({"logit_scale": torch.tensor(torch.nan)}, r"NaN or infinite values in 1 of \d+ weights \['logit_scale'\]"),
+    ({"logit_scale": torch.tensor(torch.inf).half()}, r"NaN or infinite values .*get it again"),
 ]
 
 

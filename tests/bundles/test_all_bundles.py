@@ -18,8 +18,7 @@ from PIL import Image
 from monai_vlsm.adapters import NothingTrainsError
 from monai_vlsm.checkpoints import SETTINGS_KEY, ModelMismatchError, ModelNotFoundError
 from monai_vlsm.io import read_rows
-from monai_vlsm.networks import TargetUNet
-from monai_vlsm.networks.unet import UnknownTargetError
+from monai_vlsm.networks import TargetUNet, UnknownTargetError
 from monai_vlsm.samples import sample_dir
 from tests.bundles.dataset import write_dataset
 from tests.serving.images import write_model

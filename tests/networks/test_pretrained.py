@@ -77,6 +77,8 @@ BROKEN = [
     (lambda tensors: tensors.pop(KEY), rf"1 missing \['{KEY}'\], 0 unexpected"),
     (lambda tensors: tensors.update(other=tensors.pop(KEY)), rf"1 missing \['{KEY}'\], 1 unexpected \['other'\]"),
     (lambda tensors: tensors.update({KEY: torch.zeros(3, 3)}), f"1 of another shape .*{KEY}"),
+    (lambda tensors: tensors[KEY].view(-1)[-1].fill_(torch.nan), rf"NaN or infinite .* in 1 of \d+ weights .*{KEY}"),
+    (lambda tensors: tensors[KEY].fill_(-torch.inf), rf"NaN or infinite .*{KEY}.* copy the model again"),
 ]
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from monai_vlsm.adapters import count_parameters
 from monai_vlsm.backbones import BackboneNotFoundError, load_tokenizer
 from monai_vlsm.checkpoints import TrainedState
-from monai_vlsm.networks import TargetUNet
-from monai_vlsm.networks.unet import UnknownTargetError
+from monai_vlsm.networks import TargetUNet, UnknownTargetError
 
 TARGETS = ["brain", "left hemisphere", "white matter"]
 SIZE = 32

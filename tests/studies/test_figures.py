@@ -15,6 +15,7 @@ from PIL import Image
 
 from monai_vlsm.drawing import below, beside, named_panel, save_png, text_block
 from monai_vlsm.studies import StudyError, StudyFolder
+from monai_vlsm.studies.charts import system_look
 from monai_vlsm.studies.figures import write_figures
 from monai_vlsm.studies.images import Answer, Key, choose_images
 from monai_vlsm.studies.panels import draw_images
@@ -111,3 +112,10 @@ def test_many_systems_go_on_below(answers: Answers) -> None:
     few, wide = (Image.open(io.BytesIO(draw_images(one, [])["png"])) for one in ({"a": answers["a"]}, many))
     assert wide.width > 3 * few.width and few.height < wide.height < 2.2 * few.height
     assert wide.height < 1.5 * wide.width
+
+
+def test_systems_are_told_apart() -> None:
+    """By colour, sign and filling together; of seven, by colour alone."""
+    looks = [{key: value for key, value in system_look(index).items() if "edge" not in key} for index in range(70)]
+    assert len({str(look) for look in looks}) == 70
+    assert len({look["color"] for look in looks[:7]}) == 7
