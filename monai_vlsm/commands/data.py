@@ -75,6 +75,9 @@ def _add_check(group: Any) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="a dataset, see docs/data.md for the layouts")
     parser.add_argument("--dataset", metavar="NAME", help="which one, if DIR holds several; or which one DIR should be")
     parser.add_argument("--channel", metavar="NAME", help="which channel, where images have several")
+    parser.add_argument(
+        "--against", metavar="DIR", type=Path, help="a dataset of images that was trained on: find its copies"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
     parser.set_defaults(run=_check)
 
@@ -151,10 +154,12 @@ def _check(args: argparse.Namespace) -> int:
         _require_file(args.json)
         cases = DataLists(args.folder, args.dataset, channel=args.channel).cases if _has_cases(args) else None
         if cases is not None:
+            if args.against is not None:
+                raise UserError(f"--against takes datasets of single images, and {args.folder} has volumes or cases")
             found = audit_cases(cases)
             text, content, status = cases_text(found), found.json(), found.status
         else:
-            audit = audit_dataset(args.folder, args.dataset)
+            audit = audit_dataset(args.folder, args.dataset, args.against)
             text, content, status = audit_text(audit), audit_json(audit), audit.status
     except Exception as error:
         message = plain_message(error)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,16 @@ from monai.config import PathLike
 
 from monai_vlsm.data.catalogue import DatasetCard, dataset_card, known_datasets, recognise
 from monai_vlsm.data.facts import examine_files
-from monai_vlsm.data.findings import KINDS, DecodedDataset, Finding, exit_status, find_all, from_problem, look
+from monai_vlsm.data.findings import (
+    KINDS,
+    DecodedDataset,
+    Finding,
+    exit_status,
+    find_all,
+    find_copies,
+    from_problem,
+    look,
+)
 from monai_vlsm.data.lists.audit import voxelless
 from monai_vlsm.data.lists.own import find_mapped_rows
 from monai_vlsm.data.lists.slices import Findings, Slicing
@@ -23,6 +32,8 @@ from monai_vlsm.data.sources import SPLITS, DatasetFolderError, Source, find_sou
 from monai_vlsm.names import user_path
 
 __all__ = ["Audit", "SplitCounts", "audit_dataset"]
+
+OF_TRAINING = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Audit:
         return exit_status(self.findings)
 
 
-def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
+def audit_dataset(folder: PathLike, dataset: str | None = None, against: PathLike | None = None) -> Audit:
     """Decode every file of train, val and test once and say what is wrong with the dataset.
 
     The cost grows with the number of files, not with its square.
@@ -70,25 +81,26 @@ def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
     Args:
         folder: a dataset in one of the layouts of ``docs/data.md``, or a folder of several.
         dataset: which of several; for a single dataset, the one of the catalogue that it should be.
+        against: another dataset, of whose training and validation images copies are looked for in this one.
 
     Raises:
         MissingFolderError: no such folder.
         DatasetFolderError: no dataset, several, two lists for one split, or another dataset than expected.
     """
     inner, names = _locate(user_path(folder), dataset)
-    sources = {split: find_source(folder, split, inner) for split in SPLITS if split in names}
-    if not sources:
-        raise DatasetFolderError(f"{folder} has none of the lists {', '.join(SPLITS)}, found: {', '.join(names)}")
+    sources = _sources(folder, inner, names, SPLITS)
+    copies = None if against is None else _trained_images(against)
     tally = Tally()
     rows, faults = _read(sources, tally)
     first = next(iter(sources.values()))
-    root = first.file.parent.parent if first.official else first.file.parent
+    root = _root(first)
     card = _card(rows, root, dataset or first.dataset)
     data = DecodedDataset(root, card, rows, examine_files(_roles(rows), look))
     findings = [
         *faults,
         *voxelless(tally),
         *find_all(data),
+        *(() if copies is None else find_copies(data, copies)),
         *(Finding("list not looked at", n, n, "") for n in names if n not in SPLITS),
     ]
     order = list(KINDS)
@@ -96,6 +108,26 @@ def audit_dataset(folder: PathLike, dataset: str | None = None) -> Audit:
     counts = tuple(_count(split, data) for split in rows)
     classes = tuple(one for one in tally.rows if one.label)
     return Audit(root, card, counts, tuple(found), len(data.splits_of(data.patient)), classes)
+
+
+def _trained_images(folder: PathLike) -> DecodedDataset:
+    """The images that a training on a dataset sees, or is chosen by."""
+    inner, names = _locate(user_path(folder), None)
+    sources = _sources(folder, inner, names, OF_TRAINING)
+    rows, _ = _read(sources, Tally())
+    images = {str(row.image): {"image"} for part in rows.values() for row in part}
+    return DecodedDataset(_root(next(iter(sources.values()))), None, rows, examine_files(images, look))
+
+
+def _sources(folder: PathLike, inner: str | None, names: Sequence[str], splits: Sequence[str]) -> dict[str, Source]:
+    sources = {split: find_source(folder, split, inner) for split in splits if split in names}
+    if not sources:
+        raise DatasetFolderError(f"{folder} has none of the lists {', '.join(splits)}, found: {', '.join(names)}")
+    return sources
+
+
+def _root(source: Source) -> Path:
+    return source.file.parent.parent if source.official else source.file.parent
 
 
 def _locate(folder: Path, dataset: str | None) -> tuple[str | None, list[str]]:

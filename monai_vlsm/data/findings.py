@@ -23,7 +23,18 @@ from monai_vlsm.data.problems import Problem
 from monai_vlsm.data.rows import Row
 from monai_vlsm.data.sources import SPLITS, files_below
 
-__all__ = ["KINDS", "DecodedDataset", "Finding", "Seen", "exit_status", "find_all", "from_problem", "look"]
+__all__ = [
+    "KINDS",
+    "DecodedDataset",
+    "Finding",
+    "Seen",
+    "exit_status",
+    "find_all",
+    "find_copies",
+    "from_problem",
+    "images_by_pixels",
+    "look",
+]
 
 BOX_TOLERANCE = 3  # pixels; the authors' boxes of BUSI differ by 1 from its masks, once by 3
 
@@ -195,19 +206,35 @@ def _shared_images(data: DecodedDataset) -> Iterator[Finding]:
             yield Finding("image in two splits", _joined(splits), image, "")
 
 
-def _copies(data: DecodedDataset) -> Iterator[Finding]:
-    splits = data.splits_of(lambda row: str(row.image))
-    groups: dict[bytes, list[str]] = defaultdict(list)
-    for image in splits:
+def images_by_pixels(data: DecodedDataset) -> dict[bytes, dict[str, set[str]]]:
+    """Hash of pixels to the images that have them, by the name in the dataset, and the splits of each."""
+    groups: dict[bytes, dict[str, set[str]]] = defaultdict(dict)
+    for image, splits in data.splits_of(lambda row: str(row.image)).items():
         seen = data.facts[image].more
         if seen and seen.digest:
-            groups[seen.digest].append(image)
-    for images in groups.values():
+            groups[seen.digest][data.name(Path(image))] = splits
+    return groups
+
+
+def _copies(data: DecodedDataset) -> Iterator[Finding]:
+    for images in images_by_pixels(data).values():
         if len(images) > 1:
-            where = set().union(*(splits[image] for image in images))
+            where = set().union(*images.values())
             kind = "copy in two splits" if len(where) > 1 else "copy in one split"
-            names = [f"{data.name(Path(image))} ({_joined(splits[image])})" for image in images]
-            yield Finding(kind, _joined(where), data.name(Path(images[0])), " = ".join(names))
+            yield Finding(kind, _joined(where), next(iter(images)), _equal(images))
+
+
+def find_copies(data: DecodedDataset, other: DecodedDataset) -> Iterator[Finding]:
+    """Images of a dataset that have the pixels of images of another one."""
+    others = images_by_pixels(other)
+    for digest, images in images_by_pixels(data).items():
+        for image, splits in images.items() if digest in others else ():
+            detail = f"{_equal(others[digest])} of {other.root}"
+            yield Finding("copy in another dataset", _joined(splits), image, detail)
+
+
+def _equal(images: Mapping[str, set[str]]) -> str:
+    return " = ".join(f"{image} ({_joined(splits)})" for image, splits in images.items())
 
 
 def _patients(data: DecodedDataset) -> Iterator[Finding]:

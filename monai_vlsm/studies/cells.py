@@ -123,7 +123,8 @@ class Cell:
         """Of the splits that the runs were trained and tested on."""
         found: dict[str, int] = {}
         for one in self.scored:
-            found |= {**(one.result.get("leaks") or {}), **one.own_list}
+            leaks = one.evaluation.get("leaks", one.result.get("leaks"))  # of a test on another dataset its own
+            found |= {**(leaks or {}), **one.own_list}
         return found
 
     @property

@@ -1,6 +1,7 @@
 # Copyright (c) monai_vlsm contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether images or patients of a dataset are in two splits, looked at once for each dataset and its lists."""
+"""Whether images or patients of a dataset are in two splits, or in the dataset of a training; looked at once for each
+dataset and its lists."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ __all__ = ["audit", "in_background", "leaks_of", "list_digests", "own_list"]
 
 Result = TypeVar("Result")
 
-LEAKS = ("image in two splits", "copy in two splits", "patient in two splits")
+COPIED = "copy in another dataset"
+LEAKS = ("image in two splits", "copy in two splits", "patient in two splits", COPIED)
 """Kinds of findings of ``data check`` after which a test score is no score on new data."""
 
 OWN_LISTS = {"train": "the training list", "val": "the validation list"}
@@ -40,18 +42,31 @@ def list_digests(root: Path) -> dict[str, str]:
     return {name: file_digest(root / name) for name in _LISTS if (root / name).is_file()}
 
 
-def leaks_of(folder: StudyFolder, dataset: str) -> Mapping[str, int] | None:
-    """Kinds of leaks of a dataset to their number; None where the look has failed.
+def leaks_of(folder: StudyFolder, dataset: str, tested: str | None = None) -> Mapping[str, int] | None:
+    """Kinds of leaks to their number; None where the look has failed.
 
     What was found is kept in the folder of the study, until the lists change.
+
+    Args:
+        folder: of the study.
+        dataset: that is trained on.
+        tested: another one, of which the test images are looked for in what is trained on; None looks at one dataset.
     """
-    root = dataset_folder(folder.study, folder.study.datasets[dataset])
-    file, lists = folder.root / "datasets" / f"{file_stem(dataset)}.json", list_digests(root)
+    study = folder.study
+    roots = {name: dataset_folder(study, study.datasets[name]) for name in (dataset, tested) if name is not None}
+    if tested is None or roots[tested] == roots[dataset]:  # a folder may have two names
+        roots = {dataset: roots[dataset]}
+    *above, last = map(file_stem, roots)
+    file = folder.root.joinpath("datasets", *above, f"{last}.json")
+    lists = {name: list_digests(root) for name, root in roots.items()}
     known = read_json(file) or {}
     leaks: Mapping[str, int] | None = known.get("leaks")
     if known.get("lists") == lists and isinstance(leaks, dict):
         return leaks
-    leaks = audit(root)
+    if tested in roots:
+        leaks = audit(roots[tested], roots[dataset], study.datasets[tested].test_split)
+    else:
+        leaks = audit(roots[dataset])
     if leaks is not None:
         write_json(file, {"dataset": dataset, "lists": lists, "leaks": leaks})
     return leaks
@@ -87,15 +102,25 @@ def in_background(look: Callable[..., Result], *given: Any) -> Future[Result]:
     return future
 
 
-def audit(root: Path) -> dict[str, int] | None:
-    """What ``data check`` finds of `LEAKS`; by a process of its own, since a worker holds no images."""
+def audit(root: Path, against: Path | None = None, split: str = "") -> dict[str, int] | None:
+    """What ``data check`` finds of `LEAKS`; by a process of its own, since a worker holds no images.
+
+    Args:
+        root: folder of the dataset.
+        against: folder of another one that is trained on; then only copies of its images count, and
+        split: only those in this list.
+    """
     with tempfile.TemporaryDirectory() as place:
         report = Path(place, "check.json")
         words = [sys.executable, "-m", "monai_vlsm", "data", "check", str(root), "--json", str(report)]
+        words += [] if against is None else ["--against", str(against)]
         subprocess.run(words, capture_output=True, check=False)
         content = read_json(report)
     if content is None:
         return None
+    if against is not None:
+        cases = [one for found in content["findings"] if found["kind"] == COPIED for one in found["cases"]]
+        return {COPIED: number} if (number := sum(split in one["split"].split(", ") for one in cases)) else {}
     counts: Counter[str] = Counter()
     for found in content.get("findings", ()):  # one for each kind; of volumes one for each case
         counts[found["kind"]] += found.get("count", 1)

@@ -58,7 +58,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         and all(isinstance(one.get("versions"), dict | None) for one in parts)
         and all(isinstance(digest, str) for digest in _values(result.get("lists")))
         and has_numbers(result)
-        and isinstance(result.get("leaks"), dict | None)
+        and all(isinstance(one.get("leaks"), dict | None) for one in [result, *parts])
     )
 
 

@@ -65,7 +65,7 @@ class Steps:
         lost: set when the claim is lost.
         environment: variables for the programs of the bundle, beside those of this process.
         program: what trains and evaluates, before the words of `monai_vlsm.studies.commands`.
-        leaks: finds leaks of a dataset.
+        leaks: finds leaks of a dataset, or of one that is tested into one that is trained on.
         tracking: of the training by MLflow.
     """
 
@@ -74,7 +74,7 @@ class Steps:
     lost: threading.Event
     environment: Mapping[str, str]
     program: Sequence[str]
-    leaks: Callable[[StudyFolder, str], Mapping[str, int] | None]
+    leaks: Callable[..., Mapping[str, int] | None]
     tracking: Tracking | None = None
 
     @property
@@ -91,14 +91,22 @@ class Steps:
             MachineError: this machine is at fault.
             ClaimLostError: another worker has taken over the run.
         """
-        look = self.leaks if self.folder.tests else lambda *_: None  # it takes a while, if only once
-        leaks = in_background(look, self.folder, self.run.dataset)
+        leaks = in_background(self._leaks)  # it takes a while, if only once
         trained = self._train()
         validation = self._validation()
         found = {name: self._evaluate(name) for name in self.folder.tested(self.run)}
+        leaked = leaks.result()
+        found |= {name: {**facts, "leaks": leaked[name]} for name, facts in found.items() if name != self.run.dataset}
         lists = list_digests(dataset_folder(self.folder.study, self.folder.study.datasets[self.run.dataset]))
         facts = {"run": self.run.facts, **trained, "validation": validation, "evaluations": found, "log": _LOG}
-        return facts | {"commit": commit(), "lists": lists, "leaks": leaks.result()}
+        return facts | {"commit": commit(), "lists": lists, "leaks": leaked.get(self.run.dataset)}
+
+    def _leaks(self) -> dict[str, Mapping[str, int] | None]:
+        """Those of each test."""
+        own, trains = self.run.dataset, self.run.trains
+        others = [name for name in self.folder.tested(self.run) if name != own]
+        found = {own: self.leaks(self.folder, own)} if self.folder.tests else {}
+        return found | {name: self.leaks(self.folder, own, name) if trains else {} for name in others}
 
     def _train(self) -> dict[str, Any]:
         """Train unless that is done; what a training took that was stopped on the way is not known."""

@@ -33,7 +33,7 @@ class Worker:
         wait: False ends when nothing is free, though others still work and might die.
         tell: gets a line for each run that begins or ends.
         ready: called before each run; raises when the machine cannot take one.
-        leaks: finds leaks of a dataset.
+        leaks: finds leaks of a dataset, or of one that is tested into one that is trained on.
         tracking: of the trainings by MLflow.
     """
 
@@ -43,7 +43,7 @@ class Worker:
     wait: bool = True
     tell: Callable[[str], None] = print
     ready: Callable[[], None] = lambda: None
-    leaks: Callable[[StudyFolder, str], Mapping[str, int] | None] = leaks_of
+    leaks: Callable[..., Mapping[str, int] | None] = leaks_of
     tracking: Tracking | None = None
 
     def __post_init__(self) -> None:

@@ -59,6 +59,28 @@ def only(audit: Audit, kind: str) -> tuple[str, str, str]:
     return finding.split, finding.file, finding.detail
 
 
+@pytest.mark.parametrize(("there", "found"), [("train", True), ("val", True), ("test", False)])
+def test_copies_of_what_another_dataset_trains_on(there: str, found: bool, tmp_path: Path) -> None:
+    """By pixels, whatever the format; a copy among the test images of the other one has taught nobody anything."""
+    mine, other = simple(tmp_path / "mine"), simple(tmp_path / "other")
+    for number, file in enumerate(sorted((other / "images").iterdir())):
+        save(grey(100 + number), file)
+    lists = dict(zip(("train", "val", "test"), "abc", strict=True))
+    colour = np.repeat(grey(sum(b"c.png"))[..., None], 3, axis=2)
+    save(colour, other / "images" / f"{lists[there]}.png")
+    audit = audit_dataset(mine, against=other)
+    assert audit_dataset(mine).findings == () and bool(audit.findings) is found and audit.status == found
+    if found:
+        place = ("test", "images/c.png", f"images/{lists[there]}.png ({there}) of {other}")
+        assert only(audit, "copy in another dataset") == place
+
+
+def test_another_dataset_that_nobody_trains_on(tmp_path: Path) -> None:
+    other = dataset(tmp_path / "other", {"test": [entry("a.png")]})
+    with pytest.raises(DatasetFolderError, match="has none of the lists train, val, found: test"):
+        audit_dataset(simple(tmp_path / "mine"), against=other)
+
+
 def test_a_sound_dataset(tmp_path: Path) -> None:
     audit = audit_dataset(simple(tmp_path / "mine"))
     assert (audit.status, audit.findings, audit.card, audit.patients) == (0, (), None, 0)

@@ -193,7 +193,7 @@ def test_no_table_is_the_table_of_all(study: Make) -> None:
         ("low_data", 192),
         ("transfer", 36),
         ("peft", 204),
-        ("peft_sample", 34),
+        ("peft_sample", 68),
         ("peft_volumes", 204),
         ("busi", 10),
     ],

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from monai_vlsm.studies import StudyFolder, leaks
+from monai_vlsm.studies.cells import cells_of
+from tests.studies.workers import worker
 
 
 def test_once_for_each_version_of_the_lists(
@@ -34,6 +36,37 @@ def test_a_look_that_failed_is_not_kept(folder: Callable[..., StudyFolder], monk
     assert leaks.leaks_of(made, "polyps") == {"copy in two splits": 1}
     (made.root / "datasets" / "polyps.json").write_text('{"lists": 3}')
     assert leaks.leaks_of(made, "polyps") == {"copy in two splits": 1}
+
+
+def test_a_test_on_another_dataset(
+    place: Path, folder: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked through against what was trained on, again when lists of either change; one folder is no other."""
+    looked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(leaks, "audit", lambda *given: looked.append(given) or {leaks.COPIED: len(looked)})
+    datasets = {"polyps": None, "again": {"folder": "polyps"}, "moles": {"test_split": "val"}}
+    made, data = folder(datasets=datasets), place / "data"
+    for number in (1, 2):
+        assert leaks.leaks_of(made, "polyps", "moles") == {leaks.COPIED: number}
+        assert leaks.leaks_of(made, "polyps", "moles") == {leaks.COPIED: number}
+        (data / "moles" / "test.json").write_text("[]")
+    assert looked == [(data / "moles", data / "polyps", "val")] * 2
+    assert leaks.leaks_of(made, "again", "polyps") == {leaks.COPIED: 3} and looked[2:] == [(data / "polyps",)]
+
+
+@pytest.mark.parametrize(("zero_shot", "marked"), [(False, True), (True, False)])
+def test_copies_mark_the_test_in_which_they_are(
+    folder: Callable[..., StudyFolder], zero_shot: bool, marked: bool, quick: None
+) -> None:
+    """And what is in two splits of the dataset of the training marks the test on that one alone."""
+    found = {None: {"patient in two splits": 2}, "moles": {leaks.COPIED: 1}}
+    system = {"good": {"bundle": "good", "settings": {"trainable": "none"} if zero_shot else {}}}
+    made = folder(
+        systems=system, seeds=[41], datasets={"polyps": None, "moles": {"train": False}}, transfer={"polyps": ["moles"]}
+    )
+    worker(made, leaks=lambda folder, dataset, tested=None: found[tested]).work()
+    cells = {cell.place.tested: dict(cell.leaks) for cell in cells_of(made)}
+    assert cells == {"polyps": found[None], "moles": found["moles"] if marked else {}}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +109,9 @@ def test_a_real_dataset_with_an_image_in_two_splits(tmp_path: Path) -> None:
         text = json.dumps([{**record, "image": f"{image}.png", "mask": f"{image}_mask.png"}])
         (tmp_path / f"{split}.json").write_text(text)
     assert leaks.audit(tmp_path) == {"image in two splits": 1}
+    assert leaks.audit(tmp_path, tmp_path, "test") == {leaks.COPIED: 1}
+    assert leaks.audit(tmp_path, tmp_path, "other") == {}
+    assert leaks.audit(tmp_path, tmp_path / "none", "test") is None
 
 
 def test_a_split_has_several_names(folder: Callable[..., StudyFolder]) -> None:
