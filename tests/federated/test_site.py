@@ -24,7 +24,7 @@ from monai_vlsm.checkpoints import SETTINGS_KEY, read
 from monai_vlsm.errors import UserError
 from monai_vlsm.federated import FederatedError, Site, TrainedOnlyFilter, federation_sites, outgoing, terms_of
 from monai_vlsm.federated.simulate import untrained_model
-from tests.bundles.dataset import write_dataset
+from tests.bundles.dataset import LEFT, RIGHT, write_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "vlsm_dense"
 pytestmark = pytest.mark.usefixtures("blank_curves")
@@ -130,6 +130,19 @@ def test_sites_take_the_network_of_the_model_they_begin_with(
     assert set(made["north"].train(came, 0).weights) == set(came)
     with pytest.raises(FederatedError, match="the image size differs: the federation has 64, this site has 32"):
         made["south"].train(came, 0)
+
+
+def test_a_site_with_other_classes_than_a_unet_has(data: Path, tmp_path: Path) -> None:
+    """The words of a U-Net are those of the model that the federation begins with."""
+    bundle, small = BUNDLE.with_name("unet"), {"backbone": "unet-mini", "num_workers": 0, "device": "cpu"}
+    begin = untrained_model(bundle, data, tmp_path / "model.pt", {**small, "targets": [LEFT, RIGHT]})
+    other = shutil.copytree(data, tmp_path / "other")
+    for file in other.glob("*.json"):
+        file.write_text(file.read_text().replace("polyp", "liver"))
+    made = federation_sites(bundle, {"a": data, "b": other}, begin, tmp_path / "sites", 1, 41, small)
+    assert set(made["a"].train(outgoing(read(begin)), 0).weights) == set(outgoing(read(begin)))
+    with pytest.raises(UserError, match=r"left polyp, right polyp.*'.*liver' names none of them"):
+        made["b"].train(outgoing(read(begin)), 0)
 
 
 def test_weights_that_are_no_numbers_are_not_trained(site: Site, start: dict[str, Any]) -> None:
