@@ -102,11 +102,10 @@ class Steps:
         return facts | {"commit": commit(), "lists": lists, "leaks": leaked.get(self.run.dataset)}
 
     def _leaks(self) -> dict[str, Mapping[str, int] | None]:
-        """Those of each test."""
+        """Those of each test; nothing leaks into a network that was not trained."""
         own, trains = self.run.dataset, self.run.trains
-        others = [name for name in self.folder.tested(self.run) if name != own]
-        found = {own: self.leaks(self.folder, own)} if self.folder.tests else {}
-        return found | {name: self.leaks(self.folder, own, name) if trains else {} for name in others}
+        places = {name: (own,) if name == own else (own, name) for name in self.folder.tested(self.run)}
+        return {name: self.leaks(self.folder, *place) if trains else {} for name, place in places.items()}
 
     def _train(self) -> dict[str, Any]:
         """Train unless that is done; what a training took that was stopped on the way is not known."""

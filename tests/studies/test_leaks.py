@@ -66,7 +66,7 @@ def test_copies_mark_the_test_in_which_they_are(
     )
     worker(made, leaks=lambda folder, dataset, tested=None: found[tested]).work()
     cells = {cell.place.tested: dict(cell.leaks) for cell in cells_of(made)}
-    assert cells == {"polyps": found[None], "moles": found["moles"] if marked else {}}
+    assert cells == ({"polyps": found[None], "moles": found["moles"]} if marked else {"polyps": {}, "moles": {}})
 
 
 @pytest.mark.parametrize(
