@@ -135,6 +135,17 @@ class TrainedState:
         self._check_settings(content[SETTINGS_KEY])
         self.check_tensors(content)
 
+    def check_file(self, path: str | Path | None) -> None:
+        """`check` of a file, before a training that begins with it; nothing without a file.
+
+        Raises:
+            ModelMismatchError: as `check`, with the name of the file; or it cannot be read.
+        """
+        if path:
+            state = read(path)
+            with naming(path):
+                self.check(state)
+
     def check_tensors(self, state: Mapping[str, Any]) -> None:
         """The part of `check` that needs no values of the base: names, shapes and kinds of numbers.
 

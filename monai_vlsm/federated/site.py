@@ -167,7 +167,7 @@ class Site:
             if not len(records):
                 raise FederatedError(f"it has no images to {what} on; give the site its own folder of images")
         validate_records(*lists, files=parser.get_parsed_content("files"))
-        parser.get_parsed_content("network").require_prompts(*lists)
+        parser.get_parsed_content("network").require_prompts(lists[0])
         return len({str(record.get("image_id", record["image"])) for record in lists[0]})
 
 

@@ -12,8 +12,11 @@ import torch
 
 from monai_vlsm.adapters import LoRAAdaptation
 from monai_vlsm.checkpoints import describe
+from monai_vlsm.errors import first_cause
+from monai_vlsm.networks import CLIPSegNet
 from tests.bundles.dataset import write_dataset
 from tests.bundles.test_vlsm_dense import EVALUATE, TRAIN, run
+from tests.serving.images import write_model
 
 LORA = LoRAAdaptation("v", rank=2)
 
@@ -31,3 +34,14 @@ def test_the_file_brings_its_adaptation(backbone: Path, tmp_path: Path, blank_cu
         assert describe(file).settings["adaptation"] == LORA.settings()
     run([TRAIN, EVALUATE], tmp_path / "evaluated", model_file=str(model), probes=False, **settings)
     assert (tmp_path / "evaluated" / "metrics.csv").is_file()
+
+
+def test_a_file_of_another_adaptation(backbone: Path, tmp_path: Path) -> None:
+    """Another one is typed than that of the file: nothing is made, and the file is named."""
+    model = write_model(CLIPSegNet(backbone, LORA), tmp_path / "lora.pt")
+    settings = {"dataset_dir": str(write_dataset(tmp_path / "data")), "backbone": str(backbone), "num_workers": 0}
+    dense = {"_target_": "monai_vlsm.adapters.DenseAdaptation", "width": 4}
+    with pytest.raises(Exception) as error:
+        run([TRAIN], tmp_path / "out", start_from=str(model), adaptation=dense, **settings)
+    assert str(first_cause(error.value)).startswith(f"{model} is a model of another adaptation")
+    assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,19 @@ def test_a_unet_of_other_classes(
         run(configs("unet", *names), tmp_path / "out", "train" if config == "train" else "infer", **settings)
     assert "names none of them" in str(cause(error.value, UnknownTargetError))
     assert not (tmp_path / "out").exists()
+
+
+def test_styles_that_no_validation_asks(data: Path, tmp_path: Path) -> None:
+    """A U-Net need not know them."""
+    folder = shutil.copytree(data, tmp_path / "data")
+    rows = json.loads((folder / "val.json").read_text())
+    for structure in (one for row in rows for one in row["structures"]):
+        structure["prompt"]["p3"] = "a bright square"
+    (folder / "val.json").write_text(json.dumps(rows))
+    settings = {"dataset_dir": str(folder), "num_workers": 0, "backbone": "unet-mini", "epochs": 1, "batch_size": 8}
+    small = {"targets": ["polyp"], "image_size": 64, "ckpt_dir": str(tmp_path / "models")}
+    run(configs("unet", "train"), tmp_path / "out", "train", **small, **settings)
+    assert (tmp_path / "out" / "metrics.csv").is_file()
 
 
 def cause(error: BaseException | None, kind: type[BaseException]) -> BaseException:
