@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.attach import attach_beside
-from monai_vlsm.adapters.placement import InEncoders, check_positive, encoder_names
+from monai_vlsm.adapters.placement import InEncoders, check_at_most, check_positive, encoder_names
 from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 
 __all__ = ["LoRAAdaptation", "LowRankUpdate"]
@@ -117,8 +117,9 @@ class LoRAAdaptation(InEncoders, Adaptation):
         super().__post_init__()
         check_positive("rank", self.rank)
         object.__setattr__(self, "projections", _in_order(self.projections))
-        if type(self.alpha) not in (int, float) or not 0 < self.alpha < float("inf"):
+        if type(self.alpha) not in (int, float) or not self.alpha > 0:
             raise AdaptationError(f"alpha must be a positive number, got {self.alpha!r}")
+        check_at_most("alpha", self.alpha)
         if not isinstance(self.dora, bool):
             raise AdaptationError(f"dora must be True or False, got {self.dora!r}")
 

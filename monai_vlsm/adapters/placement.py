@@ -9,13 +9,25 @@ from typing import Any
 
 from monai_vlsm.adapters.adaptation import AdaptationError
 
-__all__ = ["CITATION", "InEncoders", "check_encoders", "check_placement", "check_positive", "encoder_names"]
+__all__ = [
+    "CITATION",
+    "LARGEST",
+    "InEncoders",
+    "check_at_most",
+    "check_encoders",
+    "check_placement",
+    "check_positive",
+    "encoder_names",
+]
 
 CITATION = (
     "Dhakal, Adhikari, Thapaliya, Khanal: VLSM-Adapter: Finetuning Vision-Language Segmentation Efficiently with "
     "Lightweight Blocks. MICCAI 2024."
 )
 """The paper of the dense and the shallow adapters."""
+
+LARGEST = 8192
+"""Of any size in the settings of an adaptation; no encoder here is as wide."""
 
 _ENCODERS = ("v", "vl")
 
@@ -46,10 +58,21 @@ def check_positive(name: str, value: Any) -> None:
     """Check a size among the settings of an adaptation.
 
     Raises:
-        AdaptationError: when it is no whole number, or below 1.
+        AdaptationError: when it is no whole number, below 1 or above `LARGEST`.
     """
     if type(value) is not int or value < 1:
         raise AdaptationError(f"{name} must be a positive whole number, got {value!r}")
+    check_at_most(name, value)
+
+
+def check_at_most(name: str, value: float) -> None:
+    """Check that a number among the settings of an adaptation is none that memory or floating point cannot hold.
+
+    Raises:
+        AdaptationError: when it is above `LARGEST`.
+    """
+    if value > LARGEST:
+        raise AdaptationError(f"{name} must be at most {LARGEST}, got {value if value < 1e15 else 'more'}")
 
 
 def encoder_names(encoders: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from monai_vlsm.adapters.adaptation import Adaptation, AdaptationError
 from monai_vlsm.adapters.dense import DenseAdaptation
 from monai_vlsm.adapters.kinds import build_adaptation
+from monai_vlsm.adapters.placement import check_at_most
 from monai_vlsm.adapters.targets import AdapterTargets, FeatureAdapters
 from monai_vlsm.errors import UserError
 
@@ -115,6 +116,7 @@ class SliceContextAdaptation(Adaptation):
             raise AdaptationError(f"slices attend to 1 or 2 neighbours on either side, got context={self.context!r}")
         if type(self.width) is not int or self.width < HEADS or self.width % HEADS:
             raise AdaptationError(f"width must be a multiple of {HEADS}, got {self.width!r}")
+        check_at_most("width", self.width)
 
     @property
     def citations(self) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 """What a prompt says when its image is flipped: "left" and "right" change places, where they mean places of the image.
 
 A word such as "left" is a place of the image only where nothing stands beside it that it could belong to: behind "at
-the" and the like, at the end of a part of the sentence, or before "of the image", "in the breast ultrasound image".
-Everywhere else ("left kidney", "kidney_left", "left-sided", "patient's left") it is, or may be, a side of the patient,
+the" and the like, alone, in "top left" and the like, or before "of the image". Everywhere else ("left kidney",
+"kidney, left", "kidney_left", "left-sided", "patient's left") it is, or may be, a side of the patient,
 which a flipped image does not exchange: such a prompt cannot be flipped, nor can one in a script that no declared word
 is in. Words inside words ("leftover", "bright") are no sides.
 """
@@ -33,16 +33,19 @@ FLIP_WORDS: dict[str, dict[str, str]] = {
 """For each flip the words that change places: those of the nine places that masks are described by."""
 
 _BOTH = {"anterior", "posterior", "ventral", "dorsal", "clock", "clockwise", "counterclockwise", "anticlockwise"}
+_BOTH |= {"anteriorly", "posteriorly", "ventrally", "dorsally", "oclock"}
+_BOTH |= {"rul", "rml", "rll", "lul", "lll", "ruq", "luq", "rlq", "llq"}  # lobes and quadrants
 _BOTH |= {vertical + side for vertical in ("top", "bottom", "upper", "lower") for side in ("left", "right")}
 _SIDES = {  # words that a flip makes wrong, and that are not exchanged unless they are declared
     "horizontal": _BOTH
     | {"left", "right", "leftmost", "rightmost", "leftward", "rightward", "leftwards", "rightwards"}
     | {"lefthand", "righthand", "leftsided", "rightsided", "dexter", "dextra", "sinister", "sinistra"}
-    | {"l", "r", "lt", "rt", "east", "west", "eastern", "western"},
+    | {"l", "r", "lt", "rt", "lv", "rv", "east", "west", "eastern", "western"},
     "vertical": _BOTH
     | {"top", "bottom", "upper", "lower", "topmost", "bottommost", "uppermost", "lowermost", "above", "below"}
     | {"underneath", "beneath", "upward", "downward"}  # "follow-up", "higher contrast", "under the skin" are none
-    | {"superior", "inferior", "cranial", "caudal", "north", "south", "northern", "southern"},
+    | {"superior", "inferior", "cranial", "caudal", "superiorly", "inferiorly", "cranially", "caudally"}
+    | {"north", "south", "northern", "southern"},
 }
 _MIDDLE = {"center", "centre", "middle", "central"}
 _OF_IMAGES = {"top", "bottom", "center", "centre"}  # "upper left" may be a side of the patient, "top left" is not
@@ -51,12 +54,12 @@ _WORD = re.compile(rf"[^\W\d_{_NUMBERS}]+")
 _SIGNS = {"MICRO SIGN", "OHM SIGN", "KELVIN SIGN", "ANGSTROM SIGN"}
 _SIGNS |= {"FEMININE ORDINAL INDICATOR", "MASCULINE ORDINAL INDICATOR"}
 _JOINT = re.compile(r"\s+|\s*[-/,]\s*|,?\s+(?:and|or|to)\s+(?:the\s+)?")
-_BEFORE = re.compile(  # what leads to a place; behind another word ("kidney left") a side may belong to that
-    r"(?:^|[^\w\s]|\b(?:at|in|on|to|from|near|toward|towards|of|the|an?|its?|is|are|was|were|that|which|far|more|and|or"
+_BEFORE = re.compile(  # what leads to a place; behind others ("kidney left", "kidney, left") a side may belong to them
+    r"\b(?:at|in|on|to|from|near|toward|towards|of|the|an?|its?|is|are|was|were|that|which|far|more|and|or"
     r"|located|situated|placed|positioned|lies|lying|found|seen|visible|shown|along|across|within|inside|outside|into"
     r"|over|against|around|this|both|mostly|mainly|largely|partly|slightly|somewhat|rather|just|only|further|farther"
     r"|predominantly|primarily|touch(?:es|ing)|cover(?:s|ing)|fill(?:s|ing)|occup(?:ies|ying)|reach(?:es|ing)"
-    r"|cross(?:es|ing)|abut(?:s|ting)|extend(?:s|ing)))\s*$",
+    r"|cross(?:es|ing)|abut(?:s|ting)|extend(?:s|ing))[\s:(\[\"]*$",
     re.IGNORECASE,
 )
 _OWNER = re.compile(
@@ -162,7 +165,8 @@ def _is_place(text: str, run: _Run, alone: bool) -> bool:
     """Whether words of direction are a place of the image, and do not belong to what stands beside them."""
     before, after = text[: run.start], text[run.end :]
     joined = not re.fullmatch(r"|[\s(\[\"/,;:]", before[-1:])
-    leads = not alone or _BEFORE.search(before) or _OF_IMAGE.match(after)
+    nothing_else = not _WORD.search(before) and re.fullmatch(rf"{_PART}\W*", after, re.IGNORECASE)
+    leads = not alone or nothing_else or _BEFORE.search(before) or _OF_IMAGE.match(after)
     return not joined and bool(leads) and not _OWNER.search(before) and bool(_PLACE.match(after))
 
 
@@ -180,6 +184,9 @@ def _both_ways(axis: str, words: Mapping[str, str]) -> dict[str, str]:
     for pair in words.items():
         for word, other in (pair, pair[::-1]):
             key = _checked(axis, word)
+            if any(key in _SIDES[one] - _SIDES[axis] for one in FLIPS):
+                what = f"words that this flip makes wrong, and {word!r} is of the other one"
+                raise _error(f"for {axis} {what}", dict(words))
             if key in partners or key == _checked(axis, other):
                 what = f"one other word for each to change places with, and {word!r} stands on both sides or twice"
                 raise _error(f"for {axis} {what}", dict(words))

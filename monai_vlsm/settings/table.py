@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monai_vlsm.adapters.placement import LARGEST
 from monai_vlsm.errors import UserError
 from monai_vlsm.settings.kinds import Kind, choice, device, flip_words, number, switch, table, text, triple, window
 
@@ -76,8 +77,8 @@ SETTINGS: dict[str, Kind] = {
     "contrastive": number(0),
     # network
     "encoders": choice("v", "vl"),
-    "adapter_width": number(1, 8192, whole=True),
-    "condition_width": number(1, 8192, whole=True, optional=True),
+    "adapter_width": number(1, LARGEST, whole=True),
+    "condition_width": number(1, LARGEST, whole=True, optional=True),
     "trainable": choice("none", "decoder", "full"),
     "zero_shot": switch(),
     "existence_threshold": number(0, 1),

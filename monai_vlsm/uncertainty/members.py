@@ -97,11 +97,12 @@ class Members:
 
 
 class PromptMembers(Members):
-    """Other prompts for the same thing."""
+    """Other prompts for the same thing; those of the same tokens ("Polyp", " polyp") are one."""
 
     def require(self, ways: Sequence[Ways]) -> None:
         """Check that something is named in several ways."""
-        if not any(len(names) > 1 for image in ways for names in image):
+        several = {tuple(names) for image in ways for names in image if len(names) > 1}
+        if not any(len(self._different(names)) > 1 for names in several):
             raise UncertaintyError(
                 "uncertainty from prompts needs several prompts for the same thing, got one only: give more, as in "
                 "--prompt polyp 'a polyp' 'polyp in the colon', or in an evaluation --rewordings, or take flips"
@@ -109,6 +110,7 @@ class PromptMembers(Members):
 
     def __call__(self, image: Tensor, ways: Ways, plain: Tensor, name: str = "") -> Means:
         """Predict; the image is encoded once for all further prompts."""
+        ways = [self._different(names) for names in ways]
         owners = [index for index, names in enumerate(ways) for _ in names[1:]]
         counts = [len(names) for names in ways]
         if not owners:
@@ -116,6 +118,13 @@ class PromptMembers(Members):
         others = self.probabilities(image, [text for names in ways for text in names[1:]])
         total = plain.index_add(1, torch.tensor(owners, device=plain.device), others.to(plain.dtype))
         return Means(_shared(total, counts), counts)
+
+    def _different(self, names: Sequence[str]) -> list[str]:
+        """The first text of each row of tokens."""
+        found: dict[tuple[int, ...], str] = {}
+        for row, name in zip(self._tokenize(list(names))[0].tolist(), names, strict=True):
+            found.setdefault(tuple(row), name)
+        return list(found.values())
 
 
 class FlipMembers(Members):

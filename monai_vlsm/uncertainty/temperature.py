@@ -81,8 +81,14 @@ def fit_temperature(counts: Tensor) -> float:
         T, from 0.05 to 20.
 
     Raises:
-        TemperatureError: no foreground or no background; with one of them alone, the surer is always the better.
+        TemperatureError: no foreground or no background; with one of them alone, the surer is always the better. Or
+            logits that are NaN or infinite.
     """
+    if not counts.isfinite().all():
+        raise TemperatureError(
+            "a temperature needs logits that are numbers, and some of this model are NaN or infinite: its training "
+            "went wrong, or its precision is too narrow (--amp_dtype bfloat16, or --amp False)"
+        )
     pixels, sums = counts.unbind(1)
     background, foreground = pixels.sum(1).tolist()
     if not (background and foreground):

@@ -60,6 +60,7 @@ def test_settings_make_an_equal_value() -> None:
     [
         ({"encoders": "l"}, "encoders must be one of 'v', 'vl', got 'l'"),
         ({"width": 0}, "width must be a positive whole number, got 0"),
+        ({"width": 10**12}, "width must be at most 8192, got 1000000000000"),
         ({"condition_width": -1}, "condition_width must be a positive whole number, got -1"),
     ],
 )

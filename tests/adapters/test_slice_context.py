@@ -161,6 +161,7 @@ def test_frozen_slices_can_be_kept(backbone: Path) -> None:
         ({"context": True}, "got context=True"),
         ({"context": 1.0}, r"got context=1\.0"),
         ({"width": 6}, "width must be a multiple of 4, got 6"),
+        ({"width": 4 * 10**9}, "width must be at most 8192, got 4000000000"),
         ({"inner": SliceContextAdaptation(DENSE)}, "inner must be an adaptation of single slices"),
         ({"inner": {"type": "Unknown"}}, "unknown adaptation 'Unknown'"),
         ({"inner": 5}, "inner must be"),

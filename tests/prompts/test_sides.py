@@ -40,7 +40,31 @@ CASES: list[tuple[str, str | None, str | None]] = [  # prompt, flipped horizonta
     ),
     ("polyp on the left", "polyp on the right", SAME),
     ("Polyp Top Left", "Polyp Top Right", "Polyp Bottom Left"),
-    ("POLYP, LEFT", "POLYP, RIGHT", SAME),
+    ("POLYP, LEFT", None, SAME),
+    ("POLYP, ON THE LEFT", "POLYP, ON THE RIGHT", SAME),
+    ("polyp, top left", "polyp, top right", "polyp, bottom left"),
+    ("polyp, left of the image", "polyp, right of the image", SAME),
+    ("polyp (at the left)", "polyp (at the right)", SAME),
+    ("polyp located in: left", "polyp located in: right", SAME),
+    ("(left)", "(right)", SAME),
+    ("Left side.", "Right side.", SAME),
+    ("left, kidney", None, SAME),
+    ("Left: kidney", None, SAME),
+    ("left side, kidney", None, SAME),
+    ("Kidney, right", None, SAME),
+    ("kidney (right)", None, SAME),
+    ("kidney: left", None, SAME),
+    ("kidney; left", None, SAME),
+    ("lung - right", None, SAME),
+    ("Kidney, left, with a cyst", None, SAME),
+    ("kidney, top", SAME, None),
+    ("RLL opacity", None, None),
+    ("mass in the LUL", None, None),
+    ("RUQ", None, None),
+    ("LV cavity", None, SAME),
+    ("polyp at 3 oclock", None, None),
+    ("wall, anteriorly", None, None),
+    ("inferiorly located polyp", SAME, None),
     ("polyp, lEft", None, SAME),
     ("polyp in the upper left", "polyp in the upper right", None),
     (
@@ -103,8 +127,8 @@ CASES: list[tuple[str, str | None, str | None]] = [  # prompt, flipped horizonta
     ("polyp mostly left", "polyp mostly right", SAME),
     ("polyp slightly left", "polyp slightly right", SAME),
     ("polyp further left", "polyp further right", SAME),
-    ("polyp/left", "polyp/right", SAME),
-    ("polyp,left", "polyp,right", SAME),
+    ("polyp/left", None, SAME),
+    ("polyp,left", None, SAME),
     ("left/right", "right/left", SAME),
     ("nodule of 5 µm", SAME, SAME),
     ("nodule of 5 \u03bcm", SAME, SAME),
@@ -189,7 +213,8 @@ def test_declared_words_and_phrases() -> None:
 
 def test_declared_words_of_another_script() -> None:
     words = FlipWords({"horizontal": {"слева": "справа", "左": "右", "левая почка": "правая почка"}})
-    assert words.flipped("полип, слева", "horizontal") == "полип, справа"
+    assert words.flipped("Слева", "horizontal") == "Справа"
+    assert words.flipped("полип, слева", "horizontal") is None  # it may be the side of a patient
     assert words.flipped("Левая почка", "horizontal") == "Правая почка"
     assert words.flipped("полип", "horizontal") == "полип"
     assert words.flipped("左肾", "horizontal") is None  # one word: nobody knows where the declared one ends
@@ -230,6 +255,8 @@ def test_whether_a_prompt_names_a_place(text: str, expected: bool) -> None:
         ({"horizontal": {"left": "Left"}}, "'left' stands on both sides or twice"),
         ({"vertical": {"top": "bottom", "upper": "TOP"}}, "'TOP' stands on both sides or twice"),
         ({"sideways": {"left": "right"}}, "a table with horizontal and vertical"),
+        ({"vertical": {"left": "right"}}, "for vertical words that this flip makes wrong, and 'left' is of the other"),
+        ({"horizontal": {"lower": "upper"}}, "and 'lower' is of the other one"),
         ({"horizontal": ["left", "right"]}, "a table such as"),
         ({"horizontal": {"left": 3}}, "words for horizontal; got 3"),
         ({"horizontal": {"": "right"}}, "words for horizontal; got ''"),

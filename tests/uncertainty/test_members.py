@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from monai_vlsm.backbones import load_tokenizer
 from monai_vlsm.networks import CLIPSegNet
+from monai_vlsm.transforms import TokenizePrompt
 from monai_vlsm.uncertainty import UncertaintyError, make_members
 from monai_vlsm.uncertainty.members import DropoutMembers, FlipMembers, Members, PromptMembers
 from tests import tiny
@@ -22,7 +24,7 @@ def answering(kind: type[Members], answer: Answer) -> Members:
 
     class Stub(kind):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
-            pass
+            self._tokenize = TokenizePrompt(load_tokenizer("clipseg-mini"))
 
         def probabilities(self, image: Tensor, prompts: Sequence[str]) -> Tensor:
             return torch.stack([answer(image, prompt) for prompt in prompts], dim=1)
@@ -48,6 +50,17 @@ def test_prompts_of_one_thing_share_a_mean() -> None:
     found = members(image, ways, plain)
     assert found.counts == [3, 1]
     assert torch.allclose(found.probabilities[1, :, 0, 0], torch.tensor([0.5, 0.6]))
+
+
+def test_prompts_of_the_same_tokens_are_one() -> None:
+    members = answering(PromptMembers, lambda image, prompt: torch.full_like(image[:, 0], 0.6))
+    ways = [["polyp", " Polyp", "a polyp", "POLYP"], ["liver", "liver"]]
+    found = members(torch.zeros(1, 3, 4, 4), ways, torch.full((1, 2, 4, 4), 0.2))
+    assert found.counts == [2, 1]
+    assert torch.allclose(found.probabilities[0, :, 0, 0], torch.tensor([0.4, 0.2]))
+    with pytest.raises(UncertaintyError, match="needs several prompts for the same thing, got one only"):
+        members.require([[["polyp", "Polyp "], ["liver"]]])
+    members.require([[["polyp", "Polyp "]], [["liver", "a liver"]]])
 
 
 def test_flips_are_turned_back_and_words_exchanged() -> None:

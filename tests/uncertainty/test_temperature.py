@@ -47,6 +47,13 @@ def test_it_is_that_of_the_cross_entropy_over_all_pixels() -> None:
     assert found == pytest.approx(2.5, rel=0.05)
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_logits_that_are_no_numbers(wrong: float) -> None:
+    counts = count_logits(torch.tensor([wrong, 1.0, -1.0, -1.0]), torch.tensor([1, 0, 1, 0]))
+    with pytest.raises(TemperatureError, match="some of this model are NaN or infinite"):
+        fit_temperature(counts)
+
+
 @pytest.mark.parametrize(("foreground", "background"), [(0, 0), (0, 5), (5, 0)])
 def test_without_pixels_of_both_kinds_there_is_none(foreground: int, background: int) -> None:
     with pytest.raises(TemperatureError, match=f"inside and outside of their masks, got {foreground} and {background}"):
