@@ -172,7 +172,7 @@ def test_another_base(bank: AdapterBank, trained: Networks, tmp_path: Path) -> N
     ("changed", "message"),
     [
         ({"network": "CRISNet"}, "the unknown setting adaptation of CRISNet"),
-        ({"adaptation": {"type": "DenseAdaptation", "width": 10**30}}, "fit no CLIPSegNet"),
+        ({"adaptation": {"type": "DenseAdaptation", "width": 10**30}}, "no adaptation: width must be at most 8192"),
         ({"adaptation": DenseAdaptation("v", width=8192).settings()}, r"must be \(8192, 12\)"),
         ({"image_size": 33}, r"fit no CLIPSegNet.*multiple of 16"),
     ],
