@@ -184,13 +184,14 @@ def _both_ways(axis: str, words: Mapping[str, str]) -> dict[str, str]:
     for pair in words.items():
         for word, other in (pair, pair[::-1]):
             key = _checked(axis, word)
-            if any(key in _SIDES[one] - _SIDES[axis] for one in FLIPS):
-                what = f"words that this flip makes wrong, and {word!r} is of the other one"
-                raise _error(f"for {axis} {what}", dict(words))
             if key in partners or key == _checked(axis, other):
                 what = f"one other word for each to change places with, and {word!r} stands on both sides or twice"
                 raise _error(f"for {axis} {what}", dict(words))
             partners[key] = _checked(axis, other)
+    foreign = sorted(partners.keys() & set().union(*_SIDES.values()) - _SIDES[axis])
+    if foreign:
+        what = f"words that this flip makes wrong, and {foreign[0]!r} is of the other one"
+        raise _error(f"for {axis} {what}", dict(words))
     return partners
 
 
