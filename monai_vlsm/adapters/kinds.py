@@ -56,6 +56,8 @@ def build_adaptation(settings: Mapping[str, Any]) -> Adaptation:
         AdaptationNotImportedError: when it is of a module of others that is not imported.
         AdaptationError: when its ``type`` or another setting is unknown, or has a wrong value.
     """
+    if not isinstance(settings, Mapping):
+        raise AdaptationError(f"settings of an adaptation must be a table with a type, got {settings!r}")
     arguments = dict(settings)
     kind = arguments.pop("type", None)
     if not isinstance(kind, str) or kind not in KINDS:

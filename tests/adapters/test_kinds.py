@@ -172,3 +172,9 @@ def test_the_program_that_runs_is_named_as_others_import_it(
     monkeypatch.delitem(KINDS, settings["type"])
     with pytest.raises(AdaptationNotImportedError, match=f"module {module}," if module else "in a notebook"):
         build_adaptation(settings)
+
+
+@pytest.mark.parametrize("settings", ["DenseAdaptation", None, 3, ["type", "DenseAdaptation"], [("type", "LoRA")]])
+def test_settings_that_are_no_table(settings: Any) -> None:
+    with pytest.raises(AdaptationError, match="must be a table with a type, got"):
+        build_adaptation(settings)
