@@ -13,6 +13,7 @@ from monai.networks.nets import UNet
 from torch import Tensor
 
 from monai_vlsm.backbones import load_architecture, load_tokenizer
+from monai_vlsm.data.negatives import EMPTY_STYLE
 from monai_vlsm.networks.faults import UnknownTargetError
 from monai_vlsm.networks.precision import at_least_float32
 from monai_vlsm.networks.prompted import PromptedNet
@@ -128,7 +129,7 @@ def _asked(prompt: Any) -> Iterator[str]:
     if isinstance(prompt, str):
         yield prompt
     elif isinstance(prompt, Mapping):
-        yield from _asked([texts for style, texts in prompt.items() if style != "p0"])
+        yield from _asked([texts for style, texts in prompt.items() if style != EMPTY_STYLE])
     else:
         for one in prompt:
             yield from _asked(one)
